@@ -1,0 +1,93 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knap/base/deadline.hpp"
+#include "knap/base/result.hpp"
+#include "knap/index/service.hpp"
+#include "knap/models/models.hpp"
+#include "knap/observe/metrics.hpp"
+#include "knap/service/leases.hpp"
+
+namespace knap::answer {
+
+enum class Mode { kAuto, kExtractive, kGenerative };
+
+struct AskRequest {
+  std::string question;  ///< 1-4096 characters.
+  std::vector<std::string> vaults;
+  std::optional<search::Filter> filter;
+  std::vector<models::ChatMessage> history;  ///< Earlier turns, oldest first; at most 20 are looked at.
+  std::string model;  ///< Empty: the default.
+  Mode mode = Mode::kAuto;
+  std::uint32_t max_tokens = 160;
+};
+
+struct Citation {
+  std::uint32_t id = 0;  ///< The n of [n], from 1.
+  std::string vault, path, title, note_name;
+  std::vector<std::string> headings;
+  vault::LineRange lines;
+  std::string quote;  ///< Verbatim text of the note within these lines (white space may be joined).
+};
+
+enum class Verdict { kSupported, kWeak, kUnsupported };
+std::string_view to_string(Verdict verdict);
+
+struct Claim {
+  std::string text;
+  std::vector<std::uint32_t> citations;
+  Verdict verdict = Verdict::kWeak;
+  float score = 0;  ///< 0-1
+};
+
+struct Answer {
+  std::string text;  ///< Markdown with [n] marks.
+  std::vector<Citation> citations;
+  std::vector<Claim> claims;
+  bool refused = false;
+  std::string mode;   ///< "extractive" | "generative" | "refused"
+  std::string model;  ///< Empty for extractive answers.
+  std::vector<std::string> degraded;
+  std::chrono::milliseconds search{}, queue{}, first_token{}, total{};
+  std::uint64_t prompt_tokens = 0, completion_tokens = 0;
+  double confidence = 0;  ///< That the notes hold the answer, 0-1.
+};
+
+/// What a listener hears while an answer is made. Any function may be empty; on_token returning false stops.
+struct Listener {
+  std::function<void(const std::vector<Citation>&)> on_sources;  ///< The quotes, before any model runs.
+  std::function<bool(std::string_view)> on_token;
+  std::function<void(const Answer&)> on_claims;  ///< The answer as checked; its text may differ from the tokens.
+};
+
+/// Answers questions from the notes: quotes first, then a model's wording, each statement checked against its quote.
+/// Threads: safe.
+class Answerer {
+ public:
+  struct Options {
+    std::uint32_t passages = 8;       ///< Searched.
+    std::uint32_t quotes = 3;         ///< At most, in an answer.
+    std::uint32_t context_tokens = 700;
+    double refuse_below = 0.5;        ///< Confidence under which an answer is refused.
+  };
+  static std::unique_ptr<Answerer> create(Options options, index::Service& index, models::Models& models,
+                                          service::ComputeLeases& leases, observe::Registry& metrics);
+  virtual ~Answerer() = default;
+
+  /// Errors: kInvalidArgument, kNotFound (vault, model), kDeadlineExceeded (before any quote was found), kCancelled.
+  /// A model that fails or is late is no error: the answer is extractive and `degraded` says why.
+  virtual Result<Answer> ask(const AskRequest& request, Deadline deadline, const CancelToken& cancel, const Listener& listener) = 0;
+};
+
+/// Judges a statement against quotes: words, numbers, names and negation. Pure.
+Claim check_claim(std::string_view statement, const std::vector<Citation>& citations, std::string_view language);
+
+}  // namespace knap::answer

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knap/answer/answer.hpp"
+#include "knap/base/result.hpp"
+#include "knap/index/service.hpp"
+#include "knap/models/models.hpp"
+#include "knap/observe/metrics.hpp"
+#include "knap/service/leases.hpp"
+
+namespace knap::api {
+
+/// An effective setting and where it came from, for /api/config and `knap config`. Secrets are masked by the giver.
+struct Setting {
+  std::string key, value_json, source;  ///< source: "default", "file", "environment", "command line"
+};
+
+struct ApiOptions {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;
+  std::vector<std::string> allowed_origins;  ///< Beside app://obsidian.md, capacitor://localhost, http://localhost.
+  std::vector<std::string> allowed_hosts;    ///< Beside localhost, 127.0.0.1, [::1].
+  std::uint64_t max_body_bytes = 32U << 20;
+  std::chrono::milliseconds stop_grace{4'000};
+  std::vector<Setting> settings;
+};
+
+/// The parts of the program that routes reach. All must outlive the Api.
+struct ApiParts {
+  index::Service& index;
+  answer::Answerer& answerer;
+  models::Models& models;
+  service::ComputeLeases& leases;
+  observe::Registry& metrics;
+};
+
+/// The HTTP interface of api.md. Threads: methods are safe. Destruction stops.
+class Api {
+ public:
+  /// Listens and serves. Errors as http::Server::start; kFailedPrecondition: a wider bind without authentication.
+  static Result<std::unique_ptr<Api>> start(ApiOptions options, ApiParts parts);
+  virtual ~Api() = default;
+  virtual std::uint16_t port() const = 0;
+  virtual void stop() = 0;  ///< Graceful, within stop_grace.
+};
+
+/// openapi.yaml as it was at build time, as JSON.
+std::string_view openapi_json();
+
+}  // namespace knap::api

@@ -1,0 +1,27 @@
+#include "knap/base/hash.hpp"
+
+#include <gtest/gtest.h>
+
+namespace knap {
+namespace {
+
+TEST(Hash, HexRoundTrip) {
+  const Hash128 hash = hash128("knap");
+  EXPECT_EQ(Hash128::from_hex(hash.hex()), hash);
+  EXPECT_FALSE(Hash128::from_hex("zz"));
+}
+
+TEST(Hash, Sha256OfTheStandardExample) {
+  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Base64, RoundTripsAllLengthsAndRefusesRubbish) {
+  for (const std::string text : {"", "f", "fo", "foo", "foob", "fooba", "foobar"}) {
+    EXPECT_EQ(base64_decode(base64_encode(text)).value(), text);
+  }
+  EXPECT_EQ(base64_encode("foob"), "Zm9vYg==");
+  EXPECT_FALSE(base64_decode("a!b"));
+}
+
+}  // namespace
+}  // namespace knap

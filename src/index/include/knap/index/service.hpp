@@ -1,0 +1,167 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knap/base/deadline.hpp"
+#include "knap/base/result.hpp"
+#include "knap/models/models.hpp"
+#include "knap/observe/metrics.hpp"
+#include "knap/search/index.hpp"
+#include "knap/service/leases.hpp"
+#include "knap/vault/note.hpp"
+
+namespace knap::index {
+
+struct VaultConfig {
+  std::string name;            ///< Unique, 1-64 characters.
+  std::filesystem::path root;
+};
+
+struct ServiceOptions {
+  std::filesystem::path data_dir;  ///< Holds the store; locked against a second process.
+  std::vector<VaultConfig> vaults;
+  enum class Watch { kOn, kOff } watch = Watch::kOn;
+  std::chrono::seconds scan_interval{300};
+  std::uint64_t max_file_bytes = 64U << 20;  ///< Larger notes are skipped, with the reason in the ledger.
+  search::RankingSettings ranking;
+};
+
+/// States of a file in the ledger. Each file of a fresh walk is in exactly one.
+enum class FileState { kIndexed, kSkipped, kFailed, kPending, kStale };
+std::string_view to_string(FileState state);
+
+struct FileRow {
+  std::string vault, path;
+  FileState state = FileState::kPending;
+  std::string reason;      ///< Empty for indexed.
+  std::string hash;        ///< Hex of the content; empty when never read.
+  std::string model;       ///< Embedding model whose vectors cover all its passages; empty: not yet.
+  std::int64_t indexed_at_ms = 0;  ///< Unix time; 0: never.
+};
+struct FilePage {
+  std::vector<FileRow> files;
+  std::string next_cursor;  ///< Empty: the last page.
+};
+
+struct VaultStatus {
+  std::string name;
+  std::uint64_t epoch = 0;
+  struct {
+    std::uint64_t total = 0, indexed = 0, skipped = 0, failed = 0, pending = 0, stale = 0;
+  } files;
+  std::uint64_t notes = 0, passages = 0;
+  double keyword_coverage = 0, semantic_coverage = 0;  ///< Fractions; 1 for an empty vault.
+  std::chrono::milliseconds lag{};                     ///< Age of the oldest change not yet searchable by keyword.
+  std::string watch_mode;
+  std::string embed_model, embed_state;  ///< e.g. "ready", "no model: ..."
+};
+
+/// A passage with all that search results, answers and citations need.
+struct PassageView {
+  std::string vault, path, title, note_name, language, block;
+  std::vector<std::string> headings, tags;
+  vault::LineRange lines;
+  std::string text;   ///< Verbatim lines.
+  std::string plain;
+  std::int64_t modified_s = 0;
+  Hash128 hash;
+};
+
+struct SearchHit {
+  PassageView passage;
+  search::Hit hit;
+};
+
+struct SearchRequest {
+  std::string text;
+  std::vector<std::string> vaults;  ///< Empty: all.
+  std::optional<search::Filter> filter;
+  search::Mode mode = search::Mode::kAuto;
+  search::Group group = search::Group::kNote;
+  std::uint32_t limit = 10;
+  bool explain = false;
+};
+
+struct SearchOutcome {
+  std::vector<SearchHit> hits;
+  search::Mode ran = search::Mode::kKeyword;
+  std::vector<std::string> degraded;
+  std::vector<search::Stage> stages;  ///< "embed" among them.
+  std::vector<std::string> terms;
+  std::vector<float> embedding;       ///< Of the query, when it was made: answers reuse it.
+  std::uint64_t epoch = 0, notes = 0, passages = 0;
+  double keyword_coverage = 0, semantic_coverage = 0;
+};
+
+struct NoteView {
+  std::string vault, path, title, language, text;
+  std::vector<std::string> aliases, tags;
+  std::int64_t modified_s = 0;
+  std::vector<vault::Property> properties;
+  std::vector<vault::Heading> headings;
+};
+struct LinkView {
+  std::string path, title, context;  ///< path empty: unresolved, then title is the target as written.
+  std::uint32_t line = 0;
+};
+struct LinksView {
+  std::vector<LinkView> links, backlinks;
+};
+
+struct Progress {
+  std::string phase;  ///< "scan", "keyword", "semantic", "done"
+  std::uint64_t done = 0, total = 0;
+  double per_second = 0;
+  std::chrono::seconds left{};
+};
+
+/// Keeps the search index in step with the vaults and answers from it: walk and watch, parse, store, publish, embed.
+///
+/// Threads: all methods are safe from any thread. Destruction stops all work at the next boundary and joins.
+class Service {
+ public:
+  /// Opens the store and loads the index from it; starts nothing yet. Errors: kNotFound (a vault's folder), kCorruptData
+  /// (store damaged: says how to rebuild), kPermissionDenied, kAlreadyExists (another knap uses the data folder).
+  static Result<std::unique_ptr<Service>> open(ServiceOptions options, std::shared_ptr<models::Embedder> embedder,
+                                               service::ComputeLeases& leases, observe::Registry& metrics);
+  virtual ~Service() = default;
+
+  /// Starts scanning, watching and embedding in the background. Keyword search answers from what the store held at once.
+  virtual void start() = 0;
+  /// Replaces the embedder (another model, or one that became available). Its vectors are built in the background.
+  virtual void set_embedder(std::shared_ptr<models::Embedder> embedder) = 0;
+
+  virtual std::vector<std::string> vaults() const = 0;
+  virtual std::vector<VaultStatus> status() const = 0;
+  /// Errors: kInvalidArgument (cursor, limit not 1-1000), kNotFound (vault).
+  virtual Result<FilePage> files(std::optional<FileState> state, std::string_view vault, std::uint32_t limit,
+                                 std::string_view cursor) const = 0;
+
+  /// Errors: kInvalidArgument, kNotFound (vault), kDeadlineExceeded, kUnavailable (not ready).
+  virtual Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline, const CancelToken& cancel) = 0;
+
+  /// @param vault  empty: the first vault that has the path. Errors: kNotFound.
+  virtual Result<NoteView> note(std::string_view vault, std::string_view path) const = 0;
+  virtual Result<LinksView> links(std::string_view vault, std::string_view path) const = 0;
+  virtual Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path, std::uint32_t limit) = 0;
+
+  /// Rarity of an analysed word over all vaults; see search::Index.
+  virtual float inverse_document_frequency(std::string_view term) const = 0;
+
+  /// Walks again now. Returns when the change is searchable by keyword (or, with kSemantic, covered by vectors).
+  enum class WaitFor { kKeyword, kSemantic };
+  virtual Status scan(WaitFor wait, Deadline deadline, const CancelToken& cancel,
+                      const std::function<void(const Progress&)>& progress) = 0;
+  /// Reads every file again, whatever its fingerprint says, beside the live index. Vectors of unchanged text are kept.
+  virtual Status rebuild(Deadline deadline, const CancelToken& cancel, const std::function<void(const Progress&)>& progress) = 0;
+};
+
+}  // namespace knap::index

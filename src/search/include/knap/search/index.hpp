@@ -1,0 +1,153 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "knap/base/deadline.hpp"
+#include "knap/base/hash.hpp"
+#include "knap/base/result.hpp"
+#include "knap/search/filter.hpp"
+
+namespace knap::search {
+
+/// Stable number of a note within one index, chosen by the caller (the store's row id).
+enum class NoteId : std::uint64_t {};
+
+struct PassageInput {
+  Hash128 hash;                       ///< Identity of the embedded text: equal hashes share one vector.
+  std::vector<std::string> headings;  ///< Outermost first.
+  std::uint32_t first_line = 1;
+  std::uint32_t last_line = 1;
+  std::string plain;                  ///< Searched text.
+};
+
+struct NoteInput {
+  NoteId id{};
+  std::string path;
+  std::string name;
+  std::string title;
+  std::vector<std::string> aliases;
+  std::vector<std::string> tags;
+  std::string language;  ///< ISO 639-1 or empty; chooses stemming.
+  NoteFacts facts;       ///< What filters look at.
+  std::vector<PassageInput> passages;
+};
+
+/// Weights and constants of ranking. Measured on judged data; see docs/Ranking.md.
+struct RankingSettings {
+  float bm25_k1 = 1.2F;
+  float bm25_b = 0.75F;
+  float weight_title = 2.0F, weight_headings = 1.5F, weight_aliases = 2.0F, weight_tags = 1.5F, weight_path = 0.5F, weight_body = 1.0F;
+  float dense_weight = 0.5F;             ///< Of the fused score, 0-1, notes in the embedding model's languages.
+  float dense_weight_foreign = 0.3F;     ///< The same for notes in other languages.
+  float phrase_bonus = 0.3F;             ///< Share added for query words found side by side.
+};
+
+enum class Mode { kAuto, kKeyword, kSemantic, kHybrid };
+enum class Group { kNote, kPassage };
+
+struct Query {
+  std::string text;
+  std::optional<Filter> filter;
+  Mode mode = Mode::kAuto;
+  Group group = Group::kNote;
+  std::uint32_t limit = 10;
+  /// Unit-length embedding of the query; empty: the dense leg is skipped.
+  std::vector<float> embedding;
+  bool explain = false;
+  RankingSettings ranking;
+};
+
+/// Parts of a score, for explain.
+struct ScoreParts {
+  float bm25 = 0, bm25_normalised = 0, cosine = 0, dense_normalised = 0, phrase = 0, prior = 0;
+  std::vector<std::pair<std::string, float>> terms;  ///< Query term (stem) -> its share of bm25.
+};
+
+struct Hit {
+  NoteId note{};
+  std::uint32_t passage = 0;  ///< Ordinal within the note: the best passage.
+  float score = 0;            ///< 0-1
+  ScoreParts parts;
+};
+
+struct Stage {
+  std::string name;  ///< "parse", "filter", "keyword", "dense", "fuse"
+  std::chrono::microseconds took{};
+  std::uint64_t candidates = 0;
+};
+
+struct SearchResult {
+  std::vector<Hit> hits;  ///< Best first; equal scores by lower note id.
+  Mode ran = Mode::kKeyword;
+  std::vector<std::string> degraded;  ///< Stages skipped, with the reason.
+  std::vector<Stage> stages;
+  std::uint64_t epoch = 0;
+  std::vector<std::string> terms;  ///< Query words as analysed (folded, stemmed), for highlights.
+};
+
+struct IndexStats {
+  std::uint64_t epoch = 0, notes = 0, passages = 0, passages_with_vector = 0, terms = 0, segments = 0, bytes = 0;
+};
+
+/// The searchable form of one vault in memory: a function of what was applied, nothing more.
+///
+/// Threads: search() and stats() are safe from any thread at any time and never block on writers (they read an immutable
+/// published state). apply() and set_vectors() may come from one writer thread at a time.
+/// Invariant: each successful apply or set_vectors raises the epoch by one; a search sees all of a batch or nothing.
+class Index {
+ public:
+  struct Options {
+    std::uint32_t dimensions = 384;  ///< Of the vectors.
+    std::uint32_t max_query_terms = 64;
+  };
+  static std::unique_ptr<Index> create(Options options);
+  virtual ~Index() = default;
+
+  struct Batch {
+    std::vector<NoteInput> upserts;  ///< Replace the note of the same id, if any.
+    std::vector<NoteId> deletes;     ///< Unknown ids are no error.
+  };
+  virtual void apply(Batch batch) = 0;
+
+  struct VectorInput {
+    Hash128 hash;
+    std::span<const std::int8_t> values;  ///< dimensions values, unit vector scaled to [-127, 127].
+  };
+  /// Attaches vectors to all passages (present and future) with these hashes.
+  /// Errors: kInvalidArgument (a vector of another size).
+  virtual Status set_vectors(std::span<const VectorInput> vectors) = 0;
+  /// Forgets all vectors (before another model's are set).
+  virtual void clear_vectors() = 0;
+
+  /// Errors: kInvalidArgument (embedding of another size, limit 0); kDeadlineExceeded.
+  virtual Result<SearchResult> search(const Query& query, Deadline deadline) const = 0;
+  virtual IndexStats stats() const = 0;
+  /// ln(1 + (N - n + .5) / (n + .5)) over notes, of a term as analyse() gives it; the largest value for unknown terms.
+  virtual float inverse_document_frequency(std::string_view term) const = 0;
+};
+
+/// A part of a passage for display.
+struct Snippet {
+  std::string text;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> highlights;  ///< [begin, end) in Unicode code points of text.
+};
+
+/// The window of `plain` of at most max_bytes that holds most of the terms, cut at word borders, "…" where cut.
+/// @param terms  SearchResult::terms
+Snippet make_snippet(std::string_view plain, std::span<const std::string> terms, std::string_view language,
+                     std::size_t max_bytes = 280);
+
+/// Words of a text as the index analyses them: split (CJK as bigrams), folded, stemmed for the language.
+/// Used by answers to compare a sentence with a question.
+std::vector<std::string> analyse(std::string_view text, std::string_view language);
+bool is_stop_word(std::string_view folded_word, std::string_view language);
+
+}  // namespace knap::search
