@@ -37,5 +37,5 @@ Result<std::string> base64_decode(std::string_view text);
 
 template <>
 struct std::hash<knap::Hash128> {
-  std::size_t operator()(const knap::Hash128& hash) const noexcept { return hash.low; }
+  std::size_t operator()(const knap::Hash128& value) const noexcept { return value.low; }
 };
