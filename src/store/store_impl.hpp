@@ -1,0 +1,93 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "database.hpp"
+#include "knap/base/file.hpp"
+#include "knap/base/mutex.hpp"
+#include "knap/store/store.hpp"
+
+namespace knap::store {
+
+/// A few connections for reading; whoever finds none free waits for one (reads are short).
+class ReaderPool {
+ public:
+  class Lease {
+   public:
+    Lease(ReaderPool& pool, std::unique_ptr<Database> database) : pool_(pool), database_(std::move(database)) {}
+    ~Lease() { pool_.give_back(std::move(database_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Database& operator*() const { return *database_; }
+    Database* operator->() const { return database_.get(); }
+
+   private:
+    ReaderPool& pool_;
+    std::unique_ptr<Database> database_;
+  };
+
+  explicit ReaderPool(std::vector<std::unique_ptr<Database>> free) : free_(std::move(free)) {}
+  Lease take() KNAP_EXCLUDES(mutex_);
+
+ private:
+  void give_back(std::unique_ptr<Database> database) KNAP_EXCLUDES(mutex_);
+  Mutex mutex_;
+  CondVar wake_;
+  std::vector<std::unique_ptr<Database>> free_ KNAP_GUARDED_BY(mutex_);
+};
+
+class StoreImpl final : public Store {
+ public:
+  StoreImpl(StoreOptions options, FileDescriptor lock, std::unique_ptr<Database> writer,
+            std::vector<std::unique_ptr<Database>> readers);
+  ~StoreImpl() override;
+
+  const std::filesystem::path& file() const override { return file_; }
+  Result<std::int64_t> next_file_id() const override;
+  Result<VaultId> vault(std::string_view name, const std::filesystem::path& root) override;
+  Status files(VaultId vault, const std::function<void(FileRecord)>& visit) const override;
+  Status apply(VaultId vault, const WriteBatch& batch) override;
+  Status notes(VaultId vault, const std::function<bool(LoadedNote)>& visit) const override;
+  Result<std::optional<LoadedNote>> note(FileId file) const override;
+  Result<std::vector<std::optional<PassageRow>>> passages(std::span<const PassageKey> keys) const override;
+  Result<std::vector<Hash128>> passage_hashes(FileId file) const override;
+  Result<std::optional<std::uint32_t>> passage_at(FileId file, std::uint32_t line) const override;
+  Result<ModelKey> model(std::string_view id) override;
+  Status put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records, std::int64_t now_ms) override;
+  Status embeddings(ModelKey model, std::span<const Hash128> hashes,
+                    const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const override;
+  Status all_embeddings(
+      ModelKey model,
+      const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const override;
+  Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model, std::span<const VaultId> vaults,
+                                                           std::optional<Hash128> after,
+                                                           std::size_t limit) const override;
+  Result<std::vector<std::uint32_t>> missing_in_files(ModelKey model, std::span<const FileId> files) const override;
+  Result<std::vector<VaultId>> vaults_with(const Hash128& hash) const override;
+  Result<std::size_t> collect_garbage(std::int64_t made_before_ms, std::size_t limit) override;
+  Status checkpoint() override;
+
+ private:
+  Status write_change(VaultId vault, const FileChange& change) KNAP_REQUIRES(writer_mutex_);
+  Status write_file(VaultId vault, const FileRecord& file) KNAP_REQUIRES(writer_mutex_);
+  Status write_content(const FileChange& change) KNAP_REQUIRES(writer_mutex_);
+  Status drop_content(FileId file) KNAP_REQUIRES(writer_mutex_);
+
+  const StoreOptions options_;
+  const std::filesystem::path file_;
+  const FileDescriptor lock_;
+  mutable Mutex writer_mutex_;
+  const std::unique_ptr<Database> writer_ KNAP_PT_GUARDED_BY(writer_mutex_);
+  mutable ReaderPool readers_;
+  observe::Histogram* transaction_seconds_ = nullptr;
+};
+
+constexpr std::int64_t first_row(FileId file) { return static_cast<std::int64_t>(file) << kOrdinalBits; }
+constexpr std::int64_t row_of(PassageKey key) { return first_row(key.file) | key.ordinal; }
+constexpr PassageKey key_of(std::int64_t row) {
+  return {static_cast<FileId>(row >> kOrdinalBits), static_cast<std::uint32_t>(row & (kPassagesPerFileMax - 1))};
+}
+
+}  // namespace knap::store
