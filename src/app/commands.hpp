@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config.hpp"
+
+/// The commands of `knap`, one function each. Each returns the exit code: 0 done, 1 found problems or failed, 2 wrong use.
+namespace knap::app {
+
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitWrongUse = 2;
+
+enum class Output { kText, kJson };
+
+/// Prints "knap: MESSAGE" in one line to standard error. The exit code that suits the error.
+int report(const Error& error);
+
+int serve(const Config& config);
+
+struct IndexOptions {
+  enum class Wait { kKeyword, kSemantic } wait = Wait::kKeyword;
+  enum class Reread { kChanged, kAll } reread = Reread::kChanged;
+  Output output = Output::kText;
+};
+int index_vaults(const Config& config, const IndexOptions& options);
+
+/// Where a running server is asked.
+struct ServerAddress {
+  std::string url;  ///< Empty: the configuration's host and port.
+  Output output = Output::kText;
+};
+
+struct SearchOptions {
+  std::string query, filter, mode = "auto", vault, group = "note";
+  std::uint32_t limit = 10;
+  bool explain = false;
+};
+int search(const Config& config, const ServerAddress& server, const SearchOptions& options);
+
+struct AskOptions {
+  std::string question, filter, mode = "auto", vault, model;
+};
+int ask(const Config& config, const ServerAddress& server, const AskOptions& options);
+
+int status(const Config& config, const ServerAddress& server);
+
+struct FilesOptions {
+  std::string state, vault;
+  std::uint32_t limit = 1000;  ///< 0: all.
+};
+int files(const Config& config, const ServerAddress& server, const FilesOptions& options);
+
+struct ModelsCommand {
+  enum class Action { kList, kPull, kVerify, kUse, kRemove } action = Action::kList;
+  std::vector<std::string> names;
+  bool defaults = false;  ///< pull: the models the configuration names.
+  Output output = Output::kText;
+};
+int models(const Config& config, const ModelsCommand& command);
+
+int show_config(const Config& config, Output output);
+
+}  // namespace knap::app

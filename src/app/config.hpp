@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knap/answer/answer.hpp"
+#include "knap/api/api.hpp"
+#include "knap/base/result.hpp"
+#include "knap/index/service.hpp"
+#include "knap/observe/log.hpp"
+
+namespace knap::app {
+
+/// Every setting of the program, with its default. The keys of knap.yaml stand in config_keys.cpp.
+struct Config {
+  struct {
+    std::string host = "127.0.0.1";
+    std::uint16_t port = 8000;
+    std::vector<std::string> allowed_origins, allowed_hosts;
+    std::uint64_t max_body_bytes = 32U << 20;
+  } server;
+  std::filesystem::path data_dir;
+  std::vector<index::VaultConfig> vaults;
+  struct {
+    bool watch = true;
+    std::uint32_t scan_interval_s = 300;
+    std::uint64_t max_file_bytes = 64U << 20;
+  } index;
+  struct {
+    std::filesystem::path dir;
+    std::string embed = "all-minilm-l6-v2";
+    std::string answer = "smollm2-135m-instruct";
+    std::uint32_t threads = 0;
+    std::string remote_url, remote_model, remote_key;
+  } models;
+  search::RankingSettings ranking;
+  answer::Answerer::Options answer;
+  struct {
+    std::string level = "info";
+    std::string format = "text";
+    std::string file;
+    std::uint64_t file_bytes_max = 16U << 20;
+  } log;
+
+  std::filesystem::path file;                  ///< The configuration file that was read; empty: none.
+  std::map<std::string, std::string> sources;  ///< Key -> "file", "environment", "command line"; absent: default.
+};
+
+/// What the command line says, key -> value as text; vaults as "[NAME=]DIR".
+struct CommandLine {
+  std::optional<std::filesystem::path> config_file;
+  std::vector<std::pair<std::string, std::string>> values;
+  std::vector<std::string> vaults;
+};
+
+/// Environment variables by name, so that tests need not change the process.
+using Environment = std::map<std::string, std::string>;
+Environment process_environment();
+
+/// Reads all sources in order of precedence: command line, environment, file, default.
+/// The file: --config, else $KNAP_CONFIG, else ./knap.yaml, else $XDG_CONFIG_HOME/knap/knap.yaml, where present.
+/// Errors: kInvalidArgument with file, line, key and the nearest valid one; kNotFound (a named file).
+Result<Config> load_config(const CommandLine& command_line, const Environment& environment);
+
+/// Where load_config would look for a file that need not exist: what `knap models use` writes to.
+std::filesystem::path user_config_file(const Environment& environment);
+
+/// Effective settings with their sources, secrets masked; sorted by key.
+std::vector<api::Setting> describe(const Config& config);
+
+/// Parses "[NAME=]DIR". The name defaults to the folder's own. Errors: kInvalidArgument.
+Result<index::VaultConfig> parse_vault(std::string_view text);
+
+observe::LogOptions log_options(const Config& config);
+
+}  // namespace knap::app

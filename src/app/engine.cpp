@@ -1,0 +1,89 @@
+#include "engine.hpp"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <thread>
+
+#include "knap/base/file.hpp"
+
+namespace knap::app {
+namespace {
+
+std::filesystem::path own_program() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error);
+}
+
+std::size_t core_count() { return std::max(1U, std::thread::hardware_concurrency()); }
+
+index::ServiceOptions index_options(const Config& config) {
+  index::ServiceOptions out;
+  out.data_dir = config.data_dir;
+  out.vaults = config.vaults;
+  out.watch = config.index.watch ? index::ServiceOptions::Watch::kOn : index::ServiceOptions::Watch::kOff;
+  out.scan_interval = std::chrono::seconds(config.index.scan_interval_s);
+  out.max_file_bytes = config.index.max_file_bytes;
+  out.ranking = config.ranking;
+  return out;
+}
+
+}  // namespace
+
+Result<std::filesystem::path> make_run_dir() {
+  // Socket paths have 107 bytes at most, so the folder's own must be short.
+  constexpr std::size_t kRunDirBytesMax = 70;
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  std::string base = runtime != nullptr && ::access(runtime, W_OK) == 0 ? runtime : "/tmp";
+  if (base.size() > kRunDirBytesMax) base = "/tmp";
+  std::string folder = base + "/knap-XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr) return errno_error(errno, "create a folder for sockets in", base);
+  return std::filesystem::path(folder);
+}
+
+void remove_run_dir(const std::filesystem::path& run_dir) {
+  std::error_code ignored;
+  std::filesystem::remove_all(run_dir, ignored);
+}
+
+models::ModelsOptions models_options(const Config& config, const std::filesystem::path& run_dir) {
+  models::ModelsOptions out;
+  out.models_dir = config.models.dir;
+  out.run_dir = run_dir;
+  out.runner_program = own_program();
+  if (const auto user = config.models.dir / "models.yaml"; std::filesystem::exists(user)) out.user_catalogue = user;
+  out.embed_model = config.models.embed;
+  out.answer_model = config.models.answer;
+  out.threads = config.models.threads;
+  out.remote_url = config.models.remote_url;
+  out.remote_model = config.models.remote_model;
+  out.remote_key = config.models.remote_key;
+  return out;
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runners) {
+  std::unique_ptr<Engine> engine(new Engine);
+  KNAP_TRY(engine->run_dir_, make_run_dir());
+  const std::size_t cores = config.models.threads == 0 ? core_count() : config.models.threads;
+  engine->leases_ = std::make_unique<service::ComputeLeases>(cores);
+  auto options = models_options(config, engine->run_dir_);
+  if (runners == Runners::kNone) {
+    options.embed_model.clear();
+    options.answer_model.clear();
+  }
+  KNAP_TRY(engine->models_, models::Models::open(std::move(options), engine->metrics_));
+  KNAP_TRY(engine->index_,
+           index::Service::open(index_options(config), engine->models_->embedder(), *engine->leases_, engine->metrics_));
+  return engine;
+}
+
+Engine::~Engine() {
+  index_.reset();
+  models_.reset();
+  if (!run_dir_.empty()) remove_run_dir(run_dir_);
+}
+
+}  // namespace knap::app

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "config.hpp"
+#include "knap/index/service.hpp"
+#include "knap/models/models.hpp"
+#include "knap/observe/metrics.hpp"
+#include "knap/service/leases.hpp"
+
+namespace knap::app {
+
+/// Metrics, leases, models and the index service wired together from a Config: what `serve` and `index` share.
+class Engine {
+ public:
+  enum class Runners { kStart, kNone };  ///< kNone: no embedding, for keyword-only work.
+  static Result<std::unique_ptr<Engine>> open(const Config& config, Runners runners);
+  ~Engine();
+
+  observe::Registry& metrics() { return metrics_; }
+  service::ComputeLeases& leases() { return *leases_; }
+  models::Models& models() { return *models_; }
+  index::Service& index() { return *index_; }
+
+ private:
+  Engine() = default;
+  std::filesystem::path run_dir_;
+  observe::Registry metrics_;
+  std::unique_ptr<service::ComputeLeases> leases_;
+  std::unique_ptr<models::Models> models_;
+  std::unique_ptr<index::Service> index_;  // Destroyed first: it uses all above.
+};
+
+/// Models alone, for `knap models`. run_dir must outlive the result.
+models::ModelsOptions models_options(const Config& config, const std::filesystem::path& run_dir);
+
+/// A private folder (0700) for sockets, removed by remove_run_dir. Errors: kIo.
+Result<std::filesystem::path> make_run_dir();
+void remove_run_dir(const std::filesystem::path& run_dir);
+
+}  // namespace knap::app

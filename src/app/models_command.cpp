@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include "commands.hpp"
+#include "config_edit.hpp"
+#include "engine.hpp"
+#include "knap/base/file.hpp"
+#include "knap/base/text.hpp"
+#include "knap/observe/log.hpp"
+#include "terminal.hpp"
+
+namespace knap::app {
+namespace {
+
+int list_models(models::Models& models, Output output) {
+  const auto all = models.list();
+  if (output == Output::kJson) {
+    boost::json::array list;
+    for (const auto& model : all) {
+      list.push_back({{"name", model.name}, {"role", model.role}, {"licence", model.licence}, {"summary", model.summary},
+                      {"bytes", model.bytes}, {"installed", model.installed}, {"in_use", model.in_use},
+                      {"run_by_us", model.run_by_us}, {"state", model.state}});
+    }
+    fmt::print("{}\n", boost::json::serialize(boost::json::object{{"models", list}}));
+    return kExitDone;
+  }
+  const Terminal terminal(Terminal::Stream::kOut);
+  for (const auto& model : all) {
+    fmt::print("{} {:<32} {:<7} {:>9}  {:<10} {}{}\n", model.in_use ? terminal.good("*") : " ", model.name, model.role, bytes_text(model.bytes),
+               model.installed ? "installed" : "-", terminal.dim(model.summary), model.run_by_us ? "" : terminal.dim(" (not run by us)"));
+  }
+  fmt::print("{}\n", terminal.dim("* in use. Fetch one with `knap models pull NAME`, choose it with `knap models use NAME`."));
+  return kExitDone;
+}
+
+int pull_models(models::Models& models, const std::vector<std::string>& names) {
+  for (const auto& name : names) {
+    Status done;
+    {
+      ProgressLine line;
+      done = models.pull(name, [&](std::string_view stage, std::uint64_t bytes, std::uint64_t total) { line.update(stage, bytes, total, 0, {}); }, CancelToken());
+    }
+    if (!done) return report(done.error());
+    fmt::print("{} is installed.\n", name);
+  }
+  return kExitDone;
+}
+
+int use_model(const Config& config, models::Models& models, const std::string& name) {
+  const auto all = models.list();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& model) { return model.name == name; });
+  if (found == all.end()) return report(make_error(ErrorCode::kNotFound, fmt::format("no model {} in the catalogue: see `knap models list`", name)));
+  if (found->role != "embed" && found->role != "answer") {
+    return report(make_error(ErrorCode::kUnsupported, fmt::format("{} has the role {}; only embed and answer models can be chosen", name, found->role)));
+  }
+  if (!found->installed) {
+    return report(make_error(ErrorCode::kFailedPrecondition, fmt::format("{} is not installed: run `knap models pull {}` first", name, name)));
+  }
+  const auto file = config.file.empty() ? user_config_file(process_environment()) : config.file;
+  if (auto status = set_in_config_file(file, "models", found->role, name); !status) return report(status.error());
+  fmt::print("models.{} is now {} in {}. A running server takes it at its next start.\n", found->role, name, file.string());
+  return kExitDone;
+}
+
+}  // namespace
+
+int models(const Config& config, const ModelsCommand& command) {
+  auto log = log_options(config);
+  log.level = std::max(log.level, observe::LogLevel::kWarning);
+  if (auto status = observe::configure_log(log); !status) return report(status.error());
+  observe::Registry metrics;
+  auto run_dir = make_run_dir();
+  if (!run_dir) return report(run_dir.error());
+  struct Cleanup {
+    std::filesystem::path folder;
+    ~Cleanup() { remove_run_dir(folder); }
+  } const cleanup{*run_dir};
+  auto options = models_options(config, *run_dir);
+  // Nothing is to be started here; list() still marks what the configuration uses.
+  options.runner_program.clear();
+  auto models = models::Models::open(std::move(options), metrics);
+  if (!models) return report(models.error());
+
+  auto names = command.names;
+  if (command.defaults) {
+    for (const auto& name : {config.models.embed, config.models.answer})
+      if (!name.empty()) names.push_back(name);
+  }
+  if (names.empty() && command.action != ModelsCommand::Action::kList && command.action != ModelsCommand::Action::kVerify) {
+    return report(make_error(ErrorCode::kInvalidArgument, "name a model; `knap models list` shows all"));
+  }
+  switch (command.action) {
+    case ModelsCommand::Action::kList: return list_models(**models, command.output);
+    case ModelsCommand::Action::kPull: return pull_models(**models, names);
+    case ModelsCommand::Action::kUse: return use_model(config, **models, names.front());
+    case ModelsCommand::Action::kRemove:
+    case ModelsCommand::Action::kVerify: break;
+  }
+  const bool verify = command.action == ModelsCommand::Action::kVerify;
+  if (names.empty()) {
+    for (const auto& model : (*models)->list())
+      if (model.installed) names.push_back(model.name);
+  }
+  int worst = kExitDone;
+  for (const auto& name : names) {
+    const auto done = verify ? (*models)->verify(name) : (*models)->remove(name);
+    if (!done) worst = report(done.error());
+    if (done) fmt::print("{} {}.\n", name, verify ? "matches its checksums" : "is removed");
+  }
+  return worst;
+}
+
+int show_config(const Config& config, Output output) {
+  const auto settings = describe(config);
+  if (output == Output::kJson) {
+    boost::json::object out;
+    for (const auto& setting : settings) out[setting.key] = {{"value", boost::json::parse(setting.value_json)}, {"source", setting.source}};
+    fmt::print("{}\n", boost::json::serialize(out));
+    return kExitDone;
+  }
+  const Terminal terminal(Terminal::Stream::kOut);
+  fmt::print("{}\n", terminal.dim(config.file.empty() ? "No knap.yaml was read." : "From " + config.file.string()));
+  for (const auto& setting : settings) fmt::print("{:<32} {}  {}\n", setting.key, setting.value_json, terminal.dim(setting.source));
+  return kExitDone;
+}
+
+}  // namespace knap::app

@@ -1,0 +1,87 @@
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "commands.hpp"
+#include "engine.hpp"
+#include "knap/base/version.hpp"
+#include "knap/observe/log.hpp"
+#include "terminal.hpp"
+
+namespace knap::app {
+namespace {
+
+/// Signals that end the server, taken by sigwait in one thread instead of a handler.
+sigset_t block_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGINT);
+  ::sigaddset(&set, SIGTERM);
+  ::sigaddset(&set, SIGHUP);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+void print_welcome(const Config& config, std::uint16_t port) {
+  const Terminal terminal(Terminal::Stream::kOut);
+  const std::string url = fmt::format("http://{}:{}", config.server.host, port);
+  std::string vaults;
+  for (const auto& vault : config.vaults) vaults += fmt::format("  {:<12} {}\n", vault.name, vault.root.string());
+  const bool default_port = port == 8000 && config.server.host == "127.0.0.1";
+  const std::string option = default_port ? "" : fmt::format(" --url {}", url);
+  fmt::print("{} {} serves {}\n\nVaults\n{}\nTry\n  knap search{} \"how do links work\"\n  knap ask{} \"Which files are indexed?\"\n"
+             "  curl -s {}/api/search -H 'Content-Type: application/json' -d '{{\"query\": \"links\"}}'\n\nStop with Ctrl-C.\n",
+             terminal.bold("Knap"), version(), terminal.accent(url), vaults, option, option, url);
+  std::fflush(stdout);
+}
+
+/// A second signal while stopping means: now.
+void exit_on_next_signal(const sigset_t& signals) {
+  std::thread([signals] {
+    int number = 0;
+    ::sigwait(&signals, &number);
+    ::_exit(128 + number);
+  }).detach();
+}
+
+}  // namespace
+
+int serve(const Config& config) {
+  const sigset_t signals = block_signals();
+  if (auto status = observe::configure_log(log_options(config)); !status) return report(status.error());
+  if (config.vaults.empty()) {
+    return report(make_error(ErrorCode::kInvalidArgument, "no vault to serve: name one, as in `knap serve --vault ~/Notes`, or put `vaults` into knap.yaml"));
+  }
+  auto engine = Engine::open(config, Engine::Runners::kStart);
+  if (!engine) return report(engine.error());
+
+  api::ApiOptions options;
+  options.host = config.server.host;
+  options.port = config.server.port;
+  options.allowed_origins = config.server.allowed_origins;
+  options.allowed_hosts = config.server.allowed_hosts;
+  options.max_body_bytes = config.server.max_body_bytes;
+  options.settings = describe(config);
+  auto& parts = **engine;
+  const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(), parts.leases(), parts.metrics());
+  auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(), parts.metrics()});
+  if (!api) return report(api.error());
+  parts.index().start();
+  print_welcome(config, (*api)->port());
+  observe::log_info("started", "serving", {{"port", static_cast<std::int64_t>((*api)->port())}, {"version", std::string(version())}});
+
+  int number = 0;
+  ::sigwait(&signals, &number);
+  exit_on_next_signal(signals);
+  observe::log_info("stopping", "asked to stop", {{"signal", static_cast<std::int64_t>(number)}});
+  (*api)->stop();
+  return kExitDone;
+}
+
+}  // namespace knap::app
