@@ -82,9 +82,9 @@ def own_walk(root):
             path = os.path.relpath(entry.path, root)
             if entry.name.startswith(".") or path.startswith(("templates", "Excluded")) or entry.name.endswith(".tmp.md"):
                 continue
-            if entry.is_dir(follow_symlinks=True):
+            if os.path.isdir(entry.path):  # unlike entry.is_dir(), no error on a link to itself
                 queue.append(entry.path)
-            elif entry.is_file(follow_symlinks=True):
+            elif os.path.isfile(entry.path):
                 found.add(path)
     return found
 
