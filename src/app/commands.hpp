@@ -6,7 +6,8 @@
 
 #include "config.hpp"
 
-/// The commands of `knap`, one function each. Each returns the exit code: 0 done, 1 found problems or failed, 2 wrong use.
+/// The commands of `knap`, one function each. Each returns the exit code: 0 done, 1 found problems
+/// or failed, 2 wrong use.
 namespace knap::app {
 
 inline constexpr int kExitDone = 0;

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <system_error>
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
+#include <boost/json.hpp>
 
 #include "config_keys.hpp"
 #include "knap/base/file.hpp"
@@ -38,28 +38,35 @@ fs::path user_data_dir(const Environment& environment) {
 }
 
 Error at_line(const fs::path& file, const YAML::Mark& mark, std::string_view message) {
-  return make_error(ErrorCode::kInvalidArgument, fmt::format("{} line {}: {}", file.string(), mark.line + 1, message));
+  return make_error(ErrorCode::kInvalidArgument,
+                    fmt::format("{} line {}: {}", file.string(), mark.line + 1, message));
 }
 
 std::string unknown_key(std::string_view name) {
   const std::string nearest = nearest_key(name);
-  return fmt::format("unknown key {}{}", name, nearest.empty() ? "; `knap config` lists all keys" : "; did you mean " + nearest + "?");
+  return fmt::format(
+      "unknown key {}{}", name,
+      nearest.empty() ? "; `knap config` lists all keys" : "; did you mean " + nearest + "?");
 }
 
-Result<std::vector<std::string>> scalars(const YAML::Node& node, const fs::path& file, std::string_view key) {
+Result<std::vector<std::string>> scalars(const YAML::Node& node, const fs::path& file,
+                                         std::string_view key) {
   if (node.IsNull()) return std::vector<std::string>{""};
   if (node.IsScalar()) return std::vector<std::string>{node.Scalar()};
-  if (!node.IsSequence()) return at_line(file, node.Mark(), fmt::format("{} must be a value or a list", key));
+  if (!node.IsSequence())
+    return at_line(file, node.Mark(), fmt::format("{} must be a value or a list", key));
   std::vector<std::string> out;
   for (const auto& item : node) {
-    if (!item.IsScalar()) return at_line(file, item.Mark(), fmt::format("{} must be a list of plain values", key));
+    if (!item.IsScalar())
+      return at_line(file, item.Mark(), fmt::format("{} must be a list of plain values", key));
     out.push_back(item.Scalar());
   }
   return out;
 }
 
 Status read_vaults(const YAML::Node& node, const fs::path& file, Config& config) {
-  if (!node.IsSequence()) return at_line(file, node.Mark(), "vaults must be a list of entries with name and path");
+  if (!node.IsSequence())
+    return at_line(file, node.Mark(), "vaults must be a list of entries with name and path");
   for (const auto& item : node) {
     index::VaultConfig vault;
     if (item.IsScalar()) {
@@ -68,13 +75,16 @@ Status read_vaults(const YAML::Node& node, const fs::path& file, Config& config)
       for (const auto& entry : item) {
         const std::string& name = entry.first.Scalar();
         if (!entry.second.IsScalar() || (name != "name" && name != "path")) {
-          return at_line(file, entry.first.Mark(), fmt::format("unknown key vaults[].{}; a vault has name and path", name));
+          return at_line(file, entry.first.Mark(),
+                         fmt::format("unknown key vaults[].{}; a vault has name and path", name));
         }
         if (name == "name") vault.name = entry.second.Scalar();
         if (name == "path") vault.root = entry.second.Scalar();
       }
       if (vault.root.empty()) return at_line(file, item.Mark(), "a vault needs a path");
-      KNAP_TRY(auto named, parse_vault(vault.name.empty() ? vault.root.string() : vault.name + "=" + vault.root.string()));
+      KNAP_TRY(auto named,
+               parse_vault(vault.name.empty() ? vault.root.string()
+                                              : vault.name + "=" + vault.root.string()));
       vault = std::move(named);
     } else {
       return at_line(file, item.Mark(), "a vault is a path, or name and path");
@@ -85,10 +95,12 @@ Status read_vaults(const YAML::Node& node, const fs::path& file, Config& config)
   return {};
 }
 
-Status read_map(const YAML::Node& map, const std::string& prefix, int depth, const fs::path& file, Config& config) {
+Status read_map(const YAML::Node& map, const std::string& prefix, int depth, const fs::path& file,
+                Config& config) {
   if (depth > kConfigDepthMax) return at_line(file, map.Mark(), "nested too deeply");
   for (const auto& entry : map) {
-    if (!entry.first.IsScalar()) return at_line(file, entry.first.Mark(), "a key must be plain text");
+    if (!entry.first.IsScalar())
+      return at_line(file, entry.first.Mark(), "a key must be plain text");
     const std::string name = prefix + entry.first.Scalar();
     if (name == "vaults") {
       KNAP_CHECK_OK(read_vaults(entry.second, file, config));
@@ -98,16 +110,20 @@ Status read_map(const YAML::Node& map, const std::string& prefix, int depth, con
     const ConfigKey* key = find_key(name);
     if (key == nullptr) {
       const auto& keys = config_keys();
-      const bool is_section = std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return k.name.starts_with(name + "."); });
+      const bool is_section = std::any_of(
+          keys.begin(), keys.end(), [&](const auto& k) { return k.name.starts_with(name + "."); });
       if (is_section && entry.second.IsMap()) {
         KNAP_CHECK_OK(read_map(entry.second, name + ".", depth + 1, file, config));
         continue;
       }
       if (is_section && entry.second.IsNull()) continue;
-      return at_line(file, entry.first.Mark(), is_section ? name + " is a section: indent its keys below it" : unknown_key(name));
+      return at_line(
+          file, entry.first.Mark(),
+          is_section ? name + " is a section: indent its keys below it" : unknown_key(name));
     }
     KNAP_TRY(auto values, scalars(entry.second, file, name));
-    if (auto status = set_key(*key, config, values); !status) return at_line(file, entry.second.Mark(), status.error().message);
+    if (auto status = set_key(*key, config, values); !status)
+      return at_line(file, entry.second.Mark(), status.error().message);
     config.sources[name] = "file";
   }
   return {};
@@ -128,7 +144,8 @@ Status read_config_file(const fs::path& file, Config& config) {
 
 std::string environment_name(std::string_view key) {
   std::string out = "KNAP_";
-  for (const char c : key) out += c == '.' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  for (const char c : key)
+    out += c == '.' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
   return out;
 }
 
@@ -137,7 +154,9 @@ std::vector<std::string> split_list(const std::string& text) {
   std::size_t begin = 0;
   while (begin <= text.size()) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
-    if (const auto item = text::trim(std::string_view(text).substr(begin, end - begin)); !item.empty()) out.emplace_back(item);
+    if (const auto item = text::trim(std::string_view(text).substr(begin, end - begin));
+        !item.empty())
+      out.emplace_back(item);
     begin = end + 1;
   }
   return out;
@@ -148,7 +167,8 @@ Status set_from_text(const ConfigKey& key, Config& config, const std::string& va
   return set_key(key, config, is_list ? split_list(value) : std::vector<std::string>{value});
 }
 
-/// A variable of a known section that names no key is a mistake; other KNAP_ variables belong to scripts.
+/// A variable of a known section that names no key is a mistake; other KNAP_ variables belong to
+/// scripts.
 Status refuse_unknown_variables(const Environment& environment) {
   for (const auto& [name, value] : environment) {
     if (!name.starts_with("KNAP_")) continue;
@@ -159,16 +179,19 @@ Status refuse_unknown_variables(const Environment& environment) {
     for (const auto& key : config_keys()) {
       const std::string variable = environment_name(key.name);
       known = known || variable == name;
-      if (name.starts_with(variable.substr(0, variable.find('_', 5) + 1))) section = key.name.substr(0, key.name.find('.'));
+      if (name.starts_with(variable.substr(0, variable.find('_', 5) + 1)))
+        section = key.name.substr(0, key.name.find('.'));
       if (const auto d = text::edit_distance(name, variable, 4); d < distance) {
         distance = d;
         nearest = variable;
       }
     }
     if (!known && !section.empty()) {
-      return make_error(ErrorCode::kInvalidArgument,
-                        fmt::format("environment variable {}: no such key in the section {}{}", name, section,
-                                    nearest.empty() ? "; `knap config` lists all keys" : "; did you mean " + nearest + "?"));
+      return make_error(
+          ErrorCode::kInvalidArgument,
+          fmt::format("environment variable {}: no such key in the section {}{}", name, section,
+                      nearest.empty() ? "; `knap config` lists all keys"
+                                      : "; did you mean " + nearest + "?"));
     }
   }
   return {};
@@ -204,10 +227,13 @@ Status check_vaults(Config& config) {
     std::error_code error;
     vault.root = fs::absolute(vault.root, error).lexically_normal();
     if (!vault.root.has_filename()) vault.root = vault.root.parent_path();
-    const auto same = std::count_if(config.vaults.begin(), config.vaults.end(), [&](const auto& v) { return v.name == vault.name; });
+    const auto same = std::count_if(config.vaults.begin(), config.vaults.end(),
+                                    [&](const auto& v) { return v.name == vault.name; });
     if (same > 1) {
-      return make_error(ErrorCode::kInvalidArgument, fmt::format("two vaults are named {}: give one another name, as in --vault other={}",
-                                                                 vault.name, vault.root.string()));
+      return make_error(
+          ErrorCode::kInvalidArgument,
+          fmt::format("two vaults are named {}: give one another name, as in --vault other={}",
+                      vault.name, vault.root.string()));
     }
   }
   return {};
@@ -219,7 +245,8 @@ Environment process_environment() {
   Environment out;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
-    if (const auto equals = text.find('='); equals != std::string_view::npos) out.emplace(text.substr(0, equals), text.substr(equals + 1));
+    if (const auto equals = text.find('='); equals != std::string_view::npos)
+      out.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return out;
 }
@@ -242,16 +269,20 @@ Result<index::VaultConfig> parse_vault(std::string_view text) {
     text.remove_prefix(equals + 1);
   }
   vault.root = fs::path(text);
-  if (vault.root.empty()) return make_error(ErrorCode::kInvalidArgument, "a vault needs a folder: --vault [NAME=]DIR");
+  if (vault.root.empty())
+    return make_error(ErrorCode::kInvalidArgument, "a vault needs a folder: --vault [NAME=]DIR");
   if (vault.name.empty()) {
     std::error_code error;
     fs::path folder = fs::absolute(vault.root, error).lexically_normal();
     if (!folder.has_filename()) folder = folder.parent_path();
     vault.name = folder.filename().string();
   }
-  if (vault.name.empty() || vault.name.size() > kNameMax || vault.name.find_first_of("/\\:\n") != std::string::npos) {
-    return make_error(ErrorCode::kInvalidArgument,
-                      fmt::format("a vault's name has 1 to {} characters and no slash or colon: \"{}\"", kNameMax, text::truncate(vault.name, 80)));
+  if (vault.name.empty() || vault.name.size() > kNameMax ||
+      vault.name.find_first_of("/\\:\n") != std::string::npos) {
+    return make_error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("a vault's name has 1 to {} characters and no slash or colon: \"{}\"", kNameMax,
+                    text::truncate(vault.name, 80)));
   }
   return vault;
 }
@@ -266,7 +297,9 @@ Result<Config> load_config(const CommandLine& command_line, const Environment& e
   std::error_code error;
   if (named || fs::exists(file, error)) {
     if (auto status = read_config_file(file, config); !status) {
-      return status.error().code == ErrorCode::kInvalidArgument ? status.error() : with_context(status.error(), "configuration");
+      return status.error().code == ErrorCode::kInvalidArgument
+                 ? status.error()
+                 : with_context(status.error(), "configuration");
     }
   }
   KNAP_CHECK_OK(read_environment(environment, config));
@@ -299,7 +332,8 @@ std::vector<api::Setting> describe(const Config& config) {
     out.push_back({name, value_json(key, config), source(name)});
   }
   boost::json::array vaults;
-  for (const auto& vault : config.vaults) vaults.push_back({{"name", vault.name}, {"path", vault.root.string()}});
+  for (const auto& vault : config.vaults)
+    vaults.push_back({{"name", vault.name}, {"path", vault.root.string()}});
   out.push_back({"vaults", boost::json::serialize(vaults), source("vaults")});
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   return out;
@@ -312,7 +346,8 @@ observe::LogOptions log_options(const Config& config) {
               : config.log.level == "warning" ? LogLevel::kWarning
               : config.log.level == "error"   ? LogLevel::kError
                                               : LogLevel::kInfo;
-  out.format = config.log.format == "json" ? observe::LogOptions::Format::kJson : observe::LogOptions::Format::kText;
+  out.format = config.log.format == "json" ? observe::LogOptions::Format::kJson
+                                           : observe::LogOptions::Format::kText;
   out.file = config.log.file;
   out.file_bytes_max = config.log.file_bytes_max;
   return out;

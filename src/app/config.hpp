@@ -47,8 +47,9 @@ struct Config {
     std::uint64_t file_bytes_max = 16U << 20;
   } log;
 
-  std::filesystem::path file;                  ///< The configuration file that was read; empty: none.
-  std::map<std::string, std::string> sources;  ///< Key -> "file", "environment", "command line"; absent: default.
+  std::filesystem::path file;  ///< The configuration file that was read; empty: none.
+  std::map<std::string, std::string>
+      sources;  ///< Key -> "file", "environment", "command line"; absent: default.
 };
 
 /// What the command line says, key -> value as text; vaults as "[NAME=]DIR".
@@ -63,8 +64,9 @@ using Environment = std::map<std::string, std::string>;
 Environment process_environment();
 
 /// Reads all sources in order of precedence: command line, environment, file, default.
-/// The file: --config, else $KNAP_CONFIG, else ./knap.yaml, else $XDG_CONFIG_HOME/knap/knap.yaml, where present.
-/// Errors: kInvalidArgument with file, line, key and the nearest valid one; kNotFound (a named file).
+/// The file: --config, else $KNAP_CONFIG, else ./knap.yaml, else $XDG_CONFIG_HOME/knap/knap.yaml,
+/// where present. Errors: kInvalidArgument with file, line, key and the nearest valid one;
+/// kNotFound (a named file).
 Result<Config> load_config(const CommandLine& command_line, const Environment& environment);
 
 /// Where load_config would look for a file that need not exist: what `knap models use` writes to.

@@ -29,12 +29,15 @@ bool is_blank(const std::string& line) {
   return first == std::string::npos || line[first] == '#';
 }
 
-std::string edited(const std::string& text, std::string_view section, std::string_view key, std::string_view value) {
+std::string edited(const std::string& text, std::string_view section, std::string_view key,
+                   std::string_view value) {
   auto lines = split_lines(text);
   const std::string head = std::string(section) + ":";
   const std::string entry = fmt::format("{}: {}", key, value);
   std::size_t at = 0;
-  while (at < lines.size() && !(lines[at].starts_with(head) && is_blank(lines[at].substr(head.size()) + " "))) ++at;
+  while (at < lines.size() &&
+         !(lines[at].starts_with(head) && is_blank(lines[at].substr(head.size()) + " ")))
+    ++at;
   if (at == lines.size()) {
     lines.push_back(head);
     lines.push_back("  " + entry);
@@ -51,14 +54,16 @@ std::string edited(const std::string& text, std::string_view section, std::strin
         break;
       }
     }
-    if (!replaced) lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(at) + 1, indent + entry);
+    if (!replaced)
+      lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(at) + 1, indent + entry);
   }
   std::string out;
   for (const auto& line : lines) out += line + "\n";
   return out;
 }
 
-bool holds(const std::string& text, std::string_view section, std::string_view key, std::string_view value) {
+bool holds(const std::string& text, std::string_view section, std::string_view key,
+           std::string_view value) {
   try {
     const YAML::Node root = YAML::Load(text);
     const YAML::Node found = root[std::string(section)][std::string(key)];
@@ -70,7 +75,8 @@ bool holds(const std::string& text, std::string_view section, std::string_view k
 
 }  // namespace
 
-Status set_in_config_file(const std::filesystem::path& file, std::string_view section, std::string_view key, std::string_view value) {
+Status set_in_config_file(const std::filesystem::path& file, std::string_view section,
+                          std::string_view key, std::string_view value) {
   std::error_code error;
   std::string text;
   if (std::filesystem::exists(file, error)) {
@@ -82,7 +88,8 @@ Status set_in_config_file(const std::filesystem::path& file, std::string_view se
   const std::string changed = edited(text, section, key, value);
   if (!holds(changed, section, key, value)) {
     return make_error(ErrorCode::kFailedPrecondition,
-                      fmt::format("{} cannot be edited safely; write `{}: {}` under `{}:` yourself", file.string(), key, value, section));
+                      fmt::format("{} cannot be edited safely; write `{}: {}` under `{}:` yourself",
+                                  file.string(), key, value, section));
   }
   return write_file_atomic(file, changed);
 }

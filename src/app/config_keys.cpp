@@ -4,8 +4,8 @@
 #include <charconv>
 #include <limits>
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
+#include <boost/json.hpp>
 
 #include "knap/base/text.hpp"
 
@@ -26,45 +26,78 @@ std::vector<ConfigKey> make_keys() {
       {.name = "server.port", .target = KNAP_AT(server.port), .min = 0, .max = 65535},
       {.name = "server.allowed_origins", .target = KNAP_AT(server.allowed_origins)},
       {.name = "server.allowed_hosts", .target = KNAP_AT(server.allowed_hosts)},
-      {.name = "server.max_body_bytes", .target = KNAP_AT(server.max_body_bytes), .min = 1024, .max = kGiB},
+      {.name = "server.max_body_bytes",
+       .target = KNAP_AT(server.max_body_bytes),
+       .min = 1024,
+       .max = kGiB},
       {.name = "data.dir", .target = KNAP_AT(data_dir)},
       {.name = "index.watch", .target = KNAP_AT(index.watch)},
-      {.name = "index.scan_interval_s", .target = KNAP_AT(index.scan_interval_s), .min = 1, .max = 86'400},
-      {.name = "index.max_file_bytes", .target = KNAP_AT(index.max_file_bytes), .min = 1024, .max = kGiB},
+      {.name = "index.scan_interval_s",
+       .target = KNAP_AT(index.scan_interval_s),
+       .min = 1,
+       .max = 86'400},
+      {.name = "index.max_file_bytes",
+       .target = KNAP_AT(index.max_file_bytes),
+       .min = 1024,
+       .max = kGiB},
       {.name = "models.dir", .target = KNAP_AT(models.dir)},
       {.name = "models.embed", .target = KNAP_AT(models.embed)},
       {.name = "models.answer", .target = KNAP_AT(models.answer)},
       {.name = "models.threads", .target = KNAP_AT(models.threads), .min = 0, .max = 1024},
       {.name = "models.remote.url", .target = KNAP_AT(models.remote_url)},
       {.name = "models.remote.model", .target = KNAP_AT(models.remote_model)},
-      {.name = "models.remote.key", .target = KNAP_AT(models.remote_key), .kind = ConfigKey::Kind::kSecret},
+      {.name = "models.remote.key",
+       .target = KNAP_AT(models.remote_key),
+       .kind = ConfigKey::Kind::kSecret},
       {.name = "search.bm25_k1", .target = KNAP_AT(ranking.bm25_k1), .min = 0, .max = 10},
       {.name = "search.bm25_b", .target = KNAP_AT(ranking.bm25_b), .min = 0, .max = 1},
-      {.name = "search.weight_title", .target = KNAP_AT(ranking.weight_title), .min = 0, .max = 100},
-      {.name = "search.weight_headings", .target = KNAP_AT(ranking.weight_headings), .min = 0, .max = 100},
-      {.name = "search.weight_aliases", .target = KNAP_AT(ranking.weight_aliases), .min = 0, .max = 100},
+      {.name = "search.weight_title",
+       .target = KNAP_AT(ranking.weight_title),
+       .min = 0,
+       .max = 100},
+      {.name = "search.weight_headings",
+       .target = KNAP_AT(ranking.weight_headings),
+       .min = 0,
+       .max = 100},
+      {.name = "search.weight_aliases",
+       .target = KNAP_AT(ranking.weight_aliases),
+       .min = 0,
+       .max = 100},
       {.name = "search.weight_tags", .target = KNAP_AT(ranking.weight_tags), .min = 0, .max = 100},
       {.name = "search.weight_path", .target = KNAP_AT(ranking.weight_path), .min = 0, .max = 100},
       {.name = "search.weight_body", .target = KNAP_AT(ranking.weight_body), .min = 0, .max = 100},
       {.name = "search.dense_weight", .target = KNAP_AT(ranking.dense_weight), .min = 0, .max = 1},
-      {.name = "search.dense_weight_foreign", .target = KNAP_AT(ranking.dense_weight_foreign), .min = 0, .max = 1},
+      {.name = "search.dense_weight_foreign",
+       .target = KNAP_AT(ranking.dense_weight_foreign),
+       .min = 0,
+       .max = 1},
       {.name = "search.phrase_bonus", .target = KNAP_AT(ranking.phrase_bonus), .min = 0, .max = 10},
       {.name = "answer.passages", .target = KNAP_AT(answer.passages), .min = 1, .max = 50},
       {.name = "answer.quotes", .target = KNAP_AT(answer.quotes), .min = 1, .max = 10},
-      {.name = "answer.context_tokens", .target = KNAP_AT(answer.context_tokens), .min = 100, .max = 100'000},
+      {.name = "answer.context_tokens",
+       .target = KNAP_AT(answer.context_tokens),
+       .min = 100,
+       .max = 100'000},
       {.name = "answer.refuse_below", .target = KNAP_AT(answer.refuse_below), .min = 0, .max = 1},
-      {.name = "log.level", .target = KNAP_AT(log.level), .choices = {"debug", "info", "warning", "error"}},
+      {.name = "log.level",
+       .target = KNAP_AT(log.level),
+       .choices = {"debug", "info", "warning", "error"}},
       {.name = "log.format", .target = KNAP_AT(log.format), .choices = {"text", "json"}},
       {.name = "log.file", .target = KNAP_AT(log.file)},
-      {.name = "log.file_bytes_max", .target = KNAP_AT(log.file_bytes_max), .min = 65'536, .max = kGiB},
+      {.name = "log.file_bytes_max",
+       .target = KNAP_AT(log.file_bytes_max),
+       .min = 65'536,
+       .max = kGiB},
   };
   std::sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return keys;
 }
 
 Error bad_value(const ConfigKey& key, std::string_view value, std::string_view wanted) {
-  const std::string shown = key.kind == ConfigKey::Kind::kSecret ? "***" : std::string(text::truncate(value, 80));
-  return make_error(ErrorCode::kInvalidArgument, fmt::format("{} is \"{}\", but must be {}", key.name, shown, wanted));
+  const std::string shown =
+      key.kind == ConfigKey::Kind::kSecret ? "***" : std::string(text::truncate(value, 80));
+  return make_error(ErrorCode::kInvalidArgument,
+                    fmt::format("{} is \"{}\", but must be {}", key.name, shown, wanted));
 }
 
 template <typename Number>
@@ -80,7 +113,10 @@ Status set_number(const ConfigKey& key, const std::string& value, Number& out) {
   // The comparison is written so that it refuses "nan".
   const bool inside = static_cast<double>(parsed) >= low && static_cast<double>(parsed) <= high;
   if (error != std::errc() || end != value.data() + value.size() || !inside) {
-    return bad_value(key, value, fmt::format("a {} from {} to {}", std::is_integral_v<Number> ? "whole number" : "number", low, high));
+    return bad_value(
+        key, value,
+        fmt::format("a {} from {} to {}", std::is_integral_v<Number> ? "whole number" : "number",
+                    low, high));
   }
   out = parsed;
   return {};
@@ -92,7 +128,8 @@ struct Setter {
 
   Status one() const {
     if (values.size() == 1) return {};
-    return make_error(ErrorCode::kInvalidArgument, fmt::format("{} must be one value, not a list", key.name));
+    return make_error(ErrorCode::kInvalidArgument,
+                      fmt::format("{} must be one value, not a list", key.name));
   }
   Status operator()(std::vector<std::string>* out) const {
     *out = values;
@@ -100,7 +137,8 @@ struct Setter {
   }
   Status operator()(std::string* out) const {
     KNAP_CHECK_OK(one());
-    if (!key.choices.empty() && std::find(key.choices.begin(), key.choices.end(), values[0]) == key.choices.end()) {
+    if (!key.choices.empty() &&
+        std::find(key.choices.begin(), key.choices.end(), values[0]) == key.choices.end()) {
       return bad_value(key, values[0], "one of " + fmt::format("{}", fmt::join(key.choices, ", ")));
     }
     *out = values[0];
@@ -132,14 +170,20 @@ struct Setter {
 };
 
 struct ToJson {
-  boost::json::value operator()(const std::string* value) const { return boost::json::string(*value); }
+  boost::json::value operator()(const std::string* value) const {
+    return boost::json::string(*value);
+  }
   boost::json::value operator()(const bool* value) const { return *value; }
-  boost::json::value operator()(const std::filesystem::path* value) const { return boost::json::string(value->string()); }
+  boost::json::value operator()(const std::filesystem::path* value) const {
+    return boost::json::string(value->string());
+  }
   boost::json::value operator()(const std::vector<std::string>* value) const {
     return boost::json::array(value->begin(), value->end());
   }
   // Printed through the shortest text, so that .75F does not read 0.75000000001.
-  boost::json::value operator()(const float* value) const { return std::stod(fmt::format("{}", *value)); }
+  boost::json::value operator()(const float* value) const {
+    return std::stod(fmt::format("{}", *value));
+  }
   template <typename Number>
   boost::json::value operator()(const Number* value) const {
     return *value;
@@ -155,7 +199,8 @@ const std::vector<ConfigKey>& config_keys() {
 
 const ConfigKey* find_key(std::string_view name) {
   const auto& keys = config_keys();
-  const auto found = std::find_if(keys.begin(), keys.end(), [&](const auto& key) { return key.name == name; });
+  const auto found =
+      std::find_if(keys.begin(), keys.end(), [&](const auto& key) { return key.name == name; });
   return found == keys.end() ? nullptr : &*found;
 }
 
@@ -183,7 +228,8 @@ std::string value_json(const ConfigKey& key, const Config& config) {
   // The target functions take a mutable Config; a copy keeps this function const.
   Config copy = config;
   boost::json::value value = std::visit(ToJson{}, key.target(copy));
-  if (key.kind == ConfigKey::Kind::kSecret && value.is_string() && !value.get_string().empty()) value = "***";
+  if (key.kind == ConfigKey::Kind::kSecret && value.is_string() && !value.get_string().empty())
+    value = "***";
   return boost::json::serialize(value);
 }
 

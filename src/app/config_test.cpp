@@ -15,7 +15,9 @@ using testing::HasSubstr;
 
 class ConfigTest : public testing::Test {
  protected:
-  ConfigTest() : folder_(std::filesystem::path(testing::TempDir()) / ("knap_config_test_" + std::to_string(::getpid()))) {
+  ConfigTest()
+      : folder_(std::filesystem::path(testing::TempDir()) /
+                ("knap_config_test_" + std::to_string(::getpid()))) {
     std::filesystem::create_directories(folder_);
     environment_["HOME"] = folder_.string();
   }
@@ -58,12 +60,15 @@ TEST_F(ConfigTest, AWrongKeyNamesItsLineAndTheNearestOne) {
   const auto config = load("server:\n  host: localhost\n  prot: 8000\n");
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_THAT(config.error().message, HasSubstr("knap.yaml line 3: unknown key server.prot; did you mean server.port?"));
+  EXPECT_THAT(config.error().message,
+              HasSubstr("knap.yaml line 3: unknown key server.prot; did you mean server.port?"));
 }
 
 TEST_F(ConfigTest, AWrongValueSaysWhatIsAllowed) {
-  EXPECT_THAT(load("server: {port: 70000}").error().message, HasSubstr("server.port is \"70000\", but must be a whole number from 0 to 65535"));
-  EXPECT_THAT(load("log: {level: loud}").error().message, HasSubstr("one of debug, info, warning, error"));
+  EXPECT_THAT(load("server: {port: 70000}").error().message,
+              HasSubstr("server.port is \"70000\", but must be a whole number from 0 to 65535"));
+  EXPECT_THAT(load("log: {level: loud}").error().message,
+              HasSubstr("one of debug, info, warning, error"));
   EXPECT_THAT(load("index: {watch: maybe}").error().message, HasSubstr("true or false"));
   EXPECT_THAT(load("search: {dense_weight: nan}").error().message, HasSubstr("must be a number"));
   EXPECT_THAT(load("server: 3").error().message, HasSubstr("server is a section"));
@@ -72,7 +77,10 @@ TEST_F(ConfigTest, AWrongValueSaysWhatIsAllowed) {
 
 TEST_F(ConfigTest, AWrongVariableNamesTheNearestOne) {
   environment_["KNAP_SERVER_PROT"] = "1";
-  EXPECT_THAT(load("").error().message, HasSubstr("KNAP_SERVER_PROT: no such key in the section server; did you mean KNAP_SERVER_PORT?"));
+  EXPECT_THAT(
+      load("").error().message,
+      HasSubstr(
+          "KNAP_SERVER_PROT: no such key in the section server; did you mean KNAP_SERVER_PORT?"));
 }
 
 TEST_F(ConfigTest, VaultsHaveNamesAndPathsRelativeToTheFile) {
@@ -87,15 +95,19 @@ TEST_F(ConfigTest, VaultsHaveNamesAndPathsRelativeToTheFile) {
 TEST_F(ConfigTest, SecretsAreMasked) {
   const auto config = load("models: {remote: {key: hunter2}}");
   ASSERT_TRUE(config) << config.error().message;
-  for (const auto& setting : describe(*config)) EXPECT_THAT(setting.value_json, testing::Not(HasSubstr("hunter2")));
+  for (const auto& setting : describe(*config))
+    EXPECT_THAT(setting.value_json, testing::Not(HasSubstr("hunter2")));
 }
 
 TEST_F(ConfigTest, EditingKeepsCommentsAndOrder) {
   const auto file = folder_ / "edit.yaml";
-  std::ofstream(file) << "# mine\nmodels:\n    answer: a  # old\n    embed: b\nlog:\n    level: info\n";
+  std::ofstream(file)
+      << "# mine\nmodels:\n    answer: a  # old\n    embed: b\nlog:\n    level: info\n";
   ASSERT_TRUE(set_in_config_file(file, "models", "answer", "c"));
   ASSERT_TRUE(set_in_config_file(file, "log", "format", "json"));
-  EXPECT_EQ(read_file(file, 1000).value(), "# mine\nmodels:\n    answer: c\n    embed: b\nlog:\n    format: json\n    level: info\n");
+  EXPECT_EQ(
+      read_file(file, 1000).value(),
+      "# mine\nmodels:\n    answer: c\n    embed: b\nlog:\n    format: json\n    level: info\n");
 }
 
 }  // namespace

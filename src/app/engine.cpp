@@ -24,7 +24,8 @@ index::ServiceOptions index_options(const Config& config) {
   index::ServiceOptions out;
   out.data_dir = config.data_dir;
   out.vaults = config.vaults;
-  out.watch = config.index.watch ? index::ServiceOptions::Watch::kOn : index::ServiceOptions::Watch::kOff;
+  out.watch =
+      config.index.watch ? index::ServiceOptions::Watch::kOn : index::ServiceOptions::Watch::kOff;
   out.scan_interval = std::chrono::seconds(config.index.scan_interval_s);
   out.max_file_bytes = config.index.max_file_bytes;
   out.ranking = config.ranking;
@@ -40,7 +41,8 @@ Result<std::filesystem::path> make_run_dir() {
   std::string base = runtime != nullptr && ::access(runtime, W_OK) == 0 ? runtime : "/tmp";
   if (base.size() > kRunDirBytesMax) base = "/tmp";
   std::string folder = base + "/knap-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr) return errno_error(errno, "create a folder for sockets in", base);
+  if (::mkdtemp(folder.data()) == nullptr)
+    return errno_error(errno, "create a folder for sockets in", base);
   return std::filesystem::path(folder);
 }
 
@@ -54,7 +56,8 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.models_dir = config.models.dir;
   out.run_dir = run_dir;
   out.runner_program = own_program();
-  if (const auto user = config.models.dir / "models.yaml"; std::filesystem::exists(user)) out.user_catalogue = user;
+  if (const auto user = config.models.dir / "models.yaml"; std::filesystem::exists(user))
+    out.user_catalogue = user;
   out.embed_model = config.models.embed;
   out.answer_model = config.models.answer;
   out.threads = config.models.threads;
@@ -75,8 +78,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
     options.answer_model.clear();
   }
   KNAP_TRY(engine->models_, models::Models::open(std::move(options), engine->metrics_));
-  KNAP_TRY(engine->index_,
-           index::Service::open(index_options(config), engine->models_->embedder(), *engine->leases_, engine->metrics_));
+  KNAP_TRY(engine->index_, index::Service::open(index_options(config), engine->models_->embedder(),
+                                                *engine->leases_, engine->metrics_));
   return engine;
 }
 

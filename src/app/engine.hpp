@@ -11,7 +11,8 @@
 
 namespace knap::app {
 
-/// Metrics, leases, models and the index service wired together from a Config: what `serve` and `index` share.
+/// Metrics, leases, models and the index service wired together from a Config: what `serve` and
+/// `index` share.
 class Engine {
  public:
   enum class Runners { kStart, kNone };  ///< kNone: no embedding, for keyword-only work.

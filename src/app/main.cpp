@@ -2,8 +2,8 @@
 #include <exception>
 #include <string_view>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "commands.hpp"
 #include "knap/base/version.hpp"
@@ -29,37 +29,46 @@ struct Arguments {
 using Action = std::function<int(const Config&)>;
 
 void add_config_options(CLI::App& command, Arguments& arguments) {
-  command.add_option("--config", arguments.config_file, "Configuration file (default: ./knap.yaml, then the user's)");
+  command.add_option("--config", arguments.config_file,
+                     "Configuration file (default: ./knap.yaml, then the user's)");
 }
 
 void add_server_options(CLI::App& command, Arguments& arguments) {
   add_config_options(command, arguments);
   command.add_option("--data-dir", arguments.data_dir, "Folder of the store");
-  command.add_option("--vault", arguments.command_line.vaults, "[NAME=]DIR, repeatable")->allow_extra_args(false);
+  command.add_option("--vault", arguments.command_line.vaults, "[NAME=]DIR, repeatable")
+      ->allow_extra_args(false);
   command.add_option("--host", arguments.host, "Address to listen on (default 127.0.0.1)");
   command.add_option("--port", arguments.port, "Port to listen on (default 8000; 0: any free one)");
 }
 
 void add_client_options(CLI::App& command, Arguments& arguments) {
   add_config_options(command, arguments);
-  command.add_option("--url", arguments.server.url, "The server (default: host and port of the configuration)");
+  command.add_option("--url", arguments.server.url,
+                     "The server (default: host and port of the configuration)");
   command.add_flag("--json", arguments.json, "Print JSON");
 }
 
-CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& summary, const std::string& example) {
+CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& summary,
+                      const std::string& example) {
   auto* command = app.add_subcommand(name, summary);
   command->footer("Example:\n  " + example);
   return *command;
 }
 
 void add_serve_and_index(CLI::App& app, Arguments& a, Action& action) {
-  auto& serve_command = add_command(app, "serve", "Serve vaults: search and answers over HTTP", "knap serve --vault ~/Notes --vault work=~/Work");
+  auto& serve_command = add_command(app, "serve", "Serve vaults: search and answers over HTTP",
+                                    "knap serve --vault ~/Notes --vault work=~/Work");
   add_server_options(serve_command, a);
   serve_command.callback([&] { action = [](const Config& config) { return serve(config); }; });
 
-  auto& index_command = add_command(app, "index", "Bring the index up to date and end", "knap index --vault ~/Notes --wait semantic");
+  auto& index_command = add_command(app, "index", "Bring the index up to date and end",
+                                    "knap index --vault ~/Notes --wait semantic");
   add_server_options(index_command, a);
-  index_command.add_option("--wait", a.wait, "keyword: until all notes are searchable; semantic: until all passages have vectors")
+  index_command
+      .add_option(
+          "--wait", a.wait,
+          "keyword: until all notes are searchable; semantic: until all passages have vectors")
       ->check(CLI::IsMember({"keyword", "semantic"}));
   index_command.add_flag("--all", a.all, "Read every file again, changed or not");
   index_command.add_flag("--json", a.json, "Print JSON");
@@ -75,45 +84,62 @@ void add_serve_and_index(CLI::App& app, Arguments& a, Action& action) {
 }
 
 void add_search_and_ask(CLI::App& app, Arguments& a, Action& action) {
-  auto& search_command = add_command(app, "search", "Search the notes of a running server", "knap search \"weekly review\" --filter \"tag:#work\"");
+  auto& search_command = add_command(app, "search", "Search the notes of a running server",
+                                     "knap search \"weekly review\" --filter \"tag:#work\"");
   add_client_options(search_command, a);
   search_command.add_option("query", a.search.query, "What to look for")->required();
-  search_command.add_option("--limit", a.search.limit, "Results (1-100)")->check(CLI::Range(1, 100));
-  search_command.add_option("--filter", a.search.filter, "Filter, as in: tag:#work -path:Archive/ modified:30d");
-  search_command.add_option("--mode", a.search.mode, "auto, keyword, semantic or hybrid")->check(CLI::IsMember({"auto", "keyword", "semantic", "hybrid"}));
-  search_command.add_option("--group", a.search.group, "note or passage")->check(CLI::IsMember({"note", "passage"}));
+  search_command.add_option("--limit", a.search.limit, "Results (1-100)")
+      ->check(CLI::Range(1, 100));
+  search_command.add_option("--filter", a.search.filter,
+                            "Filter, as in: tag:#work -path:Archive/ modified:30d");
+  search_command.add_option("--mode", a.search.mode, "auto, keyword, semantic or hybrid")
+      ->check(CLI::IsMember({"auto", "keyword", "semantic", "hybrid"}));
+  search_command.add_option("--group", a.search.group, "note or passage")
+      ->check(CLI::IsMember({"note", "passage"}));
   search_command.add_option("--vault", a.search.vault, "Only this vault");
-  search_command.add_flag("--explain", a.search.explain, "Say why each result stands where it does");
-  search_command.callback([&] { action = [&a](const Config& config) { return search(config, a.server, a.search); }; });
+  search_command.add_flag("--explain", a.search.explain,
+                          "Say why each result stands where it does");
+  search_command.callback(
+      [&] { action = [&a](const Config& config) { return search(config, a.server, a.search); }; });
 
-  auto& ask_command = add_command(app, "ask", "Ask the notes; the answer cites its lines", "knap ask \"When is the lease due?\"");
+  auto& ask_command = add_command(app, "ask", "Ask the notes; the answer cites its lines",
+                                  "knap ask \"When is the lease due?\"");
   add_client_options(ask_command, a);
   ask_command.add_option("question", a.ask.question, "The question")->required();
   ask_command.add_option("--filter", a.ask.filter, "Only notes that match this filter");
-  ask_command.add_option("--mode", a.ask.mode, "auto, extractive or generative")->check(CLI::IsMember({"auto", "extractive", "generative"}));
+  ask_command.add_option("--mode", a.ask.mode, "auto, extractive or generative")
+      ->check(CLI::IsMember({"auto", "extractive", "generative"}));
   ask_command.add_option("--vault", a.ask.vault, "Only this vault");
   ask_command.add_option("--model", a.ask.model, "Answer model (default: the configured one)");
-  ask_command.callback([&] { action = [&a](const Config& config) { return ask(config, a.server, a.ask); }; });
+  ask_command.callback(
+      [&] { action = [&a](const Config& config) { return ask(config, a.server, a.ask); }; });
 }
 
 void add_status_and_files(CLI::App& app, Arguments& a, Action& action) {
-  auto& status_command = add_command(app, "status", "What a running server has indexed", "knap status --json");
+  auto& status_command =
+      add_command(app, "status", "What a running server has indexed", "knap status --json");
   add_client_options(status_command, a);
-  status_command.callback([&] { action = [&a](const Config& config) { return status(config, a.server); }; });
+  status_command.callback(
+      [&] { action = [&a](const Config& config) { return status(config, a.server); }; });
 
-  auto& files_command = add_command(app, "files", "The ledger: every file, its state and the reason", "knap files --state failed");
+  auto& files_command =
+      add_command(app, "files", "The ledger: every file, its state and the reason",
+                  "knap files --state failed");
   add_client_options(files_command, a);
   files_command.add_option("--state", a.files.state, "Only files in this state")
       ->check(CLI::IsMember({"indexed", "skipped", "failed", "pending", "stale"}));
   files_command.add_option("--vault", a.files.vault, "Only this vault");
   files_command.add_option("--limit", a.files.limit, "At most this many (0: all)");
-  files_command.callback([&] { action = [&a](const Config& config) { return files(config, a.server, a.files); }; });
+  files_command.callback(
+      [&] { action = [&a](const Config& config) { return files(config, a.server, a.files); }; });
 }
 
 void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
-  auto& models_command = add_command(app, "models", "List, fetch, check and choose models", "knap models pull qwen2.5-coder-1.5b-instruct");
+  auto& models_command = add_command(app, "models", "List, fetch, check and choose models",
+                                     "knap models pull qwen2.5-coder-1.5b-instruct");
   models_command.require_subcommand(1);
-  const auto add = [&](const std::string& name, const std::string& summary, const std::string& example, ModelsCommand::Action what) {
+  const auto add = [&](const std::string& name, const std::string& summary,
+                       const std::string& example, ModelsCommand::Action what) {
     auto& command = add_command(models_command, name, summary, example);
     add_config_options(command, a);
     if (what == ModelsCommand::Action::kList) {
@@ -121,7 +147,8 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
     } else {
       command.add_option("names", a.models.names, "Model names");
     }
-    if (what == ModelsCommand::Action::kPull) command.add_flag("--default", a.models.defaults, "The models the configuration uses");
+    if (what == ModelsCommand::Action::kPull)
+      command.add_flag("--default", a.models.defaults, "The models the configuration uses");
     command.callback([&a, &action, what] {
       a.models.action = what;
       action = [&a](const Config& config) {
@@ -130,16 +157,24 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
       };
     });
   };
-  add("list", "The catalogue, and what is installed", "knap models list", ModelsCommand::Action::kList);
-  add("pull", "Fetch a model's files and check them", "knap models pull --default", ModelsCommand::Action::kPull);
-  add("verify", "Check installed files against their checksums", "knap models verify", ModelsCommand::Action::kVerify);
-  add("use", "Choose the embedding or answer model", "knap models use qwen2.5-coder-1.5b-instruct", ModelsCommand::Action::kUse);
-  add("remove", "Delete a model's files", "knap models remove qwen2.5-coder-0.5b-instruct", ModelsCommand::Action::kRemove);
+  add("list", "The catalogue, and what is installed", "knap models list",
+      ModelsCommand::Action::kList);
+  add("pull", "Fetch a model's files and check them", "knap models pull --default",
+      ModelsCommand::Action::kPull);
+  add("verify", "Check installed files against their checksums", "knap models verify",
+      ModelsCommand::Action::kVerify);
+  add("use", "Choose the embedding or answer model", "knap models use qwen2.5-coder-1.5b-instruct",
+      ModelsCommand::Action::kUse);
+  add("remove", "Delete a model's files", "knap models remove qwen2.5-coder-0.5b-instruct",
+      ModelsCommand::Action::kRemove);
 
-  auto& config_command = add_command(app, "config", "The effective settings and where each comes from", "knap config --json");
+  auto& config_command = add_command(
+      app, "config", "The effective settings and where each comes from", "knap config --json");
   add_server_options(config_command, a);
   config_command.add_flag("--json", a.json, "Print JSON");
-  config_command.callback([&] { action = [&a](const Config& config) { return show_config(config, a.server.output); }; });
+  config_command.callback([&] {
+    action = [&a](const Config& config) { return show_config(config, a.server.output); };
+  });
 
   auto& version_command = add_command(app, "version", "Print the version", "knap version");
   version_command.callback([&] {
@@ -161,7 +196,8 @@ void take_values(Arguments& arguments) {
 
 int run(int argc, char** argv) {
   // The child's side of models/ parses its own arguments: they are no interface for people.
-  if (argc > 1 && std::string_view(argv[1]) == "runner") return models::runner_main(argc - 1, argv + 1);
+  if (argc > 1 && std::string_view(argv[1]) == "runner")
+    return models::runner_main(argc - 1, argv + 1);
 
   CLI::App app("Knap: search and ask your own notes, fast and in private.", "knap");
   app.require_subcommand(1);
@@ -200,7 +236,8 @@ int main(int argc, char** argv) {
   try {
     return knap::app::run(argc, argv);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "knap: unexpected failure: %s. This is a bug; please report it.\n", error.what());
+    std::fprintf(stderr, "knap: unexpected failure: %s. This is a bug; please report it.\n",
+                 error.what());
     return knap::app::kExitFailed;
   }
 }

@@ -2,8 +2,8 @@
 #include <fstream>
 #include <sstream>
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
+#include <boost/json.hpp>
 
 #include "commands.hpp"
 #include "config_edit.hpp"
@@ -21,19 +21,28 @@ int list_models(models::Models& models, Output output) {
   if (output == Output::kJson) {
     boost::json::array list;
     for (const auto& model : all) {
-      list.push_back({{"name", model.name}, {"role", model.role}, {"licence", model.licence}, {"summary", model.summary},
-                      {"bytes", model.bytes}, {"installed", model.installed}, {"in_use", model.in_use},
-                      {"run_by_us", model.run_by_us}, {"state", model.state}});
+      list.push_back({{"name", model.name},
+                      {"role", model.role},
+                      {"licence", model.licence},
+                      {"summary", model.summary},
+                      {"bytes", model.bytes},
+                      {"installed", model.installed},
+                      {"in_use", model.in_use},
+                      {"run_by_us", model.run_by_us},
+                      {"state", model.state}});
     }
     fmt::print("{}\n", boost::json::serialize(boost::json::object{{"models", list}}));
     return kExitDone;
   }
   const Terminal terminal(Terminal::Stream::kOut);
   for (const auto& model : all) {
-    fmt::print("{} {:<32} {:<7} {:>9}  {:<10} {}{}\n", model.in_use ? terminal.good("*") : " ", model.name, model.role, bytes_text(model.bytes),
-               model.installed ? "installed" : "-", terminal.dim(model.summary), model.run_by_us ? "" : terminal.dim(" (not run by us)"));
+    fmt::print("{} {:<32} {:<7} {:>9}  {:<10} {}{}\n", model.in_use ? terminal.good("*") : " ",
+               model.name, model.role, bytes_text(model.bytes), model.installed ? "installed" : "-",
+               terminal.dim(model.summary),
+               model.run_by_us ? "" : terminal.dim(" (not run by us)"));
   }
-  fmt::print("{}\n", terminal.dim("* in use. Fetch one with `knap models pull NAME`, choose it with `knap models use NAME`."));
+  fmt::print("{}\n", terminal.dim("* in use. Fetch one with `knap models pull NAME`, choose it "
+                                  "with `knap models use NAME`."));
   return kExitDone;
 }
 
@@ -42,7 +51,12 @@ int pull_models(models::Models& models, const std::vector<std::string>& names) {
     Status done;
     {
       ProgressLine line;
-      done = models.pull(name, [&](std::string_view stage, std::uint64_t bytes, std::uint64_t total) { line.update(stage, bytes, total, 0, {}); }, CancelToken());
+      done = models.pull(
+          name,
+          [&](std::string_view stage, std::uint64_t bytes, std::uint64_t total) {
+            line.update(stage, bytes, total, 0, {});
+          },
+          CancelToken());
     }
     if (!done) return report(done.error());
     fmt::print("{} is installed.\n", name);
@@ -52,17 +66,28 @@ int pull_models(models::Models& models, const std::vector<std::string>& names) {
 
 int use_model(const Config& config, models::Models& models, const std::string& name) {
   const auto all = models.list();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& model) { return model.name == name; });
-  if (found == all.end()) return report(make_error(ErrorCode::kNotFound, fmt::format("no model {} in the catalogue: see `knap models list`", name)));
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const auto& model) { return model.name == name; });
+  if (found == all.end())
+    return report(
+        make_error(ErrorCode::kNotFound,
+                   fmt::format("no model {} in the catalogue: see `knap models list`", name)));
   if (found->role != "embed" && found->role != "answer") {
-    return report(make_error(ErrorCode::kUnsupported, fmt::format("{} has the role {}; only embed and answer models can be chosen", name, found->role)));
+    return report(
+        make_error(ErrorCode::kUnsupported,
+                   fmt::format("{} has the role {}; only embed and answer models can be chosen",
+                               name, found->role)));
   }
   if (!found->installed) {
-    return report(make_error(ErrorCode::kFailedPrecondition, fmt::format("{} is not installed: run `knap models pull {}` first", name, name)));
+    return report(make_error(
+        ErrorCode::kFailedPrecondition,
+        fmt::format("{} is not installed: run `knap models pull {}` first", name, name)));
   }
   const auto file = config.file.empty() ? user_config_file(process_environment()) : config.file;
-  if (auto status = set_in_config_file(file, "models", found->role, name); !status) return report(status.error());
-  fmt::print("models.{} is now {} in {}. A running server takes it at its next start.\n", found->role, name, file.string());
+  if (auto status = set_in_config_file(file, "models", found->role, name); !status)
+    return report(status.error());
+  fmt::print("models.{} is now {} in {}. A running server takes it at its next start.\n",
+             found->role, name, file.string());
   return kExitDone;
 }
 
@@ -90,8 +115,10 @@ int models(const Config& config, const ModelsCommand& command) {
     for (const auto& name : {config.models.embed, config.models.answer})
       if (!name.empty()) names.push_back(name);
   }
-  if (names.empty() && command.action != ModelsCommand::Action::kList && command.action != ModelsCommand::Action::kVerify) {
-    return report(make_error(ErrorCode::kInvalidArgument, "name a model; `knap models list` shows all"));
+  if (names.empty() && command.action != ModelsCommand::Action::kList &&
+      command.action != ModelsCommand::Action::kVerify) {
+    return report(
+        make_error(ErrorCode::kInvalidArgument, "name a model; `knap models list` shows all"));
   }
   switch (command.action) {
     case ModelsCommand::Action::kList: return list_models(**models, command.output);
@@ -118,13 +145,17 @@ int show_config(const Config& config, Output output) {
   const auto settings = describe(config);
   if (output == Output::kJson) {
     boost::json::object out;
-    for (const auto& setting : settings) out[setting.key] = {{"value", boost::json::parse(setting.value_json)}, {"source", setting.source}};
+    for (const auto& setting : settings)
+      out[setting.key] = {{"value", boost::json::parse(setting.value_json)},
+                          {"source", setting.source}};
     fmt::print("{}\n", boost::json::serialize(out));
     return kExitDone;
   }
   const Terminal terminal(Terminal::Stream::kOut);
-  fmt::print("{}\n", terminal.dim(config.file.empty() ? "No knap.yaml was read." : "From " + config.file.string()));
-  for (const auto& setting : settings) fmt::print("{:<32} {}  {}\n", setting.key, setting.value_json, terminal.dim(setting.source));
+  fmt::print("{}\n", terminal.dim(config.file.empty() ? "No knap.yaml was read."
+                                                      : "From " + config.file.string()));
+  for (const auto& setting : settings)
+    fmt::print("{:<32} {}  {}\n", setting.key, setting.value_json, terminal.dim(setting.source));
   return kExitDone;
 }
 

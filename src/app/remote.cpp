@@ -20,9 +20,11 @@ http::ClientRequest post_request(const std::string& path, const boost::json::val
 
 ErrorCode code_of_status(int status) {
   switch (status) {
-    case 400: case 422: return ErrorCode::kInvalidArgument;
+    case 400:
+    case 422: return ErrorCode::kInvalidArgument;
     case 404: return ErrorCode::kNotFound;
-    case 429: case 503: return ErrorCode::kUnavailable;
+    case 429:
+    case 503: return ErrorCode::kUnavailable;
     case 504: return ErrorCode::kDeadlineExceeded;
     default: return ErrorCode::kInternal;
   }
@@ -33,10 +35,12 @@ Error problem(int status, const std::string& body) {
   const auto json = boost::json::parse(body, failed);
   std::string detail = failed ? std::string() : text_of(json, "detail");
   if (detail.empty() && !failed) detail = text_of(json, "title");
-  return make_error(code_of_status(status), detail.empty() ? fmt::format("the server answered {}", status) : detail);
+  return make_error(code_of_status(status),
+                    detail.empty() ? fmt::format("the server answered {}", status) : detail);
 }
 
-/// Cuts a byte stream into events: "event: NAME\ndata: JSON\n\n"; lines that begin with ':' are comments.
+/// Cuts a byte stream into events: "event: NAME\ndata: JSON\n\n"; lines that begin with ':' are
+/// comments.
 class EventReader {
  public:
   using OnEvent = std::function<bool(std::string_view, const boost::json::value&)>;
@@ -84,7 +88,8 @@ class EventReader {
 
 Result<Remote> Remote::open(const Config& config, const ServerAddress& address) {
   const std::string host = config.server.host == "0.0.0.0" ? "127.0.0.1" : config.server.host;
-  const std::string url = address.url.empty() ? fmt::format("http://{}:{}", host, config.server.port) : address.url;
+  const std::string url =
+      address.url.empty() ? fmt::format("http://{}:{}", host, config.server.port) : address.url;
   KNAP_TRY(auto endpoint, http::Endpoint::parse(url));
   return Remote(http::Client::create(std::move(endpoint), {}), url);
 }
@@ -92,7 +97,9 @@ Result<Remote> Remote::open(const Config& config, const ServerAddress& address) 
 Error Remote::unreachable(const Error& error) const {
   if (error.code != ErrorCode::kUnavailable) return error;
   return make_error(ErrorCode::kUnavailable,
-                    fmt::format("no Knap server answers at {}: start one with `knap serve --vault DIR`, or name another with --url", url_));
+                    fmt::format("no Knap server answers at {}: start one with `knap serve --vault "
+                                "DIR`, or name another with --url",
+                                url_));
 }
 
 Result<boost::json::value> Remote::call(const http::ClientRequest& request) {
@@ -101,7 +108,10 @@ Result<boost::json::value> Remote::call(const http::ClientRequest& request) {
   if (response->status >= 400) return problem(response->status, response->body);
   boost::json::error_code failed;
   auto json = boost::json::parse(response->body, failed);
-  if (failed) return make_error(ErrorCode::kCorruptData, fmt::format("what answers at {} is no Knap server: its answer is not JSON", url_));
+  if (failed)
+    return make_error(
+        ErrorCode::kCorruptData,
+        fmt::format("what answers at {} is no Knap server: its answer is not JSON", url_));
   return json;
 }
 
@@ -111,18 +121,23 @@ Result<boost::json::value> Remote::get(const std::string& path) {
   return call(request);
 }
 
-Result<boost::json::value> Remote::post(const std::string& path, const boost::json::value& body) { return call(post_request(path, body)); }
+Result<boost::json::value> Remote::post(const std::string& path, const boost::json::value& body) {
+  return call(post_request(path, body));
+}
 
-Status Remote::stream(const std::string& path, const boost::json::value& body,
-                      const std::function<bool(std::string_view, const boost::json::value&)>& on_event) {
+Status Remote::stream(
+    const std::string& path, const boost::json::value& body,
+    const std::function<bool(std::string_view, const boost::json::value&)>& on_event) {
   EventReader reader(on_event);
   bool stopped = false;
   std::string begin_of_body;  // An error comes as one JSON problem instead of events.
-  const auto response = client_->stream(post_request(path, body), Deadline::after(kCallTimeout), CancelToken(), [&](std::string_view chunk) {
-    if (begin_of_body.size() < kProblemBytesMax) begin_of_body += chunk;
-    stopped = !reader.feed(chunk);
-    return !stopped;
-  });
+  const auto response = client_->stream(post_request(path, body), Deadline::after(kCallTimeout),
+                                        CancelToken(), [&](std::string_view chunk) {
+                                          if (begin_of_body.size() < kProblemBytesMax)
+                                            begin_of_body += chunk;
+                                          stopped = !reader.feed(chunk);
+                                          return !stopped;
+                                        });
   if (stopped) return {};
   if (!response) return unreachable(response.error());
   if (response->status >= 400) return problem(response->status, begin_of_body);
@@ -133,7 +148,8 @@ std::string encode_parameter(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || c == '-' || c == '_' || c == '.';
+    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+                       (byte >= 'A' && byte <= 'Z') || c == '-' || c == '_' || c == '.';
     out += plain ? std::string(1, c) : fmt::format("%{:02X}", byte);
   }
   return out;

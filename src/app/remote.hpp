@@ -17,16 +17,19 @@ class Remote {
  public:
   static Result<Remote> open(const Config& config, const ServerAddress& address);
 
-  /// The JSON of a successful answer. Errors: kUnavailable (no server there), and what the server's problem says.
+  /// The JSON of a successful answer. Errors: kUnavailable (no server there), and what the server's
+  /// problem says.
   Result<boost::json::value> get(const std::string& path);
   Result<boost::json::value> post(const std::string& path, const boost::json::value& body);
 
   /// Server-Sent Events of a POST. on_event returns false to stop.
-  Status stream(const std::string& path, const boost::json::value& body,
-                const std::function<bool(std::string_view event, const boost::json::value& data)>& on_event);
+  Status stream(
+      const std::string& path, const boost::json::value& body,
+      const std::function<bool(std::string_view event, const boost::json::value& data)>& on_event);
 
  private:
-  Remote(std::unique_ptr<http::Client> client, std::string url) : client_(std::move(client)), url_(std::move(url)) {}
+  Remote(std::unique_ptr<http::Client> client, std::string url)
+      : client_(std::move(client)), url_(std::move(url)) {}
   Result<boost::json::value> call(const http::ClientRequest& request);
   Error unreachable(const Error& error) const;
 

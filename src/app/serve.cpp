@@ -32,12 +32,16 @@ void print_welcome(const Config& config, std::uint16_t port) {
   const Terminal terminal(Terminal::Stream::kOut);
   const std::string url = fmt::format("http://{}:{}", config.server.host, port);
   std::string vaults;
-  for (const auto& vault : config.vaults) vaults += fmt::format("  {:<12} {}\n", vault.name, vault.root.string());
+  for (const auto& vault : config.vaults)
+    vaults += fmt::format("  {:<12} {}\n", vault.name, vault.root.string());
   const bool default_port = port == 8000 && config.server.host == "127.0.0.1";
   const std::string option = default_port ? "" : fmt::format(" --url {}", url);
-  fmt::print("{} {} serves {}\n\nVaults\n{}\nTry\n  knap search{} \"how do links work\"\n  knap ask{} \"Which files are indexed?\"\n"
-             "  curl -s {}/api/search -H 'Content-Type: application/json' -d '{{\"query\": \"links\"}}'\n\nStop with Ctrl-C.\n",
-             terminal.bold("Knap"), version(), terminal.accent(url), vaults, option, option, url);
+  fmt::print(
+      "{} {} serves {}\n\nVaults\n{}\nTry\n  knap search{} \"how do links work\"\n  knap ask{} "
+      "\"Which files are indexed?\"\n"
+      "  curl -s {}/api/search -H 'Content-Type: application/json' -d '{{\"query\": "
+      "\"links\"}}'\n\nStop with Ctrl-C.\n",
+      terminal.bold("Knap"), version(), terminal.accent(url), vaults, option, option, url);
   std::fflush(stdout);
 }
 
@@ -54,9 +58,12 @@ void exit_on_next_signal(const sigset_t& signals) {
 
 int serve(const Config& config) {
   const sigset_t signals = block_signals();
-  if (auto status = observe::configure_log(log_options(config)); !status) return report(status.error());
+  if (auto status = observe::configure_log(log_options(config)); !status)
+    return report(status.error());
   if (config.vaults.empty()) {
-    return report(make_error(ErrorCode::kInvalidArgument, "no vault to serve: name one, as in `knap serve --vault ~/Notes`, or put `vaults` into knap.yaml"));
+    return report(make_error(ErrorCode::kInvalidArgument,
+                             "no vault to serve: name one, as in `knap serve --vault ~/Notes`, or "
+                             "put `vaults` into knap.yaml"));
   }
   auto engine = Engine::open(config, Engine::Runners::kStart);
   if (!engine) return report(engine.error());
@@ -69,12 +76,16 @@ int serve(const Config& config) {
   options.max_body_bytes = config.server.max_body_bytes;
   options.settings = describe(config);
   auto& parts = **engine;
-  const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(), parts.leases(), parts.metrics());
-  auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(), parts.metrics()});
+  const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(),
+                                                 parts.leases(), parts.metrics());
+  auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(),
+                                                  parts.leases(), parts.metrics()});
   if (!api) return report(api.error());
   parts.index().start();
   print_welcome(config, (*api)->port());
-  observe::log_info("started", "serving", {{"port", static_cast<std::int64_t>((*api)->port())}, {"version", std::string(version())}});
+  observe::log_info(
+      "started", "serving",
+      {{"port", static_cast<std::int64_t>((*api)->port())}, {"version", std::string(version())}});
 
   int number = 0;
   ::sigwait(&signals, &number);

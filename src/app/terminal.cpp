@@ -24,7 +24,8 @@ std::string Terminal::style(std::string_view code, std::string_view text) const 
 ProgressLine::ProgressLine() : terminal_(Terminal::Stream::kError) {}
 ProgressLine::~ProgressLine() { clear(); }
 
-void ProgressLine::update(std::string_view phase, std::uint64_t done, std::uint64_t total, double per_second, std::chrono::seconds left) {
+void ProgressLine::update(std::string_view phase, std::uint64_t done, std::uint64_t total,
+                          double per_second, std::chrono::seconds left) {
   constexpr int kWidth = 24;
   constexpr auto kInterval = std::chrono::milliseconds(100);
   if (!terminal_.is_terminal()) return;
@@ -32,12 +33,15 @@ void ProgressLine::update(std::string_view phase, std::uint64_t done, std::uint6
   if (visible_ && now - drawn_ < kInterval) return;
   drawn_ = now;
   visible_ = true;
-  const double share = total == 0 ? 1.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+  const double share =
+      total == 0 ? 1.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const int filled = static_cast<int>(share * kWidth);
   std::string bar(static_cast<std::size_t>(filled), '=');
   bar.resize(kWidth, ' ');
-  std::string line = fmt::format("\r\x1b[K{:<9}[{}] {:3.0f} %  {} of {}", phase, bar, share * 100, grouped(done), grouped(total));
-  if (per_second > 0) line += fmt::format("  {}/s", grouped(static_cast<std::uint64_t>(per_second)));
+  std::string line = fmt::format("\r\x1b[K{:<9}[{}] {:3.0f} %  {} of {}", phase, bar, share * 100,
+                                 grouped(done), grouped(total));
+  if (per_second > 0)
+    line += fmt::format("  {}/s", grouped(static_cast<std::uint64_t>(per_second)));
   if (left.count() > 0) line += fmt::format("  {} s left", left.count());
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);

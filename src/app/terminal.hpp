@@ -28,13 +28,14 @@ class Terminal {
   bool colours_ = false;
 };
 
-/// One line that is drawn over: "scan   [=====>    ]  62 %  4,100 of 6,537  1,520/s  2 s left". Ten times a second at most;
-/// without a terminal nothing but finish()'s line.
+/// One line that is drawn over: "scan   [=====>    ]  62 %  4,100 of 6,537  1,520/s  2 s left". Ten
+/// times a second at most; without a terminal nothing but finish()'s line.
 class ProgressLine {
  public:
   ProgressLine();
   ~ProgressLine();
-  void update(std::string_view phase, std::uint64_t done, std::uint64_t total, double per_second, std::chrono::seconds left);
+  void update(std::string_view phase, std::uint64_t done, std::uint64_t total, double per_second,
+              std::chrono::seconds left);
   void clear();
 
  private:

@@ -6,7 +6,8 @@
 namespace knap::detail {
 
 void assertion_failed(const char* expression, const char* file, int line) {
-  std::fprintf(stderr, "knap: invariant broken: %s at %s:%d. This is a bug; please report it.\n", expression, file, line);
+  std::fprintf(stderr, "knap: invariant broken: %s at %s:%d. This is a bug; please report it.\n",
+               expression, file, line);
   std::abort();
 }
 

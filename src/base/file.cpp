@@ -13,21 +13,32 @@ namespace {
 
 ErrorCode code_of(int error_number) {
   switch (error_number) {
-    case ENOENT: case ENOTDIR: return ErrorCode::kNotFound;
-    case EACCES: case EPERM: case EROFS: return ErrorCode::kPermissionDenied;
+    case ENOENT:
+    case ENOTDIR: return ErrorCode::kNotFound;
+    case EACCES:
+    case EPERM:
+    case EROFS: return ErrorCode::kPermissionDenied;
     case EEXIST: return ErrorCode::kAlreadyExists;
-    case ENOSPC: case EDQUOT: case EMFILE: case ENFILE: case EFBIG: return ErrorCode::kResourceExhausted;
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+    case EFBIG: return ErrorCode::kResourceExhausted;
     default: return ErrorCode::kIo;
   }
 }
 
 std::string_view advice(int error_number) {
   switch (error_number) {
-    case ENOENT: case ENOTDIR: return "check the path";
-    case EACCES: case EPERM: return "check the permissions";
+    case ENOENT:
+    case ENOTDIR: return "check the path";
+    case EACCES:
+    case EPERM: return "check the permissions";
     case EROFS: return "the file system is read-only: choose another folder";
-    case ENOSPC: case EDQUOT: return "free some disk space and try again";
-    case EMFILE: case ENFILE: return "raise the limit of open files (ulimit -n)";
+    case ENOSPC:
+    case EDQUOT: return "free some disk space and try again";
+    case EMFILE:
+    case ENFILE: return "raise the limit of open files (ulimit -n)";
     default: return "check the disk";
   }
 }
@@ -47,9 +58,10 @@ Status write_all(int fd, std::string_view bytes, const std::filesystem::path& pa
 }  // namespace
 
 Error errno_error(int error_number, std::string_view what, const std::filesystem::path& path) {
-  return make_error(code_of(error_number), "cannot " + std::string(what) + " " + path.string() + ": " +
-                                               std::generic_category().message(error_number) + "; " +
-                                               std::string(advice(error_number)));
+  return make_error(code_of(error_number), "cannot " + std::string(what) + " " + path.string() +
+                                               ": " +
+                                               std::generic_category().message(error_number) +
+                                               "; " + std::string(advice(error_number)));
 }
 
 FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
@@ -71,10 +83,12 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t m
   if (!fd.valid()) return errno_error(errno, "open", path);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return errno_error(errno, "examine", path);
-  if (!S_ISREG(info.st_mode)) return make_error(ErrorCode::kInvalidArgument, path.string() + " is not a regular file");
+  if (!S_ISREG(info.st_mode))
+    return make_error(ErrorCode::kInvalidArgument, path.string() + " is not a regular file");
   if (static_cast<std::uint64_t>(info.st_size) > max_bytes) {
-    return make_error(ErrorCode::kResourceExhausted, path.string() + " has " + std::to_string(info.st_size) +
-                                                         " bytes, more than the limit of " + std::to_string(max_bytes));
+    return make_error(ErrorCode::kResourceExhausted,
+                      path.string() + " has " + std::to_string(info.st_size) +
+                          " bytes, more than the limit of " + std::to_string(max_bytes));
   }
   std::string out;
   // One byte more than the size: a file that grew while it was read is seen.
@@ -83,7 +97,9 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t m
   while (true) {
     if (length == out.size()) {
       if (length > max_bytes) {
-        return make_error(ErrorCode::kResourceExhausted, path.string() + " grew past the limit of " + std::to_string(max_bytes) + " bytes");
+        return make_error(
+            ErrorCode::kResourceExhausted,
+            path.string() + " grew past the limit of " + std::to_string(max_bytes) + " bytes");
       }
       out.resize(out.size() * 2);
     }
@@ -96,7 +112,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t m
     length += static_cast<std::size_t>(got);
   }
   if (length > max_bytes) {
-    return make_error(ErrorCode::kResourceExhausted, path.string() + " grew past the limit of " + std::to_string(max_bytes) + " bytes");
+    return make_error(ErrorCode::kResourceExhausted, path.string() + " grew past the limit of " +
+                                                         std::to_string(max_bytes) + " bytes");
   }
   out.resize(length);
   return out;
@@ -110,7 +127,8 @@ Status write_file_atomic(const std::filesystem::path& path, std::string_view byt
   Status status = write_all(fd.get(), bytes, path);
   if (status && ::fsync(fd.get()) != 0) status = errno_error(errno, "sync", path);
   fd.reset();
-  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) status = errno_error(errno, "replace", path);
+  if (status && ::rename(temporary.c_str(), path.c_str()) != 0)
+    status = errno_error(errno, "replace", path);
   if (!status) {
     ::unlink(temporary.c_str());
     return status;

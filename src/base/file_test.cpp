@@ -8,7 +8,9 @@ namespace {
 
 class FileTest : public testing::Test {
  protected:
-  FileTest() : folder_(std::filesystem::path(testing::TempDir()) / ("knap_file_test_" + std::to_string(::getpid()))) {
+  FileTest()
+      : folder_(std::filesystem::path(testing::TempDir()) /
+                ("knap_file_test_" + std::to_string(::getpid()))) {
     std::filesystem::create_directories(folder_);
   }
   ~FileTest() override { std::filesystem::remove_all(folder_); }

@@ -14,7 +14,8 @@ namespace knap {
 namespace {
 
 constexpr char kHexDigits[] = "0123456789abcdef";
-constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kBase64 =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void append_hex(std::string& out, std::uint64_t value) {
   for (int shift = 60; shift >= 0; shift -= 4) out += kHexDigits[(value >> shift) & 15];
@@ -37,7 +38,9 @@ std::array<std::int8_t, 256> make_base64_table() {
 
 class Sha256 {
  public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
+  }
   void update(const void* data, std::size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
   std::string hex() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -87,11 +90,13 @@ std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
 }
 
 Result<std::string> sha256_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
   if (!file) return errno_error(errno, "open", path);
   Sha256 digest;
   std::string buffer(1 << 20, '\0');
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get())) digest.update(buffer.data(), got);
+  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get()))
+    digest.update(buffer.data(), got);
   if (std::ferror(file.get())) return errno_error(errno, "read", path);
   return digest.hex();
 }
@@ -108,8 +113,10 @@ std::string base64_encode(std::string_view bytes) {
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     const std::size_t have = std::min<std::size_t>(3, bytes.size() - i);
     std::uint32_t block = 0;
-    for (std::size_t j = 0; j < 3; ++j) block = block << 8 | (j < have ? static_cast<unsigned char>(bytes[i + j]) : 0U);
-    for (std::size_t j = 0; j < 4; ++j) out += j <= have ? kBase64[(block >> (18 - 6 * j)) & 63] : '=';
+    for (std::size_t j = 0; j < 3; ++j)
+      block = block << 8 | (j < have ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    for (std::size_t j = 0; j < 4; ++j)
+      out += j <= have ? kBase64[(block >> (18 - 6 * j)) & 63] : '=';
   }
   return out;
 }
@@ -124,7 +131,8 @@ Result<std::string> base64_decode(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const int value = kTable[static_cast<unsigned char>(text[i])];
     if (value < 0) {
-      return make_error(ErrorCode::kInvalidArgument, "not base64: unexpected character at offset " + std::to_string(i));
+      return make_error(ErrorCode::kInvalidArgument,
+                        "not base64: unexpected character at offset " + std::to_string(i));
     }
     block = block << 6 | static_cast<std::uint32_t>(value);
     bits += 6;
@@ -133,7 +141,8 @@ Result<std::string> base64_decode(std::string_view text) {
       out += static_cast<char>(block >> bits & 255);
     }
   }
-  if (text.size() % 4 == 1) return make_error(ErrorCode::kInvalidArgument, "not base64: the length is wrong");
+  if (text.size() % 4 == 1)
+    return make_error(ErrorCode::kInvalidArgument, "not base64: the length is wrong");
   return out;
 }
 

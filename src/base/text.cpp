@@ -13,7 +13,8 @@ namespace {
 constexpr char32_t kReplacement = 0xFFFD;
 
 bool is_ascii(std::string_view bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  return std::all_of(bytes.begin(), bytes.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
 /// Length of the well-formed sequence at offset, 0 when ill-formed (Unicode 15, table 3-7).
@@ -92,9 +93,11 @@ std::string nfc(std::string_view utf8) {
 
 std::string fold(std::string_view utf8) {
   if (is_ascii(utf8)) return lower_ascii(utf8);
-  // Marks of scripts that need them (Devanagari vowels, Thai tones) would be lost by UTF8PROC_STRIPMARK alone, so the
-  // marks are removed here only in the block of combining diacritical marks that Latin, Greek and Cyrillic use.
-  const std::string decomposed = map(utf8, UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD);
+  // Marks of scripts that need them (Devanagari vowels, Thai tones) would be lost by
+  // UTF8PROC_STRIPMARK alone, so the marks are removed here only in the block of combining
+  // diacritical marks that Latin, Greek and Cyrillic use.
+  const std::string decomposed =
+      map(utf8, UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD);
   std::string out;
   out.reserve(decomposed.size());
   for (std::size_t i = 0; i < decomposed.size();) {
@@ -113,13 +116,17 @@ std::string fold_case(std::string_view utf8) {
 
 char32_t decode(std::string_view utf8, std::size_t& offset) {
   const std::size_t length = sequence_length(utf8, offset);
-  const auto at = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(utf8[offset + i])); };
+  const auto at = [&](std::size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(utf8[offset + i]));
+  };
   char32_t out = kReplacement;
   switch (length) {
     case 1: out = at(0); break;
     case 2: out = (at(0) & 0x1F) << 6 | (at(1) & 0x3F); break;
     case 3: out = (at(0) & 0x0F) << 12 | (at(1) & 0x3F) << 6 | (at(2) & 0x3F); break;
-    case 4: out = (at(0) & 0x07) << 18 | (at(1) & 0x3F) << 12 | (at(2) & 0x3F) << 6 | (at(3) & 0x3F); break;
+    case 4:
+      out = (at(0) & 0x07) << 18 | (at(1) & 0x3F) << 12 | (at(2) & 0x3F) << 6 | (at(3) & 0x3F);
+      break;
     default: break;
   }
   offset += std::max<std::size_t>(1, length);
@@ -138,24 +145,32 @@ bool is_alphanumeric(char32_t code_point) {
            (code_point >= 'A' && code_point <= 'Z');
   }
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT: case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: case UTF8PROC_CATEGORY_MN: case UTF8PROC_CATEGORY_MC: case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_NO:
-      return true;
-    default:
-      return false;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO: return true;
+    default: return false;
   }
 }
 
 bool is_cjk(char32_t c) {
-  return (c >= 0x3040 && c <= 0x30FF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF) ||
-         (c >= 0xAC00 && c <= 0xD7AF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x20000 && c <= 0x3FFFF) ||
+  return (c >= 0x3040 && c <= 0x30FF) || (c >= 0x3400 && c <= 0x4DBF) ||
+         (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0xAC00 && c <= 0xD7AF) ||
+         (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x20000 && c <= 0x3FFFF) ||
          (c >= 0x31F0 && c <= 0x31FF) || c == 0x3005;
 }
 
 bool is_space(char32_t c) {
   if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
-  return c == 0x85 || utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ZS || c == 0x2028 || c == 0x2029;
+  return c == 0x85 || utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ZS ||
+         c == 0x2028 || c == 0x2029;
 }
 
 std::string_view trim(std::string_view text) {

@@ -24,9 +24,11 @@ ThreadPool::~ThreadPool() {
 Status ThreadPool::submit(std::function<void()> task) {
   {
     const MutexLock lock(mutex_);
-    if (stopping_) return make_error(ErrorCode::kUnavailable, "the pool " + options_.name + " is stopping");
+    if (stopping_)
+      return make_error(ErrorCode::kUnavailable, "the pool " + options_.name + " is stopping");
     if (tasks_.size() >= options_.queue_limit) {
-      return make_error(ErrorCode::kResourceExhausted, "the queue of the pool " + options_.name + " is full; try again later");
+      return make_error(ErrorCode::kResourceExhausted,
+                        "the queue of the pool " + options_.name + " is full; try again later");
     }
     tasks_.push_back(std::move(task));
   }

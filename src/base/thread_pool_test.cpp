@@ -1,6 +1,7 @@
 #include "knap/base/thread_pool.hpp"
 
 #include <atomic>
+#include <future>
 
 #include <gtest/gtest.h>
 
@@ -17,20 +18,16 @@ TEST(ThreadPool, RunsEveryTaskBeforeItEnds) {
 }
 
 TEST(ThreadPool, RefusesWhenTheQueueIsFull) {
-  Mutex gate;
-  gate.lock();
-  {
-    ThreadPool pool({.name = "test", .threads = 1, .queue_limit = 1});
-    std::atomic<bool> started = false;
-    ASSERT_TRUE(pool.submit([&] {
-      started = true;
-      const MutexLock lock(gate);
-    }));
-    while (!started) std::this_thread::yield();
-    ASSERT_TRUE(pool.submit([] {}));
-    EXPECT_EQ(pool.submit([] {}).error().code, ErrorCode::kResourceExhausted);
-    gate.unlock();
-  }
+  std::promise<void> started, gate;
+  ThreadPool pool({.name = "test", .threads = 1, .queue_limit = 1});
+  ASSERT_TRUE(pool.submit([&] {
+    started.set_value();
+    gate.get_future().wait();
+  }));
+  started.get_future().wait();
+  ASSERT_TRUE(pool.submit([] {}));
+  EXPECT_EQ(pool.submit([] {}).error().code, ErrorCode::kResourceExhausted);
+  gate.set_value();
 }
 
 }  // namespace

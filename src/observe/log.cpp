@@ -4,12 +4,12 @@
 
 #include <memory>
 
-#include <boost/json.hpp>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <boost/json.hpp>
 
 #include "knap/base/mutex.hpp"
 
@@ -71,17 +71,21 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
 
 std::string now_text() {
   const auto now = std::chrono::system_clock::now();
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(now)), ms);
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(now)), ms);
 }
 
-std::string as_json(LogLevel level, std::string_view event, std::string_view message, const std::vector<LogField>& fields) {
+std::string as_json(LogLevel level, std::string_view event, std::string_view message,
+                    const std::vector<LogField>& fields) {
   boost::json::object line;
   line["time"] = now_text();
   line["level"] = name_of(level);
   line["event"] = event;
   line["message"] = message;
-  for (const auto& [name, value] : fields) std::visit([&, key = name](const auto& v) { line[key] = v; }, value);
+  for (const auto& [name, value] : fields)
+    std::visit([&, key = name](const auto& v) { line[key] = v; }, value);
   return boost::json::serialize(line);
 }
 
@@ -91,7 +95,8 @@ std::string as_text(LogLevel level, std::string_view message, const std::vector<
     std::visit([&, key = name](const auto& v) { line += fmt::format(" {}={}", key, v); }, value);
   }
   for (char& c : line)
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';  // A file name with a line break must not forge a line.
+    if (static_cast<unsigned char>(c) < 0x20)
+      c = ' ';  // A file name with a line break must not forge a line.
   return line;
 }
 
@@ -103,9 +108,11 @@ Status configure_log(const LogOptions& options) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   } else {
     try {
-      sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(options.file, options.file_bytes_max, kFilesKept - 1);
+      sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(
+          options.file, options.file_bytes_max, kFilesKept - 1);
     } catch (const spdlog::spdlog_ex& error) {
-      return make_error(ErrorCode::kIo, "cannot open the log file " + options.file + ": " + error.what() + "; change log.file");
+      return make_error(ErrorCode::kIo, "cannot open the log file " + options.file + ": " +
+                                            error.what() + "; change log.file");
     }
   }
   auto& state = logging();
@@ -115,7 +122,8 @@ Status configure_log(const LogOptions& options) {
   return {};
 }
 
-void log(LogLevel level, std::string_view event, std::string_view message, std::vector<LogField> fields) {
+void log(LogLevel level, std::string_view event, std::string_view message,
+         std::vector<LogField> fields) {
   auto& state = logging();
   std::shared_ptr<spdlog::logger> logger;
   LogOptions::Format format{};
@@ -126,8 +134,9 @@ void log(LogLevel level, std::string_view event, std::string_view message, std::
   }
   if (!logger->should_log(spdlog_level(level))) return;
   message = message.substr(0, kMessageBytesMax);
-  const std::string line =
-      format == LogOptions::Format::kJson ? as_json(level, event, message, fields) : as_text(level, message, fields);
+  const std::string line = format == LogOptions::Format::kJson
+                               ? as_json(level, event, message, fields)
+                               : as_text(level, message, fields);
   logger->log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
 }
 

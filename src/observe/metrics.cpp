@@ -12,7 +12,8 @@ namespace knap::observe {
 namespace {
 
 constexpr std::size_t kSeriesMax = 2'000;
-constexpr std::array kBucketEdges = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1., 2., 5., 10., 30., 60.};
+constexpr std::array kBucketEdges = {.001, .0025, .005, .01, .025, .05, .1, .25,
+                                     .5,   1.,    2.,   5.,  10.,  30., 60.};
 
 std::string escape_label(std::string_view value) {
   std::string out;
@@ -62,7 +63,8 @@ namespace {
 constexpr std::size_t bucket_of(std::uint64_t us, int sub_bits, std::size_t buckets) {
   if (us < (1ULL << sub_bits)) return us;
   const int exponent = 63 - std::countl_zero(us) - sub_bits;
-  const std::size_t index = (static_cast<std::size_t>(exponent + 1) << sub_bits) + ((us >> exponent) - (1ULL << sub_bits));
+  const std::size_t index = (static_cast<std::size_t>(exponent + 1) << sub_bits) +
+                            ((us >> exponent) - (1ULL << sub_bits));
   return std::min(index, buckets - 1);
 }
 
@@ -87,12 +89,15 @@ std::uint64_t Histogram::count() const {
   return total;
 }
 
-double Histogram::sum_seconds() const { return static_cast<double>(sum_us_.load(std::memory_order_relaxed)) * 1e-6; }
+double Histogram::sum_seconds() const {
+  return static_cast<double>(sum_us_.load(std::memory_order_relaxed)) * 1e-6;
+}
 
 double Histogram::quantile_seconds(double q) const {
   const std::uint64_t total = count();
   if (total == 0) return 0;
-  const auto wanted = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total))));
+  const auto wanted = std::max<std::uint64_t>(
+      1, static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total))));
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < kBuckets; ++i) {
     seen += buckets_[i].load(std::memory_order_relaxed);
@@ -126,10 +131,11 @@ struct Registry::Impl {
   Histogram overflow_histogram;
 
   template <typename T>
-  T& find(std::map<std::string, Family<T>, std::less<>>& families, T& spare, std::string_view name, std::string_view help,
-          const Labels& labels) KNAP_REQUIRES(mutex) {
+  T& find(std::map<std::string, Family<T>, std::less<>>& families, T& spare, std::string_view name,
+          std::string_view help, const Labels& labels) KNAP_REQUIRES(mutex) {
     auto family = families.find(name);
-    if (family == families.end()) family = families.emplace(std::string(name), Family<T>{std::string(help), {}}).first;
+    if (family == families.end())
+      family = families.emplace(std::string(name), Family<T>{std::string(help), {}}).first;
     auto& slot = family->second.series[labels];
     if (!slot) {
       if (count >= kSeriesMax) {
@@ -170,17 +176,21 @@ std::string Registry::prometheus() const {
   };
   for (const auto& [name, family] : impl_->counters) {
     head(name, family.help, "counter");
-    for (const auto& [labels, series] : family.series) out += fmt::format("{}{} {}\n", name, format_labels(labels), series->value());
+    for (const auto& [labels, series] : family.series)
+      out += fmt::format("{}{} {}\n", name, format_labels(labels), series->value());
   }
   for (const auto& [name, family] : impl_->gauges) {
     head(name, family.help, "gauge");
-    for (const auto& [labels, series] : family.series) out += fmt::format("{}{} {}\n", name, format_labels(labels), series->value());
+    for (const auto& [labels, series] : family.series)
+      out += fmt::format("{}{} {}\n", name, format_labels(labels), series->value());
   }
   for (const auto& [name, family] : impl_->histograms) {
     head(name, family.help, "histogram");
     for (const auto& [labels, series] : family.series) {
       for (const double edge : kBucketEdges) {
-        out += fmt::format("{}_bucket{} {}\n", name, format_labels(labels, fmt::format("le=\"{}\"", edge)), series->count_at_most(edge));
+        out += fmt::format("{}_bucket{} {}\n", name,
+                           format_labels(labels, fmt::format("le=\"{}\"", edge)),
+                           series->count_at_most(edge));
       }
       const std::uint64_t count = series->count();
       out += fmt::format("{}_bucket{} {}\n", name, format_labels(labels, "le=\"+Inf\""), count);
@@ -200,16 +210,20 @@ std::vector<Registry::SeriesValue> Registry::values() const {
   std::vector<SeriesValue> out;
   for (const auto& [name, family] : impl_->counters)
     for (const auto& [labels, series] : family.series)
-      out.push_back({name, labels, SeriesValue::Kind::kCounter, static_cast<double>(series->value())});
+      out.push_back(
+          {name, labels, SeriesValue::Kind::kCounter, static_cast<double>(series->value())});
   for (const auto& [name, family] : impl_->gauges)
     for (const auto& [labels, series] : family.series)
       out.push_back({name, labels, SeriesValue::Kind::kGauge, series->value()});
   for (const auto& [name, family] : impl_->histograms)
     for (const auto& [labels, series] : family.series)
-      out.push_back({name, labels, SeriesValue::Kind::kHistogram, static_cast<double>(series->count()),
-                     series->quantile_seconds(.5), series->quantile_seconds(.95), series->quantile_seconds(.99),
+      out.push_back({name, labels, SeriesValue::Kind::kHistogram,
+                     static_cast<double>(series->count()), series->quantile_seconds(.5),
+                     series->quantile_seconds(.95), series->quantile_seconds(.99),
                      series->sum_seconds()});
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::tie(a.name, a.labels) < std::tie(b.name, b.labels); });
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.name, a.labels) < std::tie(b.name, b.labels);
+  });
   return out;
 }
 

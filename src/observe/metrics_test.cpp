@@ -31,7 +31,8 @@ TEST(Registry, WritesPrometheusText) {
   registry.counter("knap_test_total", "Things", {{"kind", "a\"b"}}).add(3);
   registry.histogram("knap_test_seconds", "Times").record(std::chrono::milliseconds(3));
   const std::string text = registry.prometheus();
-  EXPECT_THAT(text, HasSubstr("# TYPE knap_test_total counter\nknap_test_total{kind=\"a\\\"b\"} 3\n"));
+  EXPECT_THAT(text,
+              HasSubstr("# TYPE knap_test_total counter\nknap_test_total{kind=\"a\\\"b\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("knap_test_seconds_bucket{le=\"0.0025\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("knap_test_seconds_bucket{le=\"0.005\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("knap_test_seconds_count 1\n"));
@@ -39,7 +40,8 @@ TEST(Registry, WritesPrometheusText) {
 
 TEST(Registry, KeepsWithinItsLimitOfSeries) {
   Registry registry;
-  for (int i = 0; i < 2'500; ++i) registry.counter("knap_many_total", "Many", {{"i", std::to_string(i)}}).add();
+  for (int i = 0; i < 2'500; ++i)
+    registry.counter("knap_many_total", "Many", {{"i", std::to_string(i)}}).add();
   EXPECT_EQ(registry.values().size(), 2'000U);
   EXPECT_THAT(registry.prometheus(), HasSubstr("knap_metrics_overflow_total 500"));
 }

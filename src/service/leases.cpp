@@ -28,7 +28,8 @@ struct ComputeLeases::Impl {
       case Lane::kGeneration: return held[index_of(Lane::kGeneration)] == 0;
       case Lane::kBackground:
         return held[index_of(Lane::kInteractive)] == 0 && held[index_of(Lane::kGeneration)] == 0 &&
-               waiting[index_of(Lane::kGeneration)] == 0 && held[index_of(Lane::kBackground)] < cores;
+               waiting[index_of(Lane::kGeneration)] == 0 &&
+               held[index_of(Lane::kBackground)] < cores;
     }
     return false;
   }
@@ -44,7 +45,9 @@ struct ComputeLeases::Impl {
 };
 
 Lease::Lease(Lease&& other) noexcept
-    : owner_(std::exchange(other.owner_, nullptr)), lane_(other.lane_), threads_(std::exchange(other.threads_, 0)) {}
+    : owner_(std::exchange(other.owner_, nullptr)),
+      lane_(other.lane_),
+      threads_(std::exchange(other.threads_, 0)) {}
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this != &other) {
@@ -60,14 +63,17 @@ Lease::~Lease() {
   if (owner_ != nullptr) owner_->release(lane_, threads_);
 }
 
-ComputeLeases::ComputeLeases(std::size_t cores) : impl_(std::make_unique<Impl>()) { impl_->cores = std::max<std::size_t>(1, cores); }
+ComputeLeases::ComputeLeases(std::size_t cores) : impl_(std::make_unique<Impl>()) {
+  impl_->cores = std::max<std::size_t>(1, cores);
+}
 
 ComputeLeases::~ComputeLeases() {
   const MutexLock lock(impl_->mutex);
   KNAP_ASSERT(impl_->held == (std::array<std::size_t, 3>{}));
 }
 
-Result<Lease> ComputeLeases::acquire(Lane lane, std::size_t wanted, Deadline deadline, const CancelToken& cancel) {
+Result<Lease> ComputeLeases::acquire(Lane lane, std::size_t wanted, Deadline deadline,
+                                     const CancelToken& cancel) {
   if (wanted == 0) return make_error(ErrorCode::kInvalidArgument, "a lease of no threads");
   const MutexLock lock(impl_->mutex);
   ++impl_->waiting[index_of(lane)];

@@ -25,7 +25,8 @@ TEST(ComputeLeases, BackgroundNeverExceedsTheCores) {
   const auto first = leases.acquire(Lane::kBackground, 1, Deadline::never(), {});
   const auto second = leases.acquire(Lane::kBackground, 2, Deadline::never(), {});
   EXPECT_EQ(second->threads(), 1U);
-  EXPECT_EQ(leases.acquire(Lane::kBackground, 1, Deadline::after(milliseconds(5)), {}).error().code, ErrorCode::kDeadlineExceeded);
+  EXPECT_EQ(leases.acquire(Lane::kBackground, 1, Deadline::after(milliseconds(5)), {}).error().code,
+            ErrorCode::kDeadlineExceeded);
 }
 
 TEST(ComputeLeases, BackgroundWaitsForGenerationAndThenGoesOn) {
@@ -48,7 +49,8 @@ TEST(ComputeLeases, ACancelledWaiterLeavesNoTrace) {
   const auto generation = leases.acquire(Lane::kGeneration, 1, Deadline::never(), {});
   const CancelToken cancel;
   cancel.cancel();
-  EXPECT_EQ(leases.acquire(Lane::kGeneration, 1, Deadline::never(), cancel).error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(leases.acquire(Lane::kGeneration, 1, Deadline::never(), cancel).error().code,
+            ErrorCode::kCancelled);
   EXPECT_EQ(leases.usage().waiting, 0U);
 }
 

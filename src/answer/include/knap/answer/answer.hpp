@@ -24,7 +24,8 @@ struct AskRequest {
   std::string question;  ///< 1-4096 characters.
   std::vector<std::string> vaults;
   std::optional<search::Filter> filter;
-  std::vector<models::ChatMessage> history;  ///< Earlier turns, oldest first; at most 20 are looked at.
+  std::vector<models::ChatMessage>
+      history;        ///< Earlier turns, oldest first; at most 20 are looked at.
   std::string model;  ///< Empty: the default.
   Mode mode = Mode::kAuto;
   std::uint32_t max_tokens = 160;
@@ -61,33 +62,40 @@ struct Answer {
   double confidence = 0;  ///< That the notes hold the answer, 0-1.
 };
 
-/// What a listener hears while an answer is made. Any function may be empty; on_token returning false stops.
+/// What a listener hears while an answer is made. Any function may be empty; on_token returning
+/// false stops.
 struct Listener {
-  std::function<void(const std::vector<Citation>&)> on_sources;  ///< The quotes, before any model runs.
+  std::function<void(const std::vector<Citation>&)>
+      on_sources;  ///< The quotes, before any model runs.
   std::function<bool(std::string_view)> on_token;
-  std::function<void(const Answer&)> on_claims;  ///< The answer as checked; its text may differ from the tokens.
+  std::function<void(const Answer&)>
+      on_claims;  ///< The answer as checked; its text may differ from the tokens.
 };
 
-/// Answers questions from the notes: quotes first, then a model's wording, each statement checked against its quote.
-/// Threads: safe.
+/// Answers questions from the notes: quotes first, then a model's wording, each statement checked
+/// against its quote. Threads: safe.
 class Answerer {
  public:
   struct Options {
-    std::uint32_t passages = 8;       ///< Searched.
-    std::uint32_t quotes = 3;         ///< At most, in an answer.
+    std::uint32_t passages = 8;  ///< Searched.
+    std::uint32_t quotes = 3;    ///< At most, in an answer.
     std::uint32_t context_tokens = 700;
-    double refuse_below = 0.5;        ///< Confidence under which an answer is refused.
+    double refuse_below = 0.5;  ///< Confidence under which an answer is refused.
   };
-  static std::unique_ptr<Answerer> create(Options options, index::Service& index, models::Models& models,
-                                          service::ComputeLeases& leases, observe::Registry& metrics);
+  static std::unique_ptr<Answerer> create(Options options, index::Service& index,
+                                          models::Models& models, service::ComputeLeases& leases,
+                                          observe::Registry& metrics);
   virtual ~Answerer() = default;
 
-  /// Errors: kInvalidArgument, kNotFound (vault, model), kDeadlineExceeded (before any quote was found), kCancelled.
-  /// A model that fails or is late is no error: the answer is extractive and `degraded` says why.
-  virtual Result<Answer> ask(const AskRequest& request, Deadline deadline, const CancelToken& cancel, const Listener& listener) = 0;
+  /// Errors: kInvalidArgument, kNotFound (vault, model), kDeadlineExceeded (before any quote was
+  /// found), kCancelled. A model that fails or is late is no error: the answer is extractive and
+  /// `degraded` says why.
+  virtual Result<Answer> ask(const AskRequest& request, Deadline deadline,
+                             const CancelToken& cancel, const Listener& listener) = 0;
 };
 
 /// Judges a statement against quotes: words, numbers, names and negation. Pure.
-Claim check_claim(std::string_view statement, const std::vector<Citation>& citations, std::string_view language);
+Claim check_claim(std::string_view statement, const std::vector<Citation>& citations,
+                  std::string_view language);
 
 }  // namespace knap::answer

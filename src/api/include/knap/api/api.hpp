@@ -16,16 +16,19 @@
 
 namespace knap::api {
 
-/// An effective setting and where it came from, for /api/config and `knap config`. Secrets are masked by the giver.
+/// An effective setting and where it came from, for /api/config and `knap config`. Secrets are
+/// masked by the giver.
 struct Setting {
-  std::string key, value_json, source;  ///< source: "default", "file", "environment", "command line"
+  std::string key, value_json,
+      source;  ///< source: "default", "file", "environment", "command line"
 };
 
 struct ApiOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;
-  std::vector<std::string> allowed_origins;  ///< Beside app://obsidian.md, capacitor://localhost, http://localhost.
-  std::vector<std::string> allowed_hosts;    ///< Beside localhost, 127.0.0.1, [::1].
+  std::vector<std::string>
+      allowed_origins;  ///< Beside app://obsidian.md, capacitor://localhost, http://localhost.
+  std::vector<std::string> allowed_hosts;  ///< Beside localhost, 127.0.0.1, [::1].
   std::uint64_t max_body_bytes = 32U << 20;
   std::chrono::milliseconds stop_grace{4'000};
   std::vector<Setting> settings;
@@ -43,7 +46,8 @@ struct ApiParts {
 /// The HTTP interface of api.md. Threads: methods are safe. Destruction stops.
 class Api {
  public:
-  /// Listens and serves. Errors as http::Server::start; kFailedPrecondition: a wider bind without authentication.
+  /// Listens and serves. Errors as http::Server::start; kFailedPrecondition: a wider bind without
+  /// authentication.
   static Result<std::unique_ptr<Api>> start(ApiOptions options, ApiParts parts);
   virtual ~Api() = default;
   virtual std::uint16_t port() const = 0;

@@ -10,14 +10,19 @@ namespace knap {
 
 using SteadyClock = std::chrono::steady_clock;
 
-/// A point in steady time after which work is worthless. Passed by value through every wait, stage and child.
+/// A point in steady time after which work is worthless. Passed by value through every wait, stage
+/// and child.
 class Deadline {
  public:
   static Deadline never() { return Deadline(SteadyClock::time_point::max()); }
-  static Deadline after(SteadyClock::duration duration) { return Deadline(SteadyClock::now() + duration); }
+  static Deadline after(SteadyClock::duration duration) {
+    return Deadline(SteadyClock::now() + duration);
+  }
   static Deadline at(SteadyClock::time_point point) { return Deadline(point); }
 
-  bool expired() const { return point_ != SteadyClock::time_point::max() && SteadyClock::now() >= point_; }
+  bool expired() const {
+    return point_ != SteadyClock::time_point::max() && SteadyClock::now() >= point_;
+  }
   bool is_never() const { return point_ == SteadyClock::time_point::max(); }
   SteadyClock::time_point point() const { return point_; }
 
@@ -51,7 +56,8 @@ class CancelToken {
 /// kCancelled or kDeadlineExceeded when the work should stop, else success.
 inline Status still_wanted(const CancelToken& cancel, Deadline deadline) {
   if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "the caller has gone");
-  if (deadline.expired()) return make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed");
+  if (deadline.expired())
+    return make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed");
   return {};
 }
 

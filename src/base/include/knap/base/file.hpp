@@ -9,10 +9,12 @@
 
 namespace knap {
 
-/// Reads a regular file whole. Errors: kNotFound, kPermissionDenied, kIo; kResourceExhausted when longer than max_bytes.
+/// Reads a regular file whole. Errors: kNotFound, kPermissionDenied, kIo; kResourceExhausted when
+/// longer than max_bytes.
 Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t max_bytes);
 
-/// Replaces a file at once: temporary name, write, sync, rename, sync folder. Errors: kIo, kResourceExhausted (disk full).
+/// Replaces a file at once: temporary name, write, sync, rename, sync folder. Errors: kIo,
+/// kResourceExhausted (disk full).
 Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
 
 /// Turns errno of a failed call on `path` into an Error whose message says what to do.

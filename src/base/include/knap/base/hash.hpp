@@ -12,7 +12,8 @@
 
 namespace knap {
 
-/// 128-bit content hash (XXH3). Identifies content; not a defence against an attacker who builds collisions.
+/// 128-bit content hash (XXH3). Identifies content; not a defence against an attacker who builds
+/// collisions.
 struct Hash128 {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -25,7 +26,8 @@ struct Hash128 {
 Hash128 hash128(std::string_view bytes);
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0);
 
-/// SHA-256 in lower-case hex, for files that must match a published checksum. Errors: kIo naming the path.
+/// SHA-256 in lower-case hex, for files that must match a published checksum. Errors: kIo naming
+/// the path.
 Result<std::string> sha256_file(const std::string& path);
 std::string sha256(std::string_view bytes);
 

@@ -18,8 +18,8 @@ namespace knap {
 class ThreadPool {
  public:
   struct Options {
-    std::string name;               ///< Thread name shown by the system, at most 15 bytes.
-    std::size_t threads = 1;        ///< At least 1.
+    std::string name;                ///< Thread name shown by the system, at most 15 bytes.
+    std::size_t threads = 1;         ///< At least 1.
     std::size_t queue_limit = 1024;  ///< Waiting tasks, at least 1.
   };
   explicit ThreadPool(Options options);

@@ -13,7 +13,7 @@ struct Endpoint {
   std::string unix_socket;  ///< Used when not empty.
   std::string host = "127.0.0.1";
   std::uint16_t port = 80;
-  bool tls = false;  ///< Checked against the system's certificates.
+  bool tls = false;       ///< Checked against the system's certificates.
   std::string base_path;  ///< Put before each path, e.g. "/v1".
 
   /// Reads "http://host:port/base", "https://...", "unix:/path". Errors: kInvalidArgument.
@@ -29,8 +29,9 @@ struct ClientRequest {
 
 /// Blocking HTTP/1.1 client with a pool of kept-alive connections.
 ///
-/// Threads: safe. At most max_connections at once; more callers wait within their deadline. No retries of its own but
-/// one on a kept connection that the server had closed before a byte of the answer came.
+/// Threads: safe. At most max_connections at once; more callers wait within their deadline. No
+/// retries of its own but one on a kept connection that the server had closed before a byte of the
+/// answer came.
 class Client {
  public:
   struct Options {
@@ -41,12 +42,16 @@ class Client {
   static std::unique_ptr<Client> create(Endpoint endpoint, Options options);
   virtual ~Client() = default;
 
-  /// Errors: kUnavailable (cannot connect, connection broke), kDeadlineExceeded, kCancelled, kCorruptData, kResourceExhausted.
-  /// The cancel token is looked at at least every 20 ms. A status of 400 or more is not an error here.
-  virtual Result<Response> call(const ClientRequest& request, Deadline deadline, const CancelToken& cancel) = 0;
+  /// Errors: kUnavailable (cannot connect, connection broke), kDeadlineExceeded, kCancelled,
+  /// kCorruptData, kResourceExhausted. The cancel token is looked at at least every 20 ms. A status
+  /// of 400 or more is not an error here.
+  virtual Result<Response> call(const ClientRequest& request, Deadline deadline,
+                                const CancelToken& cancel) = 0;
 
-  /// The same with the body handed over as it arrives (chunked or not). on_chunk returns false to stop: kCancelled.
-  virtual Result<Response> stream(const ClientRequest& request, Deadline deadline, const CancelToken& cancel,
+  /// The same with the body handed over as it arrives (chunked or not). on_chunk returns false to
+  /// stop: kCancelled.
+  virtual Result<Response> stream(const ClientRequest& request, Deadline deadline,
+                                  const CancelToken& cancel,
                                   const std::function<bool(std::string_view)>& on_chunk) = 0;
 };
 

@@ -13,10 +13,13 @@
 
 namespace knap::http {
 
+bool equals_ignoring_case(std::string_view a, std::string_view b);  ///< ASCII only.
+
 /// Header fields in order. Names compare without case.
 class Fields {
  public:
-  void set(std::string_view name, std::string_view value);  ///< Replaces. CR and LF in values are dropped.
+  void set(std::string_view name,
+           std::string_view value);  ///< Replaces. CR and LF in values are dropped.
   std::optional<std::string_view> get(std::string_view name) const;
   const std::vector<std::pair<std::string, std::string>>& all() const { return fields_; }
 
@@ -31,7 +34,7 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> query;  ///< Percent-decoded parameters in order.
   Fields fields;
   std::string body;
-  std::string peer;    ///< Address, or "unix".
+  std::string peer;  ///< Address, or "unix".
   SteadyClock::time_point received{};
   CancelToken cancel;  ///< Set when the client goes or the server stops.
 
@@ -44,7 +47,8 @@ struct Response {
   std::string body;
 
   static Response json(int status, std::string body);
-  static Response text(int status, std::string body, std::string_view content_type = "text/plain; charset=utf-8");
+  static Response text(int status, std::string body,
+                       std::string_view content_type = "text/plain; charset=utf-8");
 };
 
 }  // namespace knap::http

@@ -21,7 +21,7 @@
 namespace knap::index {
 
 struct VaultConfig {
-  std::string name;            ///< Unique, 1-64 characters.
+  std::string name;  ///< Unique, 1-64 characters.
   std::filesystem::path root;
 };
 
@@ -30,7 +30,8 @@ struct ServiceOptions {
   std::vector<VaultConfig> vaults;
   enum class Watch { kOn, kOff } watch = Watch::kOn;
   std::chrono::seconds scan_interval{300};
-  std::uint64_t max_file_bytes = 64U << 20;  ///< Larger notes are skipped, with the reason in the ledger.
+  std::uint64_t max_file_bytes =
+      64U << 20;  ///< Larger notes are skipped, with the reason in the ledger.
   search::RankingSettings ranking;
 };
 
@@ -41,9 +42,9 @@ std::string_view to_string(FileState state);
 struct FileRow {
   std::string vault, path;
   FileState state = FileState::kPending;
-  std::string reason;      ///< Empty for indexed.
-  std::string hash;        ///< Hex of the content; empty when never read.
-  std::string model;       ///< Embedding model whose vectors cover all its passages; empty: not yet.
+  std::string reason;  ///< Empty for indexed.
+  std::string hash;    ///< Hex of the content; empty when never read.
+  std::string model;   ///< Embedding model whose vectors cover all its passages; empty: not yet.
   std::int64_t indexed_at_ms = 0;  ///< Unix time; 0: never.
 };
 struct FilePage {
@@ -59,7 +60,7 @@ struct VaultStatus {
   } files;
   std::uint64_t notes = 0, passages = 0;
   double keyword_coverage = 0, semantic_coverage = 0;  ///< Fractions; 1 for an empty vault.
-  std::chrono::milliseconds lag{};                     ///< Age of the oldest change not yet searchable by keyword.
+  std::chrono::milliseconds lag{};  ///< Age of the oldest change not yet searchable by keyword.
   std::string watch_mode;
   std::string embed_model, embed_state;  ///< e.g. "ready", "no model: ..."
 };
@@ -69,7 +70,7 @@ struct PassageView {
   std::string vault, path, title, note_name, language, block;
   std::vector<std::string> headings, tags;
   vault::LineRange lines;
-  std::string text;   ///< Verbatim lines.
+  std::string text;  ///< Verbatim lines.
   std::string plain;
   std::int64_t modified_s = 0;
   Hash128 hash;
@@ -96,7 +97,7 @@ struct SearchOutcome {
   std::vector<std::string> degraded;
   std::vector<search::Stage> stages;  ///< "embed" among them.
   std::vector<std::string> terms;
-  std::vector<float> embedding;       ///< Of the query, when it was made: answers reuse it.
+  std::vector<float> embedding;  ///< Of the query, when it was made: answers reuse it.
   std::uint64_t epoch = 0, notes = 0, passages = 0;
   double keyword_coverage = 0, semantic_coverage = 0;
 };
@@ -109,7 +110,8 @@ struct NoteView {
   std::vector<vault::Heading> headings;
 };
 struct LinkView {
-  std::string path, title, context;  ///< path empty: unresolved, then title is the target as written.
+  std::string path, title,
+      context;  ///< path empty: unresolved, then title is the target as written.
   std::uint32_t line = 0;
 };
 struct LinksView {
@@ -123,45 +125,57 @@ struct Progress {
   std::chrono::seconds left{};
 };
 
-/// Keeps the search index in step with the vaults and answers from it: walk and watch, parse, store, publish, embed.
+/// Keeps the search index in step with the vaults and answers from it: walk and watch, parse,
+/// store, publish, embed.
 ///
-/// Threads: all methods are safe from any thread. Destruction stops all work at the next boundary and joins.
+/// Threads: all methods are safe from any thread. Destruction stops all work at the next boundary
+/// and joins.
 class Service {
  public:
-  /// Opens the store and loads the index from it; starts nothing yet. Errors: kNotFound (a vault's folder), kCorruptData
-  /// (store damaged: says how to rebuild), kPermissionDenied, kAlreadyExists (another knap uses the data folder).
-  static Result<std::unique_ptr<Service>> open(ServiceOptions options, std::shared_ptr<models::Embedder> embedder,
-                                               service::ComputeLeases& leases, observe::Registry& metrics);
+  /// Opens the store and loads the index from it; starts nothing yet. Errors: kNotFound (a vault's
+  /// folder), kCorruptData (store damaged: says how to rebuild), kPermissionDenied, kAlreadyExists
+  /// (another knap uses the data folder).
+  static Result<std::unique_ptr<Service>> open(ServiceOptions options,
+                                               std::shared_ptr<models::Embedder> embedder,
+                                               service::ComputeLeases& leases,
+                                               observe::Registry& metrics);
   virtual ~Service() = default;
 
-  /// Starts scanning, watching and embedding in the background. Keyword search answers from what the store held at once.
+  /// Starts scanning, watching and embedding in the background. Keyword search answers from what
+  /// the store held at once.
   virtual void start() = 0;
-  /// Replaces the embedder (another model, or one that became available). Its vectors are built in the background.
+  /// Replaces the embedder (another model, or one that became available). Its vectors are built in
+  /// the background.
   virtual void set_embedder(std::shared_ptr<models::Embedder> embedder) = 0;
 
   virtual std::vector<std::string> vaults() const = 0;
   virtual std::vector<VaultStatus> status() const = 0;
   /// Errors: kInvalidArgument (cursor, limit not 1-1000), kNotFound (vault).
-  virtual Result<FilePage> files(std::optional<FileState> state, std::string_view vault, std::uint32_t limit,
-                                 std::string_view cursor) const = 0;
+  virtual Result<FilePage> files(std::optional<FileState> state, std::string_view vault,
+                                 std::uint32_t limit, std::string_view cursor) const = 0;
 
   /// Errors: kInvalidArgument, kNotFound (vault), kDeadlineExceeded, kUnavailable (not ready).
-  virtual Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline, const CancelToken& cancel) = 0;
+  virtual Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
+                                       const CancelToken& cancel) = 0;
 
   /// @param vault  empty: the first vault that has the path. Errors: kNotFound.
   virtual Result<NoteView> note(std::string_view vault, std::string_view path) const = 0;
   virtual Result<LinksView> links(std::string_view vault, std::string_view path) const = 0;
-  virtual Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path, std::uint32_t limit) = 0;
+  virtual Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
+                                                 std::uint32_t limit) = 0;
 
   /// Rarity of an analysed word over all vaults; see search::Index.
   virtual float inverse_document_frequency(std::string_view term) const = 0;
 
-  /// Walks again now. Returns when the change is searchable by keyword (or, with kSemantic, covered by vectors).
+  /// Walks again now. Returns when the change is searchable by keyword (or, with kSemantic, covered
+  /// by vectors).
   enum class WaitFor { kKeyword, kSemantic };
   virtual Status scan(WaitFor wait, Deadline deadline, const CancelToken& cancel,
                       const std::function<void(const Progress&)>& progress) = 0;
-  /// Reads every file again, whatever its fingerprint says, beside the live index. Vectors of unchanged text are kept.
-  virtual Status rebuild(Deadline deadline, const CancelToken& cancel, const std::function<void(const Progress&)>& progress) = 0;
+  /// Reads every file again, whatever its fingerprint says, beside the live index. Vectors of
+  /// unchanged text are kept.
+  virtual Status rebuild(Deadline deadline, const CancelToken& cancel,
+                         const std::function<void(const Progress&)>& progress) = 0;
 };
 
 }  // namespace knap::index

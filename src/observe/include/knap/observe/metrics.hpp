@@ -14,7 +14,8 @@
 
 namespace knap::observe {
 
-/// Label names and values of one series. Values come from small closed sets of ours, never from users.
+/// Label names and values of one series. Values come from small closed sets of ours, never from
+/// users.
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 /// Only grows. Safe from any thread.
@@ -38,8 +39,9 @@ class Gauge {
   std::atomic<double> value_ = 0;
 };
 
-/// Log-linear histogram of durations (HdrHistogram's idea): 1 µs to about 1 hour with at most 3 % error.
-/// Recording is wait-free; reading sees a state at most a few records apart. Safe from any thread.
+/// Log-linear histogram of durations (HdrHistogram's idea): 1 µs to about 1 hour with at most 3 %
+/// error. Recording is wait-free; reading sees a state at most a few records apart. Safe from any
+/// thread.
 class Histogram {
  public:
   void record(std::chrono::nanoseconds duration);
@@ -61,7 +63,8 @@ class Histogram {
 /// All series of the program. Series live as long as the registry; ask once, keep the reference.
 ///
 /// Threads: safe. Names follow Prometheus: knap_<room>_<what>_<unit>[_total].
-/// At most 2,000 series: one more returns a shared overflow series (and counts in knap_metrics_overflow_total).
+/// At most 2,000 series: one more returns a shared overflow series (and counts in
+/// knap_metrics_overflow_total).
 class Registry {
  public:
   Registry();
@@ -70,14 +73,15 @@ class Registry {
   Gauge& gauge(std::string_view name, std::string_view help, const Labels& labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, const Labels& labels = {});
 
-  /// Prometheus text format 0.0.4. Histogram buckets: .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2 5 10 30 60 s.
+  /// Prometheus text format 0.0.4. Histogram buckets: .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2 5
+  /// 10 30 60 s.
   std::string prometheus() const;
 
   struct SeriesValue {
     std::string name;
     Labels labels;
     enum class Kind { kCounter, kGauge, kHistogram } kind;
-    double value = 0;  ///< Counter, gauge; histogram: count.
+    double value = 0;                           ///< Counter, gauge; histogram: count.
     double p50 = 0, p95 = 0, p99 = 0, sum = 0;  ///< Seconds, histograms only.
   };
   std::vector<SeriesValue> values() const;  ///< Sorted by name and labels.

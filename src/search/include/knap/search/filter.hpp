@@ -27,7 +27,8 @@ struct NoteFacts {
   bool has_done_task = false;
   struct Property {
     std::string name;
-    std::vector<std::variant<std::monostate, bool, double, std::string>> values;  ///< Dates as ISO text.
+    std::vector<std::variant<std::monostate, bool, double, std::string>>
+        values;  ///< Dates as ISO text.
   };
   std::vector<Property> properties;
 };
@@ -39,8 +40,8 @@ struct FilterError {
   std::size_t character = 1;
 };
 
-/// A parsed filter: terms side by side are AND; OR, -term, parentheses, quotes (api.md names the terms).
-/// Immutable, cheap to copy, safe from any thread.
+/// A parsed filter: terms side by side are AND; OR, -term, parentheses, quotes (api.md names the
+/// terms). Immutable, cheap to copy, safe from any thread.
 class Filter {
  public:
   /// An empty text matches everything. Relative dates count from now_s (Unix time, UTC).

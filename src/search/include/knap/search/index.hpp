@@ -21,11 +21,11 @@ namespace knap::search {
 enum class NoteId : std::uint64_t {};
 
 struct PassageInput {
-  Hash128 hash;                       ///< Identity of the embedded text: equal hashes share one vector.
+  Hash128 hash;  ///< Identity of the embedded text: equal hashes share one vector.
   std::vector<std::string> headings;  ///< Outermost first.
   std::uint32_t first_line = 1;
   std::uint32_t last_line = 1;
-  std::string plain;                  ///< Searched text.
+  std::string plain;  ///< Searched text.
 };
 
 struct NoteInput {
@@ -44,10 +44,12 @@ struct NoteInput {
 struct RankingSettings {
   float bm25_k1 = 1.2F;
   float bm25_b = 0.75F;
-  float weight_title = 2.0F, weight_headings = 1.5F, weight_aliases = 2.0F, weight_tags = 1.5F, weight_path = 0.5F, weight_body = 1.0F;
-  float dense_weight = 0.5F;             ///< Of the fused score, 0-1, notes in the embedding model's languages.
-  float dense_weight_foreign = 0.3F;     ///< The same for notes in other languages.
-  float phrase_bonus = 0.3F;             ///< Share added for query words found side by side.
+  float weight_title = 2.0F, weight_headings = 1.5F, weight_aliases = 2.0F, weight_tags = 1.5F,
+        weight_path = 0.5F, weight_body = 1.0F;
+  float dense_weight =
+      0.5F;  ///< Of the fused score, 0-1, notes in the embedding model's languages.
+  float dense_weight_foreign = 0.3F;  ///< The same for notes in other languages.
+  float phrase_bonus = 0.3F;          ///< Share added for query words found side by side.
 };
 
 enum class Mode { kAuto, kKeyword, kSemantic, kHybrid };
@@ -94,14 +96,16 @@ struct SearchResult {
 };
 
 struct IndexStats {
-  std::uint64_t epoch = 0, notes = 0, passages = 0, passages_with_vector = 0, terms = 0, segments = 0, bytes = 0;
+  std::uint64_t epoch = 0, notes = 0, passages = 0, passages_with_vector = 0, terms = 0,
+                segments = 0, bytes = 0;
 };
 
 /// The searchable form of one vault in memory: a function of what was applied, nothing more.
 ///
-/// Threads: search() and stats() are safe from any thread at any time and never block on writers (they read an immutable
-/// published state). apply() and set_vectors() may come from one writer thread at a time.
-/// Invariant: each successful apply or set_vectors raises the epoch by one; a search sees all of a batch or nothing.
+/// Threads: search() and stats() are safe from any thread at any time and never block on writers
+/// (they read an immutable published state). apply() and set_vectors() may come from one writer
+/// thread at a time. Invariant: each successful apply or set_vectors raises the epoch by one; a
+/// search sees all of a batch or nothing.
 class Index {
  public:
   struct Options {
@@ -130,23 +134,26 @@ class Index {
   /// Errors: kInvalidArgument (embedding of another size, limit 0); kDeadlineExceeded.
   virtual Result<SearchResult> search(const Query& query, Deadline deadline) const = 0;
   virtual IndexStats stats() const = 0;
-  /// ln(1 + (N - n + .5) / (n + .5)) over notes, of a term as analyse() gives it; the largest value for unknown terms.
+  /// ln(1 + (N - n + .5) / (n + .5)) over notes, of a term as analyse() gives it; the largest value
+  /// for unknown terms.
   virtual float inverse_document_frequency(std::string_view term) const = 0;
 };
 
 /// A part of a passage for display.
 struct Snippet {
   std::string text;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> highlights;  ///< [begin, end) in Unicode code points of text.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>>
+      highlights;  ///< [begin, end) in Unicode code points of text.
 };
 
-/// The window of `plain` of at most max_bytes that holds most of the terms, cut at word borders, "…" where cut.
+/// The window of `plain` of at most max_bytes that holds most of the terms, cut at word borders,
+/// "…" where cut.
 /// @param terms  SearchResult::terms
-Snippet make_snippet(std::string_view plain, std::span<const std::string> terms, std::string_view language,
-                     std::size_t max_bytes = 280);
+Snippet make_snippet(std::string_view plain, std::span<const std::string> terms,
+                     std::string_view language, std::size_t max_bytes = 280);
 
-/// Words of a text as the index analyses them: split (CJK as bigrams), folded, stemmed for the language.
-/// Used by answers to compare a sentence with a question.
+/// Words of a text as the index analyses them: split (CJK as bigrams), folded, stemmed for the
+/// language. Used by answers to compare a sentence with a question.
 std::vector<std::string> analyse(std::string_view text, std::string_view language);
 bool is_stop_word(std::string_view folded_word, std::string_view language);
 

@@ -24,26 +24,30 @@ class Lease {
 
  private:
   friend class ComputeLeases;
-  Lease(ComputeLeases* owner, Lane lane, std::size_t threads) : owner_(owner), lane_(lane), threads_(threads) {}
+  Lease(ComputeLeases* owner, Lane lane, std::size_t threads)
+      : owner_(owner), lane_(lane), threads_(threads) {}
   ComputeLeases* owner_ = nullptr;
   Lane lane_ = Lane::kBackground;
   std::size_t threads_ = 0;
 };
 
-/// The one place that hands out compute threads to embedding, generation and heavy search work, so that their sum stays
-/// at the cores (ggml's barriers spin: oversubscription makes everything ten times slower, docs/Models.md).
+/// The one place that hands out compute threads to embedding, generation and heavy search work, so
+/// that their sum stays at the cores (ggml's barriers spin: oversubscription makes everything ten
+/// times slower, docs/Models.md).
 ///
-/// Interactive work (the few milliseconds of a query's embedding) never waits: it takes one thread at once, over the
-/// cores if need be, because it ends sooner than any other could yield. Generation waits for other generation.
-/// Background work gets threads only while nobody above waits or works, and asks should_yield() between short steps.
-/// Threads: safe. Must outlive its leases.
+/// Interactive work (the few milliseconds of a query's embedding) never waits: it takes one thread
+/// at once, over the cores if need be, because it ends sooner than any other could yield.
+/// Generation waits for other generation. Background work gets threads only while nobody above
+/// waits or works, and asks should_yield() between short steps. Threads: safe. Must outlive its
+/// leases.
 class ComputeLeases {
  public:
   explicit ComputeLeases(std::size_t cores);
   ~ComputeLeases();
 
   /// Errors: kDeadlineExceeded, kCancelled. Returns at least 1 thread, at most `wanted`.
-  Result<Lease> acquire(Lane lane, std::size_t wanted, Deadline deadline, const CancelToken& cancel);
+  Result<Lease> acquire(Lane lane, std::size_t wanted, Deadline deadline,
+                        const CancelToken& cancel);
   /// True when a holder in this lane should give its lease back at the next step boundary.
   bool should_yield(Lane lane) const;
 

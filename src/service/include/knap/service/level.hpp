@@ -12,8 +12,9 @@ enum class Level { kStatus, kCached, kSearch, kComplex, kBatch };
 
 struct LevelSpec {
   Level level;
-  int number;             ///< 1-5, as documents count.
-  std::string_view name;  ///< "status", "cached", "search", "complex", "batch": also the metrics label.
+  int number;  ///< 1-5, as documents count.
+  std::string_view
+      name;  ///< "status", "cached", "search", "complex", "batch": also the metrics label.
   std::chrono::milliseconds limit;
 };
 

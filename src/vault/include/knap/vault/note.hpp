@@ -17,8 +17,20 @@ struct LineRange {
   bool operator==(const LineRange&) const = default;
 };
 
-enum class FileType { kMarkdown, kCanvas, kBase, kExcalidraw, kPdf, kAudio, kVideo, kImage, kWeb, kOther };
-std::string_view to_string(FileType type);  ///< "md", "canvas", "base", "excalidraw", "pdf", "audio", ...
+enum class FileType {
+  kMarkdown,
+  kCanvas,
+  kBase,
+  kExcalidraw,
+  kPdf,
+  kAudio,
+  kVideo,
+  kImage,
+  kWeb,
+  kOther
+};
+std::string_view to_string(
+    FileType type);  ///< "md", "canvas", "base", "excalidraw", "pdf", "audio", ...
 
 /// A calendar date or a local date and time, as Obsidian keeps them (no time zone).
 struct DateTime {
@@ -28,11 +40,13 @@ struct DateTime {
   auto operator<=>(const DateTime&) const = default;
 };
 
-/// A front matter value with Obsidian's property types. Lists hold scalars; nested maps are kept as their YAML text.
+/// A front matter value with Obsidian's property types. Lists hold scalars; nested maps are kept as
+/// their YAML text.
 struct Property {
   using Scalar = std::variant<std::monostate, bool, double, DateTime, std::string>;
-  std::string name;            ///< As written.
-  std::vector<Scalar> values;  ///< One for a scalar, any number for a list, one monostate for an empty value.
+  std::string name;  ///< As written.
+  std::vector<Scalar>
+      values;  ///< One for a scalar, any number for a list, one monostate for an empty value.
   bool is_list = false;
 };
 
@@ -45,7 +59,8 @@ struct Heading {
 struct Link {
   enum class Kind { kWikilink, kEmbed, kMarkdown, kMarkdownEmbed, kFrontMatter, kCanvasFile };
   Kind kind = Kind::kWikilink;
-  std::string target;                ///< Link path as written, percent-decoded for Markdown links; empty: this note.
+  std::string
+      target;  ///< Link path as written, percent-decoded for Markdown links; empty: this note.
   std::vector<std::string> heading;  ///< "#A#B" -> {"A", "B"}
   std::string block;                 ///< Without "^".
   std::string alias;
@@ -60,7 +75,8 @@ struct Tag {
 struct Task {
   char32_t state = U' ';  ///< The character in the brackets; 'x' and 'X' are done.
   std::string text;       ///< Without marks and dates.
-  std::optional<DateTime> due, scheduled, start, done, created, cancelled;  ///< Tasks and Dataview notation.
+  std::optional<DateTime> due, scheduled, start, done, created,
+      cancelled;  ///< Tasks and Dataview notation.
   std::string recurrence;
   std::uint32_t line = 1;
 };
@@ -71,18 +87,21 @@ struct Passage {
   Kind kind = Kind::kProse;
   std::vector<std::string> headings;  ///< Plain text, outermost first.
   LineRange lines;
-  std::string block;   ///< Id of the first block id in it, without "^"; may be empty.
-  std::string text;    ///< Verbatim lines of the file (UTF-8 repaired, CR removed), joined by '\n'.
-  std::string plain;   ///< What a reader sees: marks, link targets, comments, HTML tags removed. Searched and embedded.
+  std::string block;  ///< Id of the first block id in it, without "^"; may be empty.
+  std::string text;   ///< Verbatim lines of the file (UTF-8 repaired, CR removed), joined by '\n'.
+  std::string plain;  ///< What a reader sees: marks, link targets, comments, HTML tags removed.
+                      ///< Searched and embedded.
 };
 
 /// One file as Knap understands it.
 struct Note {
   FileType type = FileType::kMarkdown;
-  std::string title;  ///< Property "title", else the first level 1 heading that opens the note, else the file name.
+  std::string title;  ///< Property "title", else the first level 1 heading that opens the note,
+                      ///< else the file name.
   std::string name;   ///< File name without extension: what links use.
   std::vector<std::string> aliases;
-  std::vector<Tag> tags;  ///< Front matter and body, as written, doubles removed by case-folded name.
+  std::vector<Tag>
+      tags;  ///< Front matter and body, as written, doubles removed by case-folded name.
   std::vector<Property> properties;
   std::vector<Heading> headings;
   std::vector<Link> links;
@@ -91,8 +110,10 @@ struct Note {
   std::vector<Passage> passages;
   std::optional<DateTime> daily;    ///< The date in the name of a daily note.
   std::optional<DateTime> created;  ///< Property created/date, where present.
-  std::string language;             ///< ISO 639-1 by a cheap guess over the text, or property "lang"; empty: unknown.
-  std::vector<std::string> warnings;  ///< e.g. "front matter is not valid YAML (line 3): read as text". No note text.
+  std::string
+      language;  ///< ISO 639-1 by a cheap guess over the text, or property "lang"; empty: unknown.
+  std::vector<std::string>
+      warnings;  ///< e.g. "front matter is not valid YAML (line 3): read as text". No note text.
 };
 
 }  // namespace knap::vault

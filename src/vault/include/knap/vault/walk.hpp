@@ -23,15 +23,17 @@ struct Fingerprint {
 };
 
 /// Which entries of a vault are not looked at: hidden ones, .trash, Obsidian's own "Excluded files"
-/// (.obsidian/app.json, userIgnoreFilters: path prefixes, or regular expressions in slashes) and the patterns of
-/// .knapignore (gitignore syntax). Threads: const methods are safe together.
+/// (.obsidian/app.json, userIgnoreFilters: path prefixes, or regular expressions in slashes) and
+/// the patterns of .knapignore (gitignore syntax). Threads: const methods are safe together.
 class IgnoreRules {
  public:
-  /// Reads the vault's rules. Unreadable or odd rule files are reported in warnings() and do not hide anything.
+  /// Reads the vault's rules. Unreadable or odd rule files are reported in warnings() and do not
+  /// hide anything.
   static IgnoreRules load(const std::filesystem::path& root);
 
   enum class EntryKind { kFile, kFolder };
-  /// @param path relative, '/'-separated. Returns the rule's reason, e.g. "hidden", ".knapignore line 3"; nothing: kept.
+  /// @param path relative, '/'-separated. Returns the rule's reason, e.g. "hidden", ".knapignore
+  /// line 3"; nothing: kept.
   std::optional<std::string> ignored(std::string_view path, EntryKind kind) const;
   const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -44,8 +46,9 @@ class IgnoreRules {
 struct WalkEntry {
   std::string path;  ///< Relative to the root, '/'-separated, exactly the bytes of the file system.
   Fingerprint fingerprint;
-  /// Set for what cannot be indexed: "unreadable folder: ...", "symbolic link loop", "named pipe", "name is not UTF-8",
-  /// "path deeper than 64 folders". Such an entry belongs in the ledger as skipped or failed.
+  /// Set for what cannot be indexed: "unreadable folder: ...", "symbolic link loop", "named pipe",
+  /// "name is not UTF-8", "path deeper than 64 folders". Such an entry belongs in the ledger as
+  /// skipped or failed.
   std::string problem;
 };
 
@@ -54,9 +57,10 @@ struct WalkOptions {
   std::uint64_t max_entries = 5'000'000;
 };
 
-/// Visits every file that is not ignored, in no promised order; one stat each. Symbolic links are followed to files and
-/// folders inside and outside the vault, each real folder once. A folder that vanishes meanwhile is not an error.
-/// Errors: kNotFound, kPermissionDenied (the root itself); kCancelled; kResourceExhausted (max_entries).
+/// Visits every file that is not ignored, in no promised order; one stat each. Symbolic links are
+/// followed to files and folders inside and outside the vault, each real folder once. A folder that
+/// vanishes meanwhile is not an error. Errors: kNotFound, kPermissionDenied (the root itself);
+/// kCancelled; kResourceExhausted (max_entries).
 Status walk(const std::filesystem::path& root, const IgnoreRules& rules, const WalkOptions& options,
             const CancelToken& cancel, const std::function<void(const WalkEntry&)>& visit);
 
