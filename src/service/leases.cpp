@@ -102,9 +102,13 @@ bool ComputeLeases::should_yield(Lane lane) const {
 
 ComputeLeases::Usage ComputeLeases::usage() const {
   const MutexLock lock(impl_->mutex);
-  const auto& held = impl_->held;
-  const auto& waiting = impl_->waiting;
-  return {impl_->cores, held[0], held[1], held[2], waiting[0] + waiting[1] + waiting[2]};
+  const std::array held = impl_->held;
+  const std::array waiting = impl_->waiting;
+  return {.cores = impl_->cores,
+          .interactive = held[0],
+          .generation = held[1],
+          .background = held[2],
+          .waiting = waiting[0] + waiting[1] + waiting[2]};
 }
 
 void ComputeLeases::release(Lane lane, std::size_t threads) {
