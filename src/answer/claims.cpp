@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <array>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "knap/answer/answer.hpp"
+#include "sentences.hpp"
+#include "statements.hpp"
+#include "words.hpp"
+
+namespace knap::answer {
+namespace {
+
+// Share of a statement's content words that its quotes must hold. Supported: all but a connecting word in a long
+// statement. Weak: a paraphrase whose every number and name is there. Below: the quote is about something else.
+constexpr float kSupported = 0.8F, kWeak = 0.5F;
+/// With so few content words each one carries the statement: none may be missing.
+constexpr std::size_t kShortStatement = 4;
+/// A negation governs the content words that follow it this closely.
+constexpr std::size_t kNegationReach = 3;
+
+/// Pairs that turn a statement into its opposite, folded.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 34> kOpposites{{
+    {"increase", "decrease"}, {"increased", "decreased"}, {"increases", "decreases"}, {"rise", "fall"},
+    {"rose", "fell"},         {"more", "less"},           {"more", "fewer"},          {"higher", "lower"},
+    {"highest", "lowest"},    {"largest", "smallest"},    {"before", "after"},        {"first", "last"},
+    {"north", "south"},       {"east", "west"},           {"northern", "southern"},   {"eastern", "western"},
+    {"won", "lost"},          {"win", "lose"},            {"above", "below"},         {"always", "never"},
+    {"allowed", "forbidden"}, {"enabled", "disabled"},    {"enable", "disable"},      {"true", "false"},
+    {"with", "without"},      {"open", "closed"},         {"maximum", "minimum"},     {"early", "late"},
+    {"vor", "nach"},          {"mehr", "weniger"},        {"hoher", "niedriger"},     {"erste", "letzte"},
+    {"gewann", "verlor"},     {"mit", "ohne"},
+}};
+
+struct Reading {
+  std::vector<Word> words;
+  std::vector<bool> names;
+  std::unordered_set<std::string> stems, folded;
+};
+
+Reading read(std::string_view text, WordReader& reader) {
+  Reading reading;
+  reading.words = reader.read(text);
+  reading.names = mark_names(reading.words, text, reader.language());
+  for (const Word& word : reading.words) {
+    reading.stems.insert(word.stem);
+    reading.folded.insert(word.folded);
+  }
+  return reading;
+}
+
+/// Stems of the content words that a negation governs.
+std::unordered_set<std::string> negated(const Reading& reading) {
+  std::unordered_set<std::string> stems;
+  for (std::size_t i = 0; i < reading.words.size(); ++i) {
+    if (!is_negation(reading.words[i].folded)) continue;
+    std::size_t governed = 0;
+    for (std::size_t j = i + 1; j < reading.words.size() && governed < kNegationReach; ++j) {
+      if (!reading.words[j].content) continue;
+      stems.insert(reading.words[j].stem);
+      ++governed;
+    }
+    // German puts "nicht" behind what it denies: "funktioniert nicht".
+    if (governed == 0) {
+      for (std::size_t j = i; j > 0 && governed == 0; --j) {
+        if (!reading.words[j - 1].content) continue;
+        stems.insert(reading.words[j - 1].stem);
+        ++governed;
+      }
+    }
+  }
+  return stems;
+}
+
+bool has_negation(const Reading& reading) {
+  return std::ranges::any_of(reading.words, [](const Word& word) { return is_negation(word.folded); });
+}
+
+/// True when one side denies what the other asserts.
+bool negation_differs(const Reading& statement, const Reading& quote) {
+  const bool here = has_negation(statement), there = has_negation(quote);
+  if (!here && !there) return false;
+  if (here && !there) return true;
+  const std::unordered_set<std::string> denied_there = negated(quote), denied_here = negated(statement);
+  const auto meets = [](const std::unordered_set<std::string>& denied, const Reading& other) {
+    return std::ranges::any_of(denied, [&](const std::string& stem) { return other.stems.contains(stem); });
+  };
+  if (!here) return meets(denied_there, statement);
+  // Both deny: the same words must be denied, at least in part.
+  return std::ranges::none_of(denied_here, [&](const std::string& stem) { return denied_there.contains(stem); });
+}
+
+bool says_opposite(const Reading& statement, const Reading& quote) {
+  const auto turned = [&](std::string_view a, std::string_view b) {
+    return statement.folded.contains(std::string(a)) && !quote.folded.contains(std::string(a)) &&
+           quote.folded.contains(std::string(b)) && !statement.folded.contains(std::string(b));
+  };
+  return std::ranges::any_of(kOpposites, [&](const auto& pair) {
+    return turned(pair.first, pair.second) || turned(pair.second, pair.first);
+  });
+}
+
+/// Two names in the other order without a passive: who did it to whom may be turned round.
+bool names_swapped(const Reading& statement, const Reading& quote) {
+  static const std::unordered_set<std::string_view> kPassive{"by", "von", "durch", "par", "por"};
+  const bool passive = std::ranges::any_of(kPassive, [&](std::string_view word) {
+    return statement.folded.contains(std::string(word)) != quote.folded.contains(std::string(word));
+  });
+  if (passive) return false;
+  std::vector<std::string_view> order;
+  for (std::size_t i = 0; i < statement.words.size(); ++i) {
+    const bool fresh = std::ranges::find(order, statement.words[i].stem) == order.end();
+    // A name that opens the sentence counts when the quote knows it as one.
+    if (fresh && statement.words[i].capital && statement.words[i].content) order.push_back(statement.words[i].stem);
+  }
+  std::unordered_map<std::string_view, std::size_t> place;
+  for (std::size_t i = 0; i < quote.words.size(); ++i) {
+    if (quote.words[i].capital) place.try_emplace(quote.words[i].stem, i);
+  }
+  std::size_t kept = 0, turned = 0;
+  for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+    const auto a = place.find(order[i]), b = place.find(order[i + 1]);
+    if (a == place.end() || b == place.end()) continue;
+    (a->second < b->second ? kept : turned) += 1;
+  }
+  return turned > 0 && kept == 0;
+}
+
+struct Judgement {
+  Verdict verdict = Verdict::kUnsupported;
+  float score = 0;
+};
+
+Judgement judge(const Reading& statement, const Reading& quote, const Reading& heading) {
+  std::size_t content = 0;
+  float held = 0;
+  bool fault = false;
+  for (std::size_t i = 0; i < statement.words.size(); ++i) {
+    const Word& word = statement.words[i];
+    if (!word.content) continue;
+    ++content;
+    float found = quote.stems.contains(word.stem) ? 1.0F : 0.0F;
+    if (found == 0 && !word.number.empty()) {
+      fault = true;  // a number is right or wrong
+      continue;
+    }
+    if (found == 0 && !word.cjk) {
+      for (const Word& other : quote.words) {
+        if (other.content && other.number.empty()) found = std::max(found, stem_likeness(word.stem, other.stem));
+      }
+    }
+    // What the note is about stands in its title: a sentence "It supports..." may be told with the name.
+    if (found < 1 && heading.stems.contains(word.stem)) found = 1;
+    if (found == 0 && statement.names[i]) fault = true;
+    held += found;
+  }
+  Judgement judgement;
+  if (content == 0) return judgement;
+  const float share = held / static_cast<float>(content);
+  judgement.score = share;
+  fault = fault || negation_differs(statement, quote) || says_opposite(statement, quote);
+  if (fault) {
+    judgement.score = 0.3F * share;
+    return judgement;
+  }
+  const bool all_needed = content <= kShortStatement;
+  if (share >= (all_needed ? 0.99F : kSupported)) {
+    judgement.verdict = names_swapped(statement, quote) ? Verdict::kWeak : Verdict::kSupported;
+  } else if (share >= kWeak) {
+    judgement.verdict = Verdict::kWeak;
+  }
+  return judgement;
+}
+
+std::string heading_of(const Citation& citation) {
+  std::string heading = citation.title + ". " + citation.note_name;
+  for (const std::string& part : citation.headings) heading += ". " + part;
+  return heading;
+}
+
+bool better(const Judgement& a, const Judgement& b) {
+  if (a.verdict != b.verdict) return a.verdict < b.verdict;
+  return a.score > b.score;
+}
+
+}  // namespace
+
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kSupported: return "supported";
+    case Verdict::kWeak: return "weak";
+    case Verdict::kUnsupported: return "unsupported";
+  }
+  return "unsupported";
+}
+
+Claim check_claim(std::string_view statement, const std::vector<Citation>& citations,
+                  std::string_view language) {
+  std::uint32_t largest = 0;
+  for (const Citation& citation : citations) largest = std::max(largest, citation.id);
+  Statement read_out = read_statement(statement, largest);
+  Claim claim;
+  claim.text = read_out.text;
+  claim.verdict = Verdict::kUnsupported;
+  WordReader reader{std::string(language)};
+  const Reading own = read(read_out.text, reader);
+
+  Judgement best;
+  std::string all_quotes, all_headings;
+  for (const Citation& citation : citations) {
+    const bool marked = std::ranges::find(read_out.marks, citation.id) != read_out.marks.end();
+    if (!read_out.marks.empty() && !marked) continue;
+    const std::string quote = plain_text(citation.quote), heading = heading_of(citation);
+    const Judgement judgement = judge(own, read(quote, reader), read(heading, reader));
+    if (claim.citations.empty() || better(judgement, best)) {
+      best = judgement;
+      claim.citations = {citation.id};
+    }
+    if (marked) {
+      all_quotes += quote + " \n";
+      all_headings += heading + " \n";
+    }
+  }
+  // A statement that draws on several quotes is judged by all of them together.
+  if (read_out.marks.size() > 1) {
+    const Judgement together = judge(own, read(all_quotes, reader), read(all_headings, reader));
+    if (better(together, best)) best = together;
+  }
+  if (!read_out.marks.empty()) claim.citations = read_out.marks;
+  claim.verdict = best.verdict;
+  claim.score = best.score;
+  return claim;
+}
+
+}  // namespace knap::answer
