@@ -9,7 +9,7 @@ import pytest
 from conftest import write_notes
 from knap_server import wait_until
 
-EMBEDDED = "knap_index_embedded_passages_total"
+EMBEDDED = "knap_index_passages_embedded_total"
 NOTES = {f"Note {n}.md": f"# Note {n}\n\nThe word is word{n:03d}q. Clouds of kind {n} bring rain to valley {n}.\n" for n in range(40)}
 
 
