@@ -1,0 +1,228 @@
+#include "chat_generator.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+#include "knap/base/text.hpp"
+#include "remote_error.hpp"
+#include "sse.hpp"
+
+namespace knap::models {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMessagesMax = 200;
+constexpr std::size_t kErrorBytesMax = 64U << 10;
+constexpr std::size_t kAnswerBytesMax = 4U << 20;
+// The runner keeps the deadline itself and answers with what it has; the connection waits this much longer for that.
+constexpr std::chrono::milliseconds kDeadlineGrace{500};
+
+/// Gathers one streamed answer.
+class AnswerStream {
+ public:
+  AnswerStream(SteadyClock::time_point begin, const std::function<bool(std::string_view)>& on_token)
+      : begin_(begin), on_token_(on_token) {}
+
+  bool feed(std::string_view bytes) {
+    // Error answers are no event streams: kept apart, cut at a limit.
+    if (raw_.size() < kErrorBytesMax) raw_.append(bytes.substr(0, kErrorBytesMax - raw_.size()));
+    const auto status = reader_.feed(bytes, [this](std::string_view data) { return event(data); });
+    if (!status && !failure_ && !stopped_) failure_ = status.error();
+    return status.has_value();
+  }
+
+  GenerateResult result;
+  bool finished() const { return finished_; }
+  bool stopped() const { return stopped_; }
+  const std::string& raw() const { return raw_; }
+  const std::optional<Error>& failure() const { return failure_; }
+
+ private:
+  bool event(std::string_view data) {
+    if (data == "[DONE]") return true;
+    boost::system::error_code error;
+    const json::value root = json::parse(data, error);
+    if (error || !root.is_object()) {
+      failure_ = make_error(ErrorCode::kCorruptData, "the model's stream holds an event that is no JSON");
+      return false;
+    }
+    const json::object& object = root.get_object();
+    if (const auto* failed = object.if_contains("error"); failed != nullptr && failed->is_object()) {
+      const auto* status = failed->get_object().if_contains("status");
+      failure_ = remote_error(status != nullptr && status->is_int64() ? static_cast<int>(status->get_int64()) : 500, data,
+                              "answering");
+      return false;
+    }
+    read_usage(object);
+    const auto* choices = object.if_contains("choices");
+    if (choices == nullptr || !choices->is_array() || choices->get_array().empty()) return true;
+    const auto* choice = choices->get_array().front().if_object();
+    return choice == nullptr || read_choice(*choice);
+  }
+
+  bool read_choice(const json::object& choice) {
+    if (const auto* reason = choice.if_contains("finish_reason"); reason != nullptr && reason->is_string()) {
+      result.finish_reason = std::string(reason->get_string());
+      finished_ = true;
+    }
+    const auto* delta = choice.if_contains("delta");
+    if (delta == nullptr || !delta->is_object()) return true;
+    const auto* content = delta->get_object().if_contains("content");
+    if (content == nullptr || !content->is_string() || content->get_string().empty()) return true;
+    const std::string_view piece = content->get_string();
+    if (result.text.empty()) {
+      result.first_token = std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin_);
+    }
+    if (result.text.size() + piece.size() > kAnswerBytesMax) {
+      failure_ = make_error(ErrorCode::kResourceExhausted, "the model's answer is too long");
+      return false;
+    }
+    result.text += piece;
+    if (on_token_ && !on_token_(piece)) {
+      stopped_ = true;
+      return false;
+    }
+    return true;
+  }
+
+  void read_usage(const json::object& object) {
+    const auto* usage = object.if_contains("usage");
+    if (usage == nullptr || !usage->is_object()) return;
+    const auto number = [&](std::string_view key) -> std::uint64_t {
+      const auto* value = usage->get_object().if_contains(key);
+      return value != nullptr && value->is_int64() && value->get_int64() > 0 ? static_cast<std::uint64_t>(value->get_int64())
+                                                                             : 0;
+    };
+    result.prompt_tokens = number("prompt_tokens");
+    result.completion_tokens = number("completion_tokens");
+  }
+
+  const SteadyClock::time_point begin_;
+  const std::function<bool(std::string_view)>& on_token_;
+  SseReader reader_;
+  std::string raw_;
+  std::optional<Error> failure_;
+  bool finished_ = false, stopped_ = false;
+};
+
+class ChatGenerator final : public Generator {
+ public:
+  ChatGenerator(ChatTarget target, observe::Registry& metrics)
+      : target_(std::move(target)),
+        first_token_(metrics.histogram("knap_models_first_token_seconds", "Time to a model's first token")),
+        generate_(metrics.histogram("knap_models_generate_seconds", "Time of one whole answer")),
+        prompt_tokens_(metrics.counter("knap_models_prompt_tokens_total", "Prompt tokens sent to answer models")),
+        generated_tokens_(metrics.counter("knap_models_generated_tokens_total", "Tokens that answer models wrote")),
+        failures_(metrics.counter("knap_models_generate_failures_total", "Answers that failed")) {}
+
+  std::string id() const override { return target_.id; }
+  std::uint32_t context_tokens() const override { return target_.context; }
+
+  Result<GenerateResult> generate(const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
+                                  const std::function<bool(std::string_view)>& on_token) override {
+    auto result = run(request, deadline, cancel, on_token);
+    if (!result) {
+      failures_.add();
+    } else {
+      prompt_tokens_.add(result->prompt_tokens);
+      generated_tokens_.add(result->completion_tokens);
+    }
+    return result;
+  }
+
+ private:
+  Result<GenerateResult> run(const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
+                             const std::function<bool(std::string_view)>& on_token) {
+    if (request.messages.empty() || request.messages.size() > kMessagesMax) {
+      return make_error(ErrorCode::kInvalidArgument, fmt::format("1 to {} messages are taken", kMessagesMax));
+    }
+    KNAP_CHECK_OK(still_wanted(cancel, deadline));
+    if (target_.prepare) KNAP_CHECK_OK(target_.prepare(deadline, cancel));
+    http::ClientRequest call;
+    call.method = "POST";
+    call.path = target_.path;
+    call.fields.set("Content-Type", "application/json");
+    call.fields.set("Accept", "text/event-stream");
+    if (!target_.key.empty()) call.fields.set("Authorization", "Bearer " + target_.key);
+    call.body = make_body(request, deadline);
+
+    const auto begin = SteadyClock::now();
+    AnswerStream stream(begin, on_token);
+    const Deadline patience = deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
+    auto response = target_.client().stream(call, patience, cancel,
+                                            [&](std::string_view bytes) { return stream.feed(bytes); });
+    return finish(std::move(response), stream, begin, deadline, cancel);
+  }
+
+  Result<GenerateResult> finish(Result<http::Response> response, AnswerStream& stream, SteadyClock::time_point begin,
+                                Deadline deadline, const CancelToken& cancel) {
+    if (response && response->status >= 400) {
+      return remote_error(response->status, response->body.empty() ? stream.raw() : response->body, target_.id);
+    }
+    GenerateResult& result = stream.result;
+    if (stream.stopped()) {
+      result.finish_reason = "cancelled";
+    } else if (cancel.cancelled()) {
+      return make_error(ErrorCode::kCancelled, "the caller has gone");
+    } else if (stream.failure()) {
+      return *stream.failure();
+    } else if (!stream.finished()) {
+      // Text produced before the deadline is an answer that was cut; a stream that just ends is a model that died.
+      if (!deadline.expired()) {
+        if (!response) return connection_error(std::move(response).error(), target_.id);
+        return make_error(ErrorCode::kUnavailable,
+                          fmt::format("model {} stopped while answering; try again", target_.id));
+      }
+      if (result.text.empty()) {
+        return make_error(ErrorCode::kDeadlineExceeded, fmt::format("model {} wrote nothing in time", target_.id));
+      }
+      result.finish_reason = "length";
+    }
+    if (!result.text.empty()) first_token_.record(result.first_token);
+    generate_.record(SteadyClock::now() - begin);
+    return std::move(result);
+  }
+
+  std::string make_body(const GenerateRequest& request, Deadline deadline) const {
+    json::array messages;
+    for (const ChatMessage& message : request.messages) {
+      json::object item;
+      item["role"] = message.role;
+      item["content"] = text::is_valid_utf8(message.content) ? message.content : text::repair_utf8(message.content);
+      messages.push_back(std::move(item));
+    }
+    json::object body;
+    body["model"] = target_.model;
+    body["messages"] = std::move(messages);
+    body["max_tokens"] = request.max_tokens;
+    body["temperature"] = request.temperature;
+    body["top_p"] = request.top_p;
+    body["seed"] = request.seed & 0x7FFFFFFFU;
+    if (!request.stop.empty()) body["stop"] = json::value_from(request.stop);
+    body["stream"] = true;
+    body["stream_options"] = json::object{{"include_usage", true}};
+    if (target_.local) {
+      if (!deadline.is_never()) body["deadline_ms"] = deadline.remaining_ms().count();
+      const std::size_t threads = request.threads > 0 ? request.threads : target_.threads;
+      if (threads > 0) body["threads"] = threads;
+    }
+    return json::serialize(body);
+  }
+
+  const ChatTarget target_;
+  observe::Histogram& first_token_;
+  observe::Histogram& generate_;
+  observe::Counter& prompt_tokens_;
+  observe::Counter& generated_tokens_;
+  observe::Counter& failures_;
+};
+
+}  // namespace
+
+std::shared_ptr<Generator> make_chat_generator(ChatTarget target, observe::Registry& metrics) {
+  return std::make_shared<ChatGenerator>(std::move(target), metrics);
+}
+
+}  // namespace knap::models

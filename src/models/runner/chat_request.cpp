@@ -1,0 +1,131 @@
+#include "runner/chat_request.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+
+namespace knap::models::runner {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMessagesMax = 200;
+constexpr std::size_t kStopsMax = 16;
+constexpr std::size_t kStopBytesMax = 256;
+constexpr std::int64_t kThreadsMax = 1'024;
+constexpr std::int64_t kTokensMax = 1'048'576;
+constexpr std::int64_t kDeadlineMaxMs = 86'400'000;
+constexpr std::array<std::string_view, 3> kRoles{"system", "user", "assistant"};
+
+Error wrong(std::string message) { return make_error(ErrorCode::kInvalidArgument, std::move(message)); }
+
+// Absent and null leave `value` as it is.
+Status read_integer(const json::object& body, std::string_view key, std::int64_t min, std::int64_t max, std::int64_t& value) {
+  const auto* field = body.if_contains(key);
+  if (field == nullptr || field->is_null()) return {};
+  boost::system::error_code error;
+  const auto number = field->to_number<std::int64_t>(error);
+  if (error || number < min || number > max) return wrong(fmt::format("'{}' must be a whole number from {} to {}", key, min, max));
+  value = number;
+  return {};
+}
+
+Status read_float(const json::object& body, std::string_view key, double min, double max, float& value) {
+  const auto* field = body.if_contains(key);
+  if (field == nullptr || field->is_null()) return {};
+  boost::system::error_code error;
+  const auto number = field->to_number<double>(error);
+  if (error || !(number >= min && number <= max)) return wrong(fmt::format("'{}' must be a number from {} to {}", key, min, max));
+  value = static_cast<float>(number);
+  return {};
+}
+
+bool read_flag(const json::object& body, std::string_view key) {
+  const auto* field = body.if_contains(key);
+  return field != nullptr && field->is_bool() && field->get_bool();
+}
+
+// A text, or OpenAI's list of parts, of which the texts are taken.
+Result<std::string> read_content(const json::value* content) {
+  if (content != nullptr && content->is_string()) return std::string(content->get_string());
+  if (content == nullptr || !content->is_array()) return wrong("'content' of a message must be text");
+  std::string text;
+  for (const json::value& part : content->get_array()) {
+    const auto* object = part.if_object();
+    const auto* piece = object == nullptr ? nullptr : object->if_contains("text");
+    if (piece == nullptr || !piece->is_string()) return wrong("only text is taken in 'content'");
+    text += std::string_view(piece->get_string());
+  }
+  return text;
+}
+
+Status read_messages(const json::object& body, AnswerEngine::Request& work) {
+  const auto* messages = body.if_contains("messages");
+  if (messages == nullptr || !messages->is_array() || messages->get_array().empty() ||
+      messages->get_array().size() > kMessagesMax) {
+    return wrong(fmt::format("'messages' must be a list of 1 to {} messages", kMessagesMax));
+  }
+  for (const json::value& each : messages->get_array()) {
+    const auto* object = each.if_object();
+    const auto* role = object == nullptr ? nullptr : object->if_contains("role");
+    if (role == nullptr || !role->is_string()) return wrong("a message has no 'role'");
+    std::string name(role->get_string());
+    if (name == "developer") name = "system";
+    if (std::ranges::find(kRoles, name) == kRoles.end()) return wrong("'role' must be system, user or assistant");
+    KNAP_TRY(std::string content, read_content(object->if_contains("content")));
+    work.messages.push_back({std::move(name), std::move(content)});
+  }
+  return {};
+}
+
+Status read_stop(const json::object& body, AnswerEngine::Request& work) {
+  const auto* stop = body.if_contains("stop");
+  if (stop == nullptr || stop->is_null()) return {};
+  if (stop->is_string()) work.stop.emplace_back(stop->get_string());
+  if (stop->is_array()) {
+    for (const json::value& each : stop->get_array()) {
+      if (!each.is_string() || work.stop.size() >= kStopsMax) return wrong(fmt::format("'stop' takes at most {} texts", kStopsMax));
+      work.stop.emplace_back(each.get_string());
+    }
+  }
+  for (const std::string& each : work.stop) {
+    if (each.empty() || each.size() > kStopBytesMax) return wrong(fmt::format("each 'stop' has 1 to {} bytes", kStopBytesMax));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<ChatRequest> parse_chat_request(const std::string& text) {
+  boost::system::error_code error;
+  const json::value root = json::parse(text, error);
+  if (error || !root.is_object()) return wrong("the body is not a JSON object");
+  const json::object& body = root.get_object();
+  ChatRequest request;
+  KNAP_CHECK_OK(read_messages(body, request.work));
+  KNAP_CHECK_OK(read_stop(body, request.work));
+  std::int64_t max_tokens = request.work.max_tokens;
+  std::int64_t seed = 0;
+  std::int64_t threads = 0;
+  std::int64_t deadline_ms = 0;
+  KNAP_CHECK_OK(read_integer(body, "max_tokens", 1, kTokensMax, max_tokens));
+  KNAP_CHECK_OK(read_integer(body, "max_completion_tokens", 1, kTokensMax, max_tokens));
+  KNAP_CHECK_OK(read_integer(body, "seed", 0, INT64_MAX, seed));
+  KNAP_CHECK_OK(read_integer(body, "threads", 1, kThreadsMax, threads));
+  KNAP_CHECK_OK(read_integer(body, "deadline_ms", 0, kDeadlineMaxMs, deadline_ms));
+  KNAP_CHECK_OK(read_float(body, "temperature", 0, 2, request.work.temperature));
+  KNAP_CHECK_OK(read_float(body, "top_p", 0, 1, request.work.top_p));
+  request.work.max_tokens = static_cast<std::uint32_t>(max_tokens);
+  request.work.seed = static_cast<std::uint32_t>(seed);
+  request.work.threads = static_cast<std::size_t>(threads);
+  if (body.contains("deadline_ms")) request.deadline = std::chrono::milliseconds(deadline_ms);
+  request.stream = read_flag(body, "stream");
+  if (const auto* options = body.if_contains("stream_options"); options != nullptr && options->is_object()) {
+    request.include_usage = read_flag(options->get_object(), "include_usage");
+  }
+  return request;
+}
+
+}  // namespace knap::models::runner

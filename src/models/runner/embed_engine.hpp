@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knap/base/deadline.hpp"
+#include "knap/base/result.hpp"
+#include "runner/precision.hpp"
+
+namespace knap::models::runner {
+
+/// A BERT sentence encoder run by OpenVINO: WordPiece, encoder, mean pooling, unit length.
+///
+/// Threads: safe. Each running call computes on the thread that calls; two calls on two threads use two cores.
+class EmbedEngine {
+ public:
+  struct Options {
+    std::filesystem::path model_dir;  ///< model.safetensors, config.json, vocab.txt
+    std::size_t max_tokens = 256;     ///< The window; longer texts are cut.
+    Precision precision = Precision::kF32;
+    std::size_t streams = 1;  ///< Background calls that may run at the same time.
+  };
+  /// Errors: kNotFound, kCorruptData (names the file), kUnsupported.
+  static Result<std::unique_ptr<EmbedEngine>> open(const Options& options);
+  virtual ~EmbedEngine() = default;
+
+  virtual std::size_t dimensions() const = 0;
+  virtual std::size_t max_tokens() const = 0;
+  virtual std::vector<std::int32_t> tokenize(std::string_view text) const = 0;
+
+  /// One batch in one step. Texts of unlike length waste work: batch by length.
+  /// @param out  texts.size() x dimensions()
+  enum class Lane { kInteractive, kBackground };
+  virtual Status run(std::span<const std::vector<std::int32_t>* const> texts, std::span<float> out, Lane lane) = 0;
+};
+
+}  // namespace knap::models::runner

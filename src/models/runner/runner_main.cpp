@@ -1,0 +1,174 @@
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <boost/json.hpp>
+#include <cstdio>
+#include <thread>
+
+#include "knap/base/mutex.hpp"
+#include "knap/models/models.hpp"
+#include "knap/observe/log.hpp"
+#include "runner/service.hpp"
+
+namespace knap::models {
+namespace {
+
+namespace json = boost::json;
+using namespace runner;  // the child's side, whose main this is
+
+constexpr std::chrono::seconds kParentCheck{2};
+constexpr std::chrono::milliseconds kStopGrace{200};
+constexpr int kOomScore = 500;  // when memory ends, a runner goes before the server: it is replaced at once
+
+Result<RunnerOptions> read_arguments(int argc, char** argv) {
+  RunnerOptions options;
+  std::string precision = "f32";
+  CLI::App app("Serves one model on a Unix socket for the server that started it.", "knap runner");
+  app.add_option("--role", options.role, "embed or answer")->required();
+  app.add_option("--model", options.model, "Name in answers");
+  app.add_option("--model-dir", options.model_dir, "Folder of an embedding model");
+  app.add_option("--model-file", options.model_file, "GGUF file of an answer model");
+  app.add_option("--socket", options.socket, "Unix socket to listen on")->required();
+  app.add_option("--threads", options.threads, "Compute threads")->check(CLI::Range(1, 1'024));
+  app.add_option("--max-tokens", options.max_tokens, "Window of an embedding model")->check(CLI::Range(2, 65'536));
+  app.add_option("--context", options.context, "Context of an answer model")->check(CLI::Range(64, 1'048'576));
+  app.add_option("--precision", precision, "f32, bf16, int8 or int8-bf16");
+  app.add_option("--parent", options.parent, "Process to end with");
+  // Called as `knap runner ...` or as `runner ...`.
+  const int skip = argc > 1 && std::string_view(argv[1]) == "runner" ? 1 : 0;
+  try {
+    app.parse(argc - skip, argv + skip);
+  } catch (const CLI::ParseError& failure) {
+    return make_error(ErrorCode::kInvalidArgument, failure.what());
+  }
+  if (options.role != "embed" && options.role != "answer") {
+    return make_error(ErrorCode::kInvalidArgument, "--role must be embed or answer");
+  }
+  KNAP_TRY(options.precision, parse_precision(precision));
+  return options;
+}
+
+// What a model file may do to its runner stays there: no network, no core file with note text in it, no life after the
+// parent's.
+void close_in(int parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (parent > 0 && ::getppid() != parent) ::_exit(1);  // the parent ended before the line above
+  ::prctl(PR_SET_DUMPABLE, 0);
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  // Allowed to root only, or in a new user namespace, which changes who files belong to: a limit that is nice to have.
+  static_cast<void>(::unshare(CLONE_NEWNET));
+  if (std::FILE* score = std::fopen("/proc/self/oom_score_adj", "we"); score != nullptr) {
+    std::fprintf(score, "%d", kOomScore);
+    std::fclose(score);
+  }
+}
+
+/// The service once it is loaded, or why it cannot be.
+class Slot {
+ public:
+  void set(Result<std::unique_ptr<Service>> loaded) KNAP_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    if (loaded) {
+      service_ = *std::move(loaded);
+    } else {
+      failure_ = loaded.error().message;
+    }
+  }
+  std::shared_ptr<Service> service() const KNAP_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return service_;
+  }
+  std::string failure() const KNAP_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return failure_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::shared_ptr<Service> service_ KNAP_GUARDED_BY(mutex_);
+  std::string failure_ KNAP_GUARDED_BY(mutex_);
+};
+
+http::Response health_of(const Slot& slot) {
+  json::object body;
+  const std::string failure = slot.failure();
+  const bool ready = slot.service() != nullptr;
+  body["state"] = ready ? "ready" : failure.empty() ? "loading" : "failed";
+  if (!failure.empty()) body["error"] = failure;
+  return http::Response::json(ready ? 200 : 503, json::serialize(body));
+}
+
+void route(const Slot& slot, const std::shared_ptr<const http::Request>& request,
+           const std::shared_ptr<http::Responder>& responder) {
+  if (request->method == "GET" && request->path == "/health") return responder->send(health_of(slot));
+  const auto service = slot.service();
+  if (service == nullptr) {
+    return responder->send(error_response(make_error(ErrorCode::kUnavailable, "the model is loading")));
+  }
+  if (request->method == "GET" && request->path == "/stats") return responder->send(http::Response::json(200, service->stats()));
+  if (service->handle(request, responder)) return;
+  responder->send(error_response(make_error(ErrorCode::kNotFound, fmt::format("no route {}", request->path))));
+}
+
+void wait_for_end(int parent, const sigset_t& signals) {
+  for (;;) {
+    const timespec patience{kParentCheck.count(), 0};
+    if (::sigtimedwait(&signals, nullptr, &patience) > 0) return;
+    if (parent > 0 && ::getppid() != parent) return;
+  }
+}
+
+int serve(const RunnerOptions& options) {
+  // Blocked before any thread starts, so that only wait_for_end() sees them.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+
+  const auto slot = std::make_shared<Slot>();
+  http::Server::Options listen;
+  listen.unix_socket = options.socket;
+  auto server = http::Server::start(listen, [slot](std::shared_ptr<const http::Request> request,
+                                                   std::shared_ptr<http::Responder> responder) {
+    route(*slot, request, responder);
+  });
+  if (!server) {
+    std::fprintf(stderr, "knap runner: %s\n", server.error().message.c_str());
+    return 1;
+  }
+  std::thread loader([&] { slot->set(options.role == "embed" ? open_embed_service(options) : open_answer_service(options)); });
+  wait_for_end(options.parent, signals);
+  (*server)->stop(kStopGrace);
+  // Engines take their time to end, and nothing of theirs outlives the process: the parent waits for it.
+  std::fflush(nullptr);
+  loader.detach();
+  ::_exit(0);
+}
+
+}  // namespace
+
+int runner_main(int argc, char** argv) {
+  try {
+    const auto options = read_arguments(argc, argv);
+    if (!options) {
+      std::fprintf(stderr, "knap runner: %s\n", options.error().message.c_str());
+      return 2;
+    }
+    close_in(options->parent);
+    return serve(*options);
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "knap runner: %s\n", failure.what());
+    return 1;
+  }
+}
+
+}  // namespace knap::models

@@ -1,0 +1,49 @@
+#include "runner/service.hpp"
+
+#include <boost/json.hpp>
+
+namespace knap::models::runner {
+namespace {
+
+struct Shape {
+  int status;
+  const char* type;
+  const char* code;
+};
+
+Shape shape_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kUnsupported: return {400, "invalid_request_error", "invalid_request"};
+    case ErrorCode::kResourceExhausted: return {400, "invalid_request_error", "context_length_exceeded"};
+    case ErrorCode::kNotFound: return {404, "invalid_request_error", "not_found"};
+    case ErrorCode::kDeadlineExceeded: return {504, "server_error", "deadline_exceeded"};
+    case ErrorCode::kCancelled: return {499, "server_error", "cancelled"};
+    case ErrorCode::kUnavailable: return {503, "server_error", "unavailable"};
+    case ErrorCode::kPermissionDenied: return {403, "invalid_request_error", "forbidden"};
+    case ErrorCode::kAlreadyExists:
+    case ErrorCode::kFailedPrecondition:
+    case ErrorCode::kCorruptData:
+    case ErrorCode::kIo:
+    case ErrorCode::kInternal: break;
+  }
+  return {500, "server_error", "internal"};
+}
+
+}  // namespace
+
+http::Response error_response(const Error& error) {
+  const Shape shape = shape_of(error.code);
+  boost::json::object detail;
+  detail["message"] = error.message;
+  detail["type"] = shape.type;
+  detail["code"] = shape.code;
+  detail["status"] = shape.status;
+  boost::json::object body;
+  body["error"] = std::move(detail);
+  auto response = http::Response::json(shape.status, boost::json::serialize(body));
+  if (shape.status == 503) response.fields.set("Retry-After", "1");
+  return response;
+}
+
+}  // namespace knap::models::runner

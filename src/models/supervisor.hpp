@@ -1,0 +1,95 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "knap/base/deadline.hpp"
+#include "knap/base/file.hpp"
+#include "knap/base/mutex.hpp"
+#include "knap/base/result.hpp"
+#include "knap/http/client.hpp"
+#include "knap/observe/metrics.hpp"
+#include "process.hpp"
+
+namespace knap::models {
+
+/// Keeps one runner child alive: starts it, waits until it is ready, probes it, replaces it when it crashes or hangs.
+///
+/// Threads: safe. One thread of its own starts and watches the child. A runner that says its model cannot be loaded is
+/// not started again until retry(); one that crashes is, after a pause that doubles up to back_off_max.
+class Supervisor {
+ public:
+  struct Options {
+    std::string name;                    ///< The model's.
+    std::vector<std::string> command;    ///< Program and arguments; "--socket PATH --parent PID" are added.
+    std::string socket;                  ///< At most 100 bytes, as the system asks.
+    std::function<Status(const CancelToken&)> prepare;  ///< Before each start, e.g. checksums. An error is final.
+    std::chrono::milliseconds start_timeout{60'000};
+    std::chrono::milliseconds probe_interval{500};
+    std::chrono::milliseconds probe_timeout{2'000};
+    std::chrono::milliseconds stop_grace{1'000};
+    std::chrono::milliseconds back_off_min{100};
+    std::chrono::milliseconds back_off_max{30'000};
+    std::chrono::milliseconds stable_after{60'000};  ///< Up for so long: the pause is short again.
+  };
+  Supervisor(Options options, observe::Registry& metrics);
+  ~Supervisor();  ///< Stops the child within 2 s.
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  /// Starts the child if that has not been asked yet. Returns at once.
+  void start() KNAP_EXCLUDES(mutex_);
+  /// start(), then waits. Errors: kFailedPrecondition (failed for good: the reason), kUnavailable (deadline passed while
+  /// it was starting), kCancelled.
+  Status wait_ready(Deadline deadline, const CancelToken& cancel) KNAP_EXCLUDES(mutex_);
+  /// Ready now, else kUnavailable or kFailedPrecondition with the reason. Starts the child if that was not asked yet.
+  Status check_ready() KNAP_EXCLUDES(mutex_);
+  /// Tries again after a failure, e.g. when the model was fetched anew.
+  void retry() KNAP_EXCLUDES(mutex_);
+
+  /// "installed" (not started), "loading", "ready", "failed: REASON"
+  std::string state() const KNAP_EXCLUDES(mutex_);
+  /// The child's process id; 0 when there is none.
+  pid_t pid() const KNAP_EXCLUDES(mutex_);
+  http::Client& client() { return *client_; }
+
+ private:
+  enum class State { kIdle, kStarting, kReady, kPaused, kFailed };
+
+  void run();
+  bool sleep_until_wanted() KNAP_EXCLUDES(mutex_);
+  void run_child();
+  Status await_ready(ChildProcess& child);
+  std::string watch(ChildProcess& child);
+  Result<bool> probe(std::chrono::milliseconds timeout);
+  void wait_for_change(const ChildProcess& child, std::chrono::milliseconds at_most);
+  void set_state(State state, std::string reason = {}) KNAP_EXCLUDES(mutex_);
+  bool stopping() const KNAP_EXCLUDES(mutex_);
+  void pause() KNAP_EXCLUDES(mutex_);
+  Status not_ready() const KNAP_REQUIRES(mutex_);
+  void wake();
+
+  const Options options_;
+  const std::unique_ptr<http::Client> client_;
+  observe::Counter& restarts_;
+  const CancelToken stop_;
+  FileDescriptor wake_fd_;
+  std::minstd_rand random_;
+  std::chrono::milliseconds back_off_;
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  State state_ KNAP_GUARDED_BY(mutex_) = State::kIdle;
+  std::string reason_ KNAP_GUARDED_BY(mutex_);
+  bool wanted_ KNAP_GUARDED_BY(mutex_) = false;
+  bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
+  pid_t pid_ KNAP_GUARDED_BY(mutex_) = 0;
+  std::thread thread_;
+};
+
+}  // namespace knap::models
