@@ -1,0 +1,180 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "knap/base/text.hpp"
+#include "service_impl.hpp"
+
+namespace knap::index {
+namespace {
+
+constexpr std::uint32_t kLimitMax = 1'000;
+constexpr std::size_t kQueryBytesMax = 64U << 10;
+// A slow model must leave time for the words: the query's embedding gets this share of what is left.
+constexpr double kEmbedShare = 0.6;
+
+std::uint64_t micros(SteadyClock::duration duration) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+}
+
+}  // namespace
+
+PassageView view_of(store::PassageRow row, const std::string& vault) {
+  PassageView view;
+  view.vault = vault;
+  view.path = text::repair_utf8(row.path);
+  view.title = std::move(row.title);
+  view.note_name = std::move(row.name);
+  view.language = std::move(row.language);
+  view.block = std::move(row.passage.block);
+  view.headings = split_lines(row.passage.headings);
+  view.tags = split_lines(row.tags);
+  view.lines = {row.passage.first_line, row.passage.last_line};
+  view.text = std::move(row.passage.text);
+  view.plain = std::move(row.passage.plain);
+  view.modified_s = row.mtime_ns / 1'000'000'000;
+  view.hash = row.passage.hash;
+  return view;
+}
+
+void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline, const CancelToken& cancel,
+                              SearchOutcome& outcome) {
+  if (request.mode == search::Mode::kKeyword) return;
+  const auto embedder = embed_queue_->embedder();
+  const auto degrade = [&](std::string_view reason) { outcome.degraded.push_back(fmt::format("semantic: {}", reason)); };
+  if (!embedder) return degrade(embed_queue_->state());
+  const auto begin = SteadyClock::now();
+  Deadline until = deadline;
+  if (!deadline.is_never()) {
+    const auto share = std::chrono::duration<double>(deadline.remaining()) * kEmbedShare;
+    until = Deadline::after(std::chrono::duration_cast<SteadyClock::duration>(share));
+  }
+  const auto lease = leases_.acquire(service::Lane::kInteractive, 1, until, cancel);
+  if (!lease) return degrade(lease.error().message);
+  const std::string query = request.text;
+  auto vectors = embedder->embed(std::span(&query, 1), models::InputKind::kQuery, models::Priority::kInteractive, until,
+                                 cancel);
+  const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
+  outcome.stages.push_back({"embed", took, vectors ? 1U : 0U});
+  if (!vectors) return degrade(vectors.error().message);
+  if (vectors->values.size() != embedder->dimensions()) return degrade("the model gave a vector of another size");
+  outcome.embedding = std::move(vectors->values);
+}
+
+Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults, const search::Query& query,
+                                  Deadline deadline, SearchOutcome& outcome) const {
+  std::uint64_t files = 0, settled = 0, with_vector = 0;
+  outcome.epoch = outcome.notes = outcome.passages = 0;
+  for (VaultState* vault : vaults) {
+    const auto index = vault->index.get();
+    search::Query here = query;
+    // The model may have been changed since the question was embedded.
+    if (here.embedding.size() != vault->index.dimensions()) here.embedding.clear();
+    KNAP_TRY(search::SearchResult result, index->search(here, deadline));
+    for (search::Hit& hit : result.hits) outcome.hits.push_back({{}, std::move(hit)});
+    for (std::string& reason : result.degraded) {
+      if (std::find(outcome.degraded.begin(), outcome.degraded.end(), reason) == outcome.degraded.end()) {
+        outcome.degraded.push_back(std::move(reason));
+      }
+    }
+    outcome.stages.insert(outcome.stages.end(), result.stages.begin(), result.stages.end());
+    if (outcome.terms.empty()) outcome.terms = std::move(result.terms);
+    outcome.ran = result.ran;
+    outcome.epoch += vault->index.epoch_of(result.epoch);
+    const search::IndexStats stats = index->stats();
+    outcome.notes += stats.notes;
+    outcome.passages += stats.passages;
+    with_vector += stats.passages_with_vector;
+    const LedgerCounts counts = vault->ledger.counts();
+    files += counts.total();
+    settled += counts.total() - counts.of(FileState::kPending) - counts.of(FileState::kStale);
+  }
+  const auto share = [](std::uint64_t part, std::uint64_t whole) {
+    return whole == 0 ? 1.0 : static_cast<double>(part) / static_cast<double>(whole);
+  };
+  outcome.keyword_coverage = share(settled, files);
+  outcome.semantic_coverage = share(with_vector, outcome.passages);
+  return {};
+}
+
+/// False when a hit's row is gone: the store is one batch ahead of the index, which follows at once.
+Result<bool> ServiceImpl::fill_hits(std::vector<SearchHit>& hits) const {
+  const auto begin = SteadyClock::now();
+  std::vector<store::PassageKey> keys;
+  keys.reserve(hits.size());
+  for (const SearchHit& hit : hits) keys.push_back({static_cast<store::FileId>(hit.hit.note), hit.hit.passage});
+  KNAP_TRY(auto rows, store_->passages(keys));
+  bool complete = true;
+  std::vector<SearchHit> filled;
+  filled.reserve(hits.size());
+  for (std::size_t i = 0; i < hits.size(); ++i) {
+    if (!rows[i]) {
+      // An attachment has a name and a title, but no passage.
+      const auto note = store_->note(keys[i].file);
+      if (!note || !*note || !(*note)->passages.empty()) {
+        complete = false;
+        continue;
+      }
+    }
+    SearchHit hit = std::move(hits[i]);
+    for (const auto& vault : vaults_) {
+      if (rows[i]) {
+        if (vault->id == rows[i]->vault) hit.passage = view_of(std::move(*rows[i]), vault->config.name);
+      } else if (const auto ref = vault->graph.note(keys[i].file)) {
+        const auto entry = vault->ledger.find(ref->path);
+        hit.passage.vault = vault->config.name;
+        hit.passage.path = text::repair_utf8(ref->path);
+        hit.passage.title = ref->title;
+        hit.passage.note_name = ref->title;
+        hit.passage.modified_s = entry ? entry->fingerprint.mtime_ns / 1'000'000'000 : 0;
+      }
+      if (!hit.passage.vault.empty()) break;
+    }
+    if (!hit.passage.vault.empty()) filled.push_back(std::move(hit));
+  }
+  hits = std::move(filled);
+  fetch_seconds_.record(SteadyClock::now() - begin);
+  return complete;
+}
+
+Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline deadline, const CancelToken& cancel) {
+  if (request.limit == 0 || request.limit > kLimitMax) {
+    return make_error(ErrorCode::kInvalidArgument, "limit must be 1 to 1000");
+  }
+  if (request.text.size() > kQueryBytesMax) return make_error(ErrorCode::kInvalidArgument, "the query is too long");
+  KNAP_TRY(const auto vaults, wanted_vaults(request.vaults));
+  KNAP_CHECK_OK(still_wanted(cancel, deadline));
+  SearchOutcome outcome;
+  if (!text::trim(request.text).empty()) embed_query(request, deadline, cancel, outcome);
+  KNAP_CHECK_OK(still_wanted(cancel, deadline));
+  search::Query query;
+  query.text = request.text;
+  query.filter = request.filter;
+  query.group = request.group;
+  query.limit = request.limit;
+  query.explain = request.explain;
+  query.ranking = options_.ranking;
+  query.embedding = outcome.embedding;
+  query.mode = request.mode == search::Mode::kSemantic ? search::Mode::kSemantic : search::Mode::kHybrid;
+  if (outcome.embedding.empty()) query.mode = search::Mode::kKeyword;
+  const std::vector<search::Stage> embed_stages = outcome.stages;
+  const std::vector<std::string> embed_degraded = outcome.degraded;
+  constexpr int kTries = 2;
+  for (int attempt = 1; attempt <= kTries; ++attempt) {
+    outcome.hits.clear();
+    outcome.stages = embed_stages;
+    outcome.degraded = embed_degraded;
+    KNAP_CHECK_OK(search_vaults(vaults, query, deadline, outcome));
+    std::stable_sort(outcome.hits.begin(), outcome.hits.end(),
+                     [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
+    if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
+    const auto begin = SteadyClock::now();
+    KNAP_TRY(const bool complete, fill_hits(outcome.hits));
+    const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
+    outcome.stages.push_back({"fetch", took, outcome.hits.size()});
+    if (complete) break;
+  }
+  return outcome;
+}
+
+}  // namespace knap::index

@@ -1,0 +1,321 @@
+#include "knap/index/service.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <malloc.h>
+
+#include "knap/base/text.hpp"
+#include "knap/observe/log.hpp"
+#include "service_impl.hpp"
+
+namespace knap::index {
+namespace {
+
+constexpr std::uint32_t kDimensionsWithoutModel = 384;
+constexpr std::size_t kVaultNameBytesMax = 64 * 4;
+constexpr std::uint32_t kFilesPageMax = 1'000;
+constexpr auto kProgressEvery = std::chrono::milliseconds(100);
+
+Status check(const ServiceOptions& options) {
+  if (options.vaults.empty()) return make_error(ErrorCode::kInvalidArgument, "no vault is given: add --vault FOLDER");
+  std::set<std::string> names;
+  for (const VaultConfig& vault : options.vaults) {
+    if (vault.name.empty() || vault.name.size() > kVaultNameBytesMax || !text::is_valid_utf8(vault.name)) {
+      return make_error(ErrorCode::kInvalidArgument, "a vault's name must have 1 to 64 characters");
+    }
+    if (!names.insert(vault.name).second) {
+      return make_error(ErrorCode::kInvalidArgument, "two vaults are named " + vault.name);
+    }
+    std::error_code failed;
+    if (!std::filesystem::is_directory(vault.root, failed)) {
+      return make_error(ErrorCode::kNotFound, "the vault " + vault.name + " has no folder " + vault.root.string() +
+                                                  ": check the path");
+    }
+  }
+  return {};
+}
+
+/// The cursor of files(): the vault's number and the last path, so that it stays right while files come and go.
+std::string make_cursor(std::size_t vault, const std::string& path) {
+  std::string cursor = base64_encode(std::to_string(vault) + "/" + path);
+  std::replace(cursor.begin(), cursor.end(), '+', '-');
+  std::replace(cursor.begin(), cursor.end(), '/', '_');
+  cursor.erase(std::find(cursor.begin(), cursor.end(), '='), cursor.end());
+  return cursor;
+}
+
+Result<std::pair<std::size_t, std::string>> read_cursor(std::string_view cursor, std::size_t vaults) {
+  const auto wrong = [] { return make_error(ErrorCode::kInvalidArgument, "cursor: not one that this server gave"); };
+  std::string padded(cursor);
+  std::replace(padded.begin(), padded.end(), '-', '+');
+  std::replace(padded.begin(), padded.end(), '_', '/');
+  padded.resize((padded.size() + 3) / 4 * 4, '=');
+  const auto decoded = base64_decode(padded);
+  if (!decoded) return wrong();
+  const std::size_t slash = decoded->find('/');
+  if (slash == 0 || slash == std::string::npos || slash > 4) return wrong();
+  std::size_t vault = 0;
+  for (const char c : decoded->substr(0, slash)) {
+    if (c < '0' || c > '9') return wrong();
+    vault = vault * 10 + static_cast<std::size_t>(c - '0');
+  }
+  if (vault >= vaults) return wrong();
+  return std::pair(vault, decoded->substr(slash + 1));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> Service::open(ServiceOptions options, std::shared_ptr<models::Embedder> embedder,
+                                               service::ComputeLeases& leases, observe::Registry& metrics) {
+  KNAP_CHECK_OK(check(options));
+  KNAP_TRY(auto store, store::Store::open({.data_dir = options.data_dir, .metrics = &metrics}));
+  KNAP_TRY(const std::int64_t next_file_id, store->next_file_id());
+  const auto dimensions = embedder ? static_cast<std::uint32_t>(embedder->dimensions()) : kDimensionsWithoutModel;
+  Vaults vaults;
+  for (const VaultConfig& vault : options.vaults) {
+    KNAP_TRY(const store::VaultId id, store->vault(vault.name, vault.root));
+    vaults.push_back(std::make_unique<VaultState>(vault, id, dimensions));
+  }
+  auto service = std::make_unique<ServiceImpl>(std::move(options), std::move(store), std::move(vaults), leases, metrics,
+                                               next_file_id);
+  KNAP_CHECK_OK(service->load(std::move(embedder)));
+  return std::unique_ptr<Service>(std::move(service));
+}
+
+ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> store, Vaults vaults,
+                         service::ComputeLeases& leases, observe::Registry& metrics, std::int64_t next_file_id)
+    : options_(std::move(options)),
+      store_(std::move(store)),
+      vaults_(std::move(vaults)),
+      leases_(leases),
+      lag_(metrics.gauge("knap_index_lag_seconds", "Age of the oldest change that keyword search does not know")),
+      fetch_seconds_(metrics.histogram("knap_index_fetch_seconds", "Time to read the passages of one result page")),
+      embed_queue_(std::make_unique<EmbedQueue>(*store_, vaults_, leases, metrics)),
+      indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, metrics, next_file_id)) {}
+
+ServiceImpl::~ServiceImpl() {
+  for (const auto& vault : vaults_) {
+    std::unique_ptr<vault::Watcher> watcher;
+    {
+      MutexLock lock(vault->mutex);
+      watcher = std::move(vault->watcher);
+    }
+  }
+  indexer_->stop();
+  embed_queue_->stop();
+}
+
+Status ServiceImpl::load(std::shared_ptr<models::Embedder> embedder) {
+  for (const auto& vault : vaults_) KNAP_CHECK_OK(load_vault(*store_, *vault));
+  if (embedder) KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(embedder)));
+  ::malloc_trim(0);  // loading passes all texts through the allocator
+  return {};
+}
+
+void ServiceImpl::watch(VaultState& vault) {
+  const auto rules = vault::IgnoreRules::load(vault.config.root);
+  vault::Watcher::Options options;
+  options.scan_interval = options_.scan_interval;
+  auto watcher = vault::Watcher::start(vault.config.root, rules, options, [this, &vault](vault::Changes changes) {
+    indexer_->changed(vault, std::move(changes));
+  });
+  MutexLock lock(vault.mutex);
+  vault.rules = rules;
+  if (watcher) {
+    vault.watch_mode = (*watcher)->mode();
+    vault.watcher = std::move(*watcher);
+  } else {
+    vault.watch_mode = "scan only: " + watcher.error().message;
+    observe::log_warning("watch_failed", watcher.error().message, {{"vault", vault.config.name}});
+  }
+}
+
+void ServiceImpl::start() {
+  // Watched first, walked then: what changes in between is seen by one of the two.
+  if (options_.watch == ServiceOptions::Watch::kOn) {
+    for (const auto& vault : vaults_) watch(*vault);
+  }
+  indexer_->start();
+  embed_queue_->start();
+  indexer_->request_scan(Ledger::Recheck::kIfChanged);
+}
+
+void ServiceImpl::set_embedder(std::shared_ptr<models::Embedder> embedder) {
+  const Status swapped = embed_queue_->set_embedder(std::move(embedder));
+  if (!swapped) observe::log_error("embedder_not_set", swapped.error().message);
+}
+
+std::vector<std::string> ServiceImpl::vaults() const {
+  std::vector<std::string> names;
+  for (const auto& vault : vaults_) names.push_back(vault->config.name);
+  return names;
+}
+
+VaultStatus ServiceImpl::status_of(const VaultState& vault) const {
+  VaultStatus status;
+  status.name = vault.config.name;
+  const LedgerCounts counts = vault.ledger.counts();
+  status.files = {counts.total(), counts.of(FileState::kIndexed), counts.of(FileState::kSkipped),
+                  counts.of(FileState::kFailed), counts.of(FileState::kPending), counts.of(FileState::kStale)};
+  const search::IndexStats stats = vault.index.stats();
+  status.epoch = stats.epoch;
+  status.notes = stats.notes;
+  status.passages = stats.passages;
+  const auto share = [](std::uint64_t part, std::uint64_t whole) {
+    return whole == 0 ? 1.0 : static_cast<double>(part) / static_cast<double>(whole);
+  };
+  status.keyword_coverage = share(counts.total() - counts.of(FileState::kPending) - counts.of(FileState::kStale),
+                                  counts.total());
+  status.semantic_coverage = share(stats.passages_with_vector, stats.passages);
+  status.lag = vault.ledger.lag();
+  status.embed_model = embed_queue_->model_id();
+  status.embed_state = embed_queue_->state();
+  return status;
+}
+
+std::vector<VaultStatus> ServiceImpl::status() const {
+  std::vector<VaultStatus> all;
+  double lag = 0;
+  for (const auto& vault : vaults_) {
+    VaultStatus status = status_of(*vault);
+    {
+      MutexLock lock(vault->mutex);
+      status.watch_mode = vault->watch_mode;
+    }
+    lag = std::max(lag, std::chrono::duration<double>(status.lag).count());
+    all.push_back(std::move(status));
+  }
+  lag_.set(lag);
+  return all;
+}
+
+std::string ServiceImpl::embedding_model_of(const LedgerEntry& entry, std::uint32_t missing, bool known) const {
+  return known && missing == 0 && entry.has_content ? embed_queue_->model_id() : std::string();
+}
+
+Result<FilePage> ServiceImpl::files(std::optional<FileState> state, std::string_view vault, std::uint32_t limit,
+                                    std::string_view cursor) const {
+  if (limit == 0 || limit > kFilesPageMax) return make_error(ErrorCode::kInvalidArgument, "limit must be 1 to 1000");
+  std::vector<std::string> names;
+  if (!vault.empty()) names.emplace_back(vault);
+  KNAP_TRY(const auto wanted, wanted_vaults(names));
+  std::size_t first = 0;
+  std::optional<std::string> after;
+  if (!cursor.empty()) {
+    KNAP_TRY(auto place, read_cursor(cursor, wanted.size()));
+    first = place.first;
+    after = std::move(place.second);
+  }
+  FilePage page;
+  const auto model = embed_queue_->model_key();
+  for (std::size_t number = first; number < wanted.size(); ++number) {
+    const VaultState& from = *wanted[number];
+    // One more than asked for tells whether there is another page.
+    const auto rows = from.ledger.page(state, after, limit + 1 - page.files.size());
+    after.reset();
+    std::vector<store::FileId> ids;
+    for (const auto& [path, entry] : rows) ids.push_back(entry.id);
+    std::vector<std::uint32_t> missing(ids.size());
+    if (model) {
+      KNAP_TRY(missing, store_->missing_in_files(*model, ids));
+    }
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto& [path, entry] = rows[i];
+      if (page.files.size() == limit) {
+        const bool same = i > 0;
+        page.next_cursor = same ? make_cursor(number, rows[i - 1].first) : make_cursor(number, "");
+        return page;
+      }
+      page.files.push_back({from.config.name, text::repair_utf8(path), entry.state, entry.reason,
+                            entry.hash ? entry.hash->hex() : std::string(),
+                            embedding_model_of(entry, missing[i], model.has_value()), entry.indexed_at_ms});
+    }
+  }
+  return page;
+}
+
+Result<std::vector<VaultState*>> ServiceImpl::wanted_vaults(const std::vector<std::string>& names) const {
+  std::vector<VaultState*> out;
+  if (names.empty()) {
+    for (const auto& vault : vaults_) out.push_back(vault.get());
+    return out;
+  }
+  for (const std::string& name : names) {
+    const auto found = std::find_if(vaults_.begin(), vaults_.end(),
+                                    [&](const auto& vault) { return vault->config.name == name; });
+    if (found == vaults_.end()) return make_error(ErrorCode::kNotFound, "there is no vault named " + name);
+    if (std::find(out.begin(), out.end(), found->get()) == out.end()) out.push_back(found->get());
+  }
+  return out;
+}
+
+float ServiceImpl::inverse_document_frequency(std::string_view term) const {
+  // The vault that knows the word best counts: a word common in one vault is no rare word of the owner's.
+  float lowest = vaults_.front()->index.get()->inverse_document_frequency(term);
+  for (const auto& vault : vaults_) {
+    lowest = std::min(lowest, vault->index.get()->inverse_document_frequency(term));
+  }
+  return lowest;
+}
+
+Status ServiceImpl::wait_for_scan(std::uint64_t number, Deadline deadline, const CancelToken& cancel,
+                                  const std::function<void(const Progress&)>& progress) {
+  for (;;) {
+    if (auto result = indexer_->finished(number)) return std::move(*result);
+    KNAP_CHECK_OK(still_wanted(cancel, deadline));
+    if (progress) progress(indexer_->progress());
+    indexer_->wait_changed(deadline.earlier(Deadline::after(kProgressEvery)));
+  }
+}
+
+Status ServiceImpl::wait_for_vectors(Deadline deadline, const CancelToken& cancel,
+                                     const std::function<void(const Progress&)>& progress) {
+  const auto begin = SteadyClock::now();
+  std::optional<std::uint64_t> done_before;
+  for (;;) {
+    if (!embed_queue_->embedder()) {
+      return make_error(ErrorCode::kFailedPrecondition, "there is no embedding model: see knap models list");
+    }
+    Progress now{"semantic", 0, 0, 0, {}};
+    for (const auto& vault : vaults_) {
+      const search::IndexStats stats = vault->index.stats();
+      now.done += stats.passages_with_vector;
+      now.total += stats.passages;
+    }
+    if (!done_before) done_before = now.done;
+    if (embed_queue_->idle() && now.done >= now.total) return {};
+    const std::chrono::duration<double> spent = SteadyClock::now() - begin;
+    if (now.done > *done_before) {
+      now.per_second = static_cast<double>(now.done - *done_before) / spent.count();
+      now.left = std::chrono::seconds(
+          static_cast<std::int64_t>(static_cast<double>(now.total - now.done) / now.per_second));
+    }
+    KNAP_CHECK_OK(still_wanted(cancel, deadline));
+    if (progress) progress(now);
+    embed_queue_->wait_changed(deadline.earlier(Deadline::after(kProgressEvery)));
+  }
+}
+
+Status ServiceImpl::scan(WaitFor wait, Deadline deadline, const CancelToken& cancel,
+                         const std::function<void(const Progress&)>& progress) {
+  indexer_->start();
+  embed_queue_->start();
+  const std::uint64_t number = indexer_->request_scan(Ledger::Recheck::kIfChanged);
+  KNAP_CHECK_OK(wait_for_scan(number, deadline, cancel, progress));
+  if (wait == WaitFor::kSemantic) KNAP_CHECK_OK(wait_for_vectors(deadline, cancel, progress));
+  if (progress) progress({"done", 1, 1, 0, {}});
+  return {};
+}
+
+Status ServiceImpl::rebuild(Deadline deadline, const CancelToken& cancel,
+                            const std::function<void(const Progress&)>& progress) {
+  indexer_->start();
+  embed_queue_->start();
+  const std::uint64_t number = indexer_->request_scan(Ledger::Recheck::kAlways);
+  KNAP_CHECK_OK(wait_for_scan(number, deadline, cancel, progress));
+  if (progress) progress({"done", 1, 1, 0, {}});
+  return {};
+}
+
+}  // namespace knap::index

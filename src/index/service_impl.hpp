@@ -1,0 +1,76 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "embed_queue.hpp"
+#include "indexer.hpp"
+#include "knap/index/service.hpp"
+#include "vault_state.hpp"
+
+namespace knap::index {
+
+class ServiceImpl final : public Service {
+ public:
+  ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> store, Vaults vaults,
+              service::ComputeLeases& leases, observe::Registry& metrics, std::int64_t next_file_id);
+  ~ServiceImpl() override;
+
+  Status load(std::shared_ptr<models::Embedder> embedder);
+
+  void start() override;
+  void set_embedder(std::shared_ptr<models::Embedder> embedder) override;
+  std::vector<std::string> vaults() const override;
+  std::vector<VaultStatus> status() const override;
+  Result<FilePage> files(std::optional<FileState> state, std::string_view vault, std::uint32_t limit,
+                         std::string_view cursor) const override;
+  Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline, const CancelToken& cancel) override;
+  Result<NoteView> note(std::string_view vault, std::string_view path) const override;
+  Result<LinksView> links(std::string_view vault, std::string_view path) const override;
+  Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
+                                         std::uint32_t limit) override;
+  float inverse_document_frequency(std::string_view term) const override;
+  Status scan(WaitFor wait, Deadline deadline, const CancelToken& cancel,
+              const std::function<void(const Progress&)>& progress) override;
+  Status rebuild(Deadline deadline, const CancelToken& cancel,
+                 const std::function<void(const Progress&)>& progress) override;
+
+ private:
+  struct Place {
+    VaultState* vault = nullptr;
+    std::string path;
+    LedgerEntry entry;
+  };
+  void watch(VaultState& vault);
+  VaultStatus status_of(const VaultState& vault) const;
+  Result<std::vector<VaultState*>> wanted_vaults(const std::vector<std::string>& names) const;
+  Result<Place> find(std::string_view vault, std::string_view path) const;
+  std::string embedding_model_of(const LedgerEntry& entry, std::uint32_t missing, bool known) const;
+
+  void embed_query(const SearchRequest& request, Deadline deadline, const CancelToken& cancel,
+                   SearchOutcome& outcome);
+  Status search_vaults(const std::vector<VaultState*>& vaults, const search::Query& query, Deadline deadline,
+                       SearchOutcome& outcome) const;
+  Result<bool> fill_hits(std::vector<SearchHit>& hits) const;
+  std::string link_context(store::FileId file, std::uint32_t line) const;
+  Result<search::Query> query_like(const Place& place) const;
+  Status wait_for_scan(std::uint64_t number, Deadline deadline, const CancelToken& cancel,
+                       const std::function<void(const Progress&)>& progress);
+  Status wait_for_vectors(Deadline deadline, const CancelToken& cancel,
+                          const std::function<void(const Progress&)>& progress);
+
+  const ServiceOptions options_;
+  const std::unique_ptr<store::Store> store_;
+  const Vaults vaults_;
+  service::ComputeLeases& leases_;
+  observe::Gauge& lag_;
+  observe::Histogram& fetch_seconds_;
+  std::unique_ptr<EmbedQueue> embed_queue_;
+  std::unique_ptr<Indexer> indexer_;
+};
+
+PassageView view_of(store::PassageRow row, const std::string& vault);
+
+}  // namespace knap::index

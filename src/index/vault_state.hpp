@@ -1,0 +1,76 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "knap/base/mutex.hpp"
+#include "knap/index/service.hpp"
+#include "knap/store/store.hpp"
+#include "knap/vault/walk.hpp"
+#include "knap/vault/watch.hpp"
+#include "ledger.hpp"
+#include "link_graph.hpp"
+#include "reader.hpp"
+
+namespace knap::index {
+
+/// The search index of one vault, replaced as a whole when vectors of another size come. Its epoch only rises, even then.
+/// Threads: safe. Writers take turns; readers never wait for them.
+class LiveIndex {
+ public:
+  explicit LiveIndex(std::uint32_t dimensions);
+
+  std::shared_ptr<const search::Index> get() const KNAP_EXCLUDES(mutex_);
+  search::IndexStats stats() const;
+  std::uint64_t epoch_of(std::uint64_t index_epoch) const KNAP_EXCLUDES(mutex_);
+  std::uint32_t dimensions() const KNAP_EXCLUDES(mutex_);
+
+  void apply(search::Index::Batch batch) KNAP_EXCLUDES(write_mutex_);
+  Status set_vectors(std::span<const search::Index::VectorInput> vectors) KNAP_EXCLUDES(write_mutex_);
+  void clear_vectors() KNAP_EXCLUDES(write_mutex_);
+  /// An empty index for vectors of another size; the caller fills it again.
+  void restart(std::uint32_t dimensions) KNAP_EXCLUDES(write_mutex_);
+
+ private:
+  std::shared_ptr<search::Index> current() const KNAP_EXCLUDES(mutex_);
+  Mutex write_mutex_;
+  mutable Mutex mutex_;
+  std::shared_ptr<search::Index> index_ KNAP_GUARDED_BY(mutex_);
+  std::uint32_t dimensions_ KNAP_GUARDED_BY(mutex_);
+  std::uint64_t epoch_base_ KNAP_GUARDED_BY(mutex_) = 0;
+};
+
+/// All of one vault.
+struct VaultState {
+  VaultState(VaultConfig vault_config, store::VaultId vault_id, std::uint32_t dimensions)
+      : config(std::move(vault_config)), id(vault_id), index(dimensions) {}
+
+  const VaultConfig config;
+  const store::VaultId id;
+  Ledger ledger;
+  LinkGraph graph;
+  LiveIndex index;
+  Mutex mutex;
+  vault::IgnoreRules rules KNAP_GUARDED_BY(mutex);
+  std::string watch_mode KNAP_GUARDED_BY(mutex) = "off";
+  std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);
+  std::uint64_t walks = 0;  ///< Of the indexing thread only.
+};
+
+using Vaults = std::vector<std::unique_ptr<VaultState>>;
+
+/// What the index is told of a note.
+search::NoteInput note_input(store::FileId id, const std::string& path, const store::NoteRecord& note,
+                             const NoteMeta& meta, std::int64_t mtime_ns, std::vector<std::string> links_to);
+void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings, std::uint32_t first_line,
+                 std::uint32_t last_line, std::string plain);
+
+/// Fills ledger, links and index from the store. Rows that do not fit are left out: the walk reads those files again.
+Status load_vault(const store::Store& store, VaultState& vault);
+/// Fills the index alone, after restart().
+Status load_index(const store::Store& store, VaultState& vault);
+/// Tells the index again of notes whose links mean something else now.
+Status relink(const store::Store& store, VaultState& vault);
+
+}  // namespace knap::index
