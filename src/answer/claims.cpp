@@ -109,11 +109,13 @@ bool names_swapped(const Reading& statement, const Reading& quote) {
     return statement.folded.contains(std::string(word)) != quote.folded.contains(std::string(word));
   });
   if (passive) return false;
+  // First words of the names, in order; words of one name keep together.
   std::vector<std::string_view> order;
   for (std::size_t i = 0; i < statement.words.size(); ++i) {
+    const auto is_name = [&](const Word& word) { return word.capital && word.content; };
+    const bool goes_on = i > 0 && is_name(statement.words[i - 1]);
     const bool fresh = std::ranges::find(order, statement.words[i].stem) == order.end();
-    // A name that opens the sentence counts when the quote knows it as one.
-    if (fresh && statement.words[i].capital && statement.words[i].content) order.push_back(statement.words[i].stem);
+    if (fresh && !goes_on && is_name(statement.words[i])) order.push_back(statement.words[i].stem);
   }
   std::unordered_map<std::string_view, std::size_t> place;
   for (std::size_t i = 0; i < quote.words.size(); ++i) {

@@ -11,8 +11,10 @@ struct ConfidenceFeatures {
   float missing_rare = 0;     ///< Weight share of rare words that the best passage lacks; 0-1.
   float missing_names = 0;    ///< Share of the question's names that the best passage lacks; 0-1.
   float missing_numbers = 0;  ///< The same for numbers.
+  float margin = 0;           ///< Score of the best sentence above the best of any other passage; 0-1.
   float unknown = 0;          ///< Weight share of words that no note holds.
   float cosine = -1;          ///< Best of sentence and passage; below zero: no meaning was compared.
+  bool wide = false;          ///< Compared by pairs of Chinese, Japanese or Korean characters.
   bool foreign = false;       ///< Question and passage differ in language: words cannot meet.
 };
 

@@ -1,6 +1,7 @@
 #include "quotes.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "knap/base/text.hpp"
@@ -126,21 +127,44 @@ std::size_t count_words(std::string_view s) {
   return words + wide / 2;
 }
 
+/// A sentence that opens so says little without the one before it.
+bool leans_on_previous(std::string_view plain) {
+  static constexpr std::array<std::string_view, 22> kOpeners{
+      "this ", "these ", "those ", "it ",   "he ",   "she ",  "they ", "such ", "his ", "her ",   "its ",
+      "their ", "both ", "er ",    "sie ",  "es ",   "dies ", "diese ", "dieser ", "dieses ", "all of this ", "the latter "};
+  const std::string start = text::fold(text::truncate(plain, 24));
+  return std::ranges::any_of(kOpeners, [&](std::string_view opener) { return start.starts_with(opener); });
+}
+
+const Candidate* candidate_at(const Evidence& evidence, std::size_t passage, std::size_t sentence) {
+  const auto found = std::ranges::find_if(evidence.candidates, [&](const Candidate& candidate) {
+    return candidate.passage == passage && candidate.sentence == sentence;
+  });
+  return found == evidence.candidates.end() ? nullptr : &*found;
+}
+
 }  // namespace
 
 std::vector<Quote> choose_quotes(const Evidence& evidence, std::size_t limit) {
   std::vector<const Candidate*> chosen;
   std::size_t words = 0;
-  for (const Candidate& candidate : evidence.candidates) {
-    if (chosen.size() >= limit) break;
+  const auto choose = [&](const Candidate& candidate) {
+    if (chosen.size() >= limit || std::ranges::find(chosen, &candidate) != chosen.end()) return;
     const std::string& plain = evidence.passages[candidate.passage].sentences[candidate.sentence].plain;
     const std::size_t here = count_words(text::truncate(plain, kMaxQuoteBytes));
-    if (!chosen.empty()) {
-      if (candidate.score < kNear * chosen.front()->score) break;
-      if (words + here > kMaxQuotedWords) continue;
-    }
+    if (!chosen.empty() && words + here > kMaxQuotedWords) return;
     words += here;
     chosen.push_back(&candidate);
+  };
+  for (const Candidate& candidate : evidence.candidates) {
+    if (!chosen.empty() && candidate.score < kNear * chosen.front()->score) break;
+    choose(candidate);
+    const Sentence& best = evidence.passages[candidate.passage].sentences[candidate.sentence];
+    const bool leans = chosen.size() == 1 && best.kind == Sentence::Kind::kProse && candidate.sentence > 0 &&
+                       leans_on_previous(best.plain);
+    if (!leans) continue;
+    const Candidate* before = candidate_at(evidence, candidate.passage, candidate.sentence - 1);
+    if (before != nullptr) choose(*before);
   }
   // What stands side by side in a note reads in its order; all else best first.
   for (std::size_t i = 0; i < chosen.size(); ++i) {

@@ -15,6 +15,8 @@ constexpr float kOwn = 1.0F, kContext = 0.5F, kSequence = 0.15F, kExpected = 0.2
                 kCosine = 0.9F;
 /// Credit for a word that stands beside the sentence and not in it.
 constexpr float kNeighbourCredit = 0.5F, kHeadingCredit = 0.6F, kPassageCredit = 0.3F;
+/// Of kCosine, where the model was not trained for the language: as the dense leg of search weighs less there.
+constexpr float kForeignCosine = 0.4F;
 constexpr std::size_t kTooShort = 4, kTooLong = 60;  ///< Words: fragments, and runs without a full stop.
 constexpr std::size_t kMaxCandidates = 512;
 constexpr std::size_t kMaxEmbeddedBytes = 320;  ///< Of one sentence: cost grows with length, meaning does not.
@@ -62,10 +64,11 @@ float pairs_close(const Question& question, const std::vector<Word>& words) {
   return static_cast<float>(close) / static_cast<float>(question.terms.size() - 1);
 }
 
-void score(Candidate& candidate, const Sentence& sentence) {
+void score(Candidate& candidate, const PassageEvidence& passage) {
+  const Sentence& sentence = passage.sentences[candidate.sentence];
   float score = kOwn * candidate.own + kContext * candidate.context + kSequence * candidate.sequence +
                 kExpected * candidate.expected + kPassage * candidate.passage_score;
-  if (candidate.cosine >= 0) score += kCosine * candidate.cosine;
+  if (candidate.cosine >= 0) score += (passage.meaning_fits ? 1 : kForeignCosine) * kCosine * candidate.cosine;
   if (candidate.words < kTooShort) score -= 0.25F;
   if (candidate.words > kTooLong) score -= 0.1F;
   if (sentence.plain.ends_with('?') || sentence.plain.ends_with("？")) score -= 0.25F;
@@ -74,7 +77,7 @@ void score(Candidate& candidate, const Sentence& sentence) {
 
 void rank(Evidence& evidence) {
   for (Candidate& candidate : evidence.candidates) {
-    score(candidate, evidence.passages[candidate.passage].sentences[candidate.sentence]);
+    score(candidate, evidence.passages[candidate.passage]);
   }
   std::ranges::stable_sort(evidence.candidates, std::greater{}, &Candidate::score);
 }
@@ -170,6 +173,13 @@ std::string add_cosines(Evidence& evidence, models::Embedder& embedder,
     float dot = 0;
     for (std::size_t d = 0; d < row.size(); ++d) dot += row[d] * question_embedding[d];
     evidence.candidates[i].cosine = std::isfinite(dot) ? std::clamp(dot, 0.0F, 1.0F) : 0;
+  }
+  const std::vector<std::string> known = embedder.languages();
+  for (PassageEvidence& passage : evidence.passages) {
+    const std::string& language = passage.hit->passage.language;
+    passage.meaning_fits = language.empty() || std::ranges::any_of(known, [&](const std::string& one) {
+      return one == "*" || one == language;
+    });
   }
   // What was not compared keeps its place below: it stood lower already.
   for (std::size_t i = count; i < evidence.candidates.size(); ++i) evidence.candidates[i].cosine = 0;

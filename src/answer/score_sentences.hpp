@@ -20,6 +20,7 @@ struct PassageEvidence {
   std::vector<Sentence> sentences;
   std::vector<float> in_heading;  ///< By term, 0-1: title, headings, name of the note.
   std::vector<float> in_passage;  ///< By term, 0-1: anywhere in its text.
+  bool meaning_fits = true;       ///< The embedding model knows the passage's language.
 };
 
 /// A sentence that may be quoted, with what speaks for it. All parts are 0-1 unless said.

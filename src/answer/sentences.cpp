@@ -148,11 +148,13 @@ class Splitter {
   struct Piece {
     std::size_t begin, end;  ///< In the passage, without prefix and trailing space.
     std::uint32_t line;
+    bool quoted = false;  ///< Behind '>'.
   };
 
   void take_line(std::size_t begin, std::size_t end, std::uint32_t line) {
     std::string_view content = passage_.substr(begin, end - begin);
     const std::string_view bare = skip_quote_marks(content);
+    const bool quoted = trim_left(content).starts_with('>');
     if (!fence_.empty()) return take_fenced(bare, begin, end, line);
     if (in_comment_) {
       if (bare.find("%%") != std::string_view::npos) in_comment_ = false;
@@ -170,12 +172,13 @@ class Splitter {
     }
     if (trimmed.empty() || is_rule(trimmed) || is_heading(trimmed) || trimmed.starts_with("[!")) {
       // A line of === or --- under text made that text a heading.
-      if (!pieces_.empty() && !trimmed.empty() && is_underline(trimmed)) pieces_.clear();
+      const bool under_text = !pieces_.empty() && pieces_.back().quoted == quoted && is_underline(trimmed);
+      if (under_text && !trimmed.empty()) pieces_.clear();
       flush();
       return;
     }
     const auto offset = static_cast<std::size_t>(trimmed.data() - passage_.data());
-    const Piece piece{offset, offset + trimmed.size(), line};
+    const Piece piece{offset, offset + trimmed.size(), line, quoted};
     if (trimmed.front() == '|') return take_row(piece, trimmed);
     take_text(piece, trimmed);
   }

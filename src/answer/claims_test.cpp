@@ -1,0 +1,107 @@
+#include <gtest/gtest.h>
+
+#include "knap/answer/answer.hpp"
+
+namespace knap::answer {
+namespace {
+
+Citation quote(std::uint32_t id, std::string text, std::string title = "") {
+  Citation citation;
+  citation.id = id;
+  citation.quote = std::move(text);
+  citation.title = std::move(title);
+  return citation;
+}
+
+Verdict judge(std::string_view statement, std::string text, std::string_view language = "en", std::string title = "") {
+  return check_claim(statement, {quote(1, std::move(text), std::move(title))}, language).verdict;
+}
+
+TEST(CheckClaim, SupportsTheQuoteItself) {
+  const std::string text = "The bridge in Dresden was opened by Anna Weber in 1893 after four years.";
+  const Claim claim = check_claim(text + " [1]", {quote(1, text)}, "en");
+  EXPECT_EQ(claim.verdict, Verdict::kSupported);
+  EXPECT_FLOAT_EQ(claim.score, 1);
+  EXPECT_EQ(claim.citations, std::vector<std::uint32_t>{1});
+}
+
+TEST(CheckClaim, SupportsAPartInOtherForms) {
+  EXPECT_EQ(judge("Anna Weber opened the bridge in 1893.",
+                  "The bridge in Dresden was opened by Anna Weber in 1893 after four years."),
+            Verdict::kSupported);
+}
+
+TEST(CheckClaim, RejectsAChangedNumber) {
+  EXPECT_EQ(judge("The bridge was opened in 1894.", "The bridge was opened in 1893."), Verdict::kUnsupported);
+  EXPECT_EQ(judge("It weighs 1000 tons.", "It weighs 1,000 tons."), Verdict::kSupported);
+  EXPECT_EQ(judge("It has three arches.", "It has 3 arches."), Verdict::kSupported);
+}
+
+TEST(CheckClaim, RejectsANameThatTheQuoteLacks) {
+  EXPECT_EQ(judge("The bridge was opened by Anna Schmidt in 1893.", "The bridge was opened by Anna Weber in 1893."),
+            Verdict::kUnsupported);
+}
+
+TEST(CheckClaim, DoubtsSwappedNames) {
+  EXPECT_NE(judge("Bob Miller hired Alice Jones.", "Alice Jones hired Bob Miller."), Verdict::kSupported);
+  EXPECT_EQ(judge("Bob Miller was hired by Alice Jones.", "Alice Jones hired Bob Miller."), Verdict::kSupported);
+}
+
+TEST(CheckClaim, RejectsAFlippedNegation) {
+  EXPECT_EQ(judge("The valve is safe under pressure.", "The valve is not safe under pressure."), Verdict::kUnsupported);
+  EXPECT_EQ(judge("The valve is never safe under pressure.", "The valve is safe under pressure."), Verdict::kUnsupported);
+  EXPECT_EQ(judge("The valve isn't safe under pressure.", "The valve is not safe under pressure."), Verdict::kSupported);
+  EXPECT_EQ(judge("Das Ventil ist sicher.", "Das Ventil ist nicht sicher.", "de"), Verdict::kUnsupported);
+}
+
+TEST(CheckClaim, LetsANegationElsewhereStand) {
+  EXPECT_EQ(judge("The pump runs at night.", "The pump runs at night, and nobody may enter the cellar."),
+            Verdict::kSupported);
+}
+
+TEST(CheckClaim, RejectsTheOpposite) {
+  EXPECT_EQ(judge("Sales of the company increased in spring.", "Sales of the company decreased in spring."),
+            Verdict::kUnsupported);
+}
+
+TEST(CheckClaim, CallsAParaphraseWeak) {
+  EXPECT_EQ(judge("The castle was constructed for the wealthy duke near the river.",
+                  "The castle was built for the rich duke near the river."),
+            Verdict::kWeak);
+}
+
+TEST(CheckClaim, RejectsAnotherSubject) {
+  EXPECT_EQ(judge("Cats sleep all day on warm stones.", "The castle was built for the duke."), Verdict::kUnsupported);
+}
+
+TEST(CheckClaim, TakesTheSubjectFromTheTitle) {
+  EXPECT_EQ(judge("The program Knap supports tables.", "It supports tables.", "en", "The program Knap"), Verdict::kSupported);
+}
+
+TEST(CheckClaim, ChoosesTheBestQuoteWithoutMark) {
+  const Claim claim = check_claim("The tower is 40 metres high.",
+                                  {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
+  EXPECT_EQ(claim.verdict, Verdict::kSupported);
+  EXPECT_EQ(claim.citations, std::vector<std::uint32_t>{2});
+}
+
+TEST(CheckClaim, HoldsAMarkedStatementToItsQuote) {
+  const Claim claim = check_claim("The tower is 40 metres high. [1]",
+                                  {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
+  EXPECT_EQ(claim.verdict, Verdict::kUnsupported);
+}
+
+TEST(CheckClaim, JoinsSeveralMarkedQuotes) {
+  const Claim claim = check_claim("The tower is 40 metres high and the bridge 20 metres long. [1][2]",
+                                  {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
+  EXPECT_EQ(claim.verdict, Verdict::kSupported);
+}
+
+TEST(CheckClaim, SupportsNothingEmpty) {
+  EXPECT_EQ(judge("Yes.", "The tower is high."), Verdict::kUnsupported);
+  EXPECT_EQ(check_claim("The tower is high.", {}, "en").verdict, Verdict::kUnsupported);
+  EXPECT_EQ(judge("", ""), Verdict::kUnsupported);
+}
+
+}  // namespace
+}  // namespace knap::answer
