@@ -124,6 +124,13 @@ def test_phrase_must_stand_in_order(server):
     ("type:canvas", set()),
     ("-path:Archive/", {"Projects/Rocket.md"}),
     ("tag:#project -tag:#plan", {"Archive/Old rocket.md"}),
+    ("prop.rating>=4", {"Projects/Rocket.md"}),
+    ("prop.rating>4", set()),
+    ("has:prop.rating", {"Projects/Rocket.md"}),
+    ("heading:stages", {"Projects/Rocket.md"}),
+    ("title:rocket", {"Projects/Rocket.md", "Archive/Old rocket.md"}),
+    ("modified:7d", {"Projects/Rocket.md", "Archive/Old rocket.md"}),
+    ("modified:<2001-01-01", set()),
     ("path:Archive/ OR tag:#plan", {"Projects/Rocket.md", "Archive/Old rocket.md"}),
     ("(path:Archive/ OR tag:#plan) -file:old", {"Projects/Rocket.md"}),
     ('file:"old rocket"', {"Archive/Old rocket.md"}),
@@ -132,11 +139,12 @@ def test_filters(server, filter, expected):
     assert set(server.paths("kerosene", vault="first", filter=filter, mode="keyword")) == expected
 
 
-@pytest.mark.parametrize("filter", ["tag:", "(path:a", "nosuchfield:x", "path:a )", 'file:"open'])
-def test_wrong_filter_points_at_the_character(server, filter):
+@pytest.mark.parametrize("filter, character", [("type:md tag:", 13), ("(path:a", 1), ("type:md nosuchfield:x", 9), ("path:a )", 8),
+                                                ("file:\"open", 6), ("prop.rating~4", 12)])
+def test_wrong_filter_points_at_the_character(server, filter, character):
     problem = server.search("kerosene", filter=filter, expect=422)
     assert problem["field"] == "filter"
-    assert "character" in problem["detail"]
+    assert f"character {character}" in problem["detail"], problem
 
 
 def test_vaults_are_searched_together_or_alone(server):
@@ -196,6 +204,17 @@ def test_note(server):
     assert note["title"] == "Rocket plan" and "liquid oxygen" in str(note)
     server.call("GET", "/api/notes/Nowhere.md", expect=404)
     server.call("GET", "/api/notes/..%2F..%2Fetc%2Fpasswd", expect=404)
+
+
+def test_filters_by_links_and_tasks(servers):
+    server = servers({"Hub.md": "Common word. See [[Spoke]].\n", "Spoke.md": "Common word. See [[Far]].\n",
+                      "Far.md": "Common word.\n\n- [x] finished\n", "Alone.md": "Common word.\n\n- [ ] open task\n"})
+    def found(filter):
+        return set(server.paths("common", filter=filter, mode="keyword"))
+    assert found("link:[[Spoke]]") == {"Hub.md"}
+    assert found("linked-from:[[Hub]]") == {"Spoke.md"}
+    assert found("near:[[Hub]]~2") >= {"Spoke.md", "Far.md"} and "Alone.md" not in found("near:[[Hub]]~2")
+    assert found("task:todo") == {"Alone.md"} and found("task:done") == {"Far.md"}
 
 
 def test_links_and_backlinks(servers):
