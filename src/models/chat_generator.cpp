@@ -171,6 +171,7 @@ class ChatGenerator final : public Generator {
     } else if (!stream.finished()) {
       // Text produced before the deadline is an answer that was cut; a stream that just ends is a model that died.
       if (!deadline.expired()) {
+        if (target_.on_broken) target_.on_broken();
         if (!response) return connection_error(std::move(response).error(), target_.id);
         return make_error(ErrorCode::kUnavailable,
                           fmt::format("model {} stopped while answering; try again", target_.id));

@@ -42,6 +42,15 @@ class LocalModels final : public Models {
         metrics_(metrics),
         threads_(options_.threads > 0 ? options_.threads : std::max(1U, std::thread::hardware_concurrency())) {}
 
+  // Embedders and generators that callers still hold answer kUnavailable from here on.
+  ~LocalModels() override {
+    MutexLock lock(mutex_);
+    for (auto& each : loaded_) each.second.supervisor->begin_stop();
+    for (auto& each : loaded_) each.second.supervisor->stop();
+  }
+  LocalModels(const LocalModels&) = delete;
+  LocalModels& operator=(const LocalModels&) = delete;
+
   Status start() {
     if (!options_.remote_url.empty()) KNAP_CHECK_OK(connect_remote());
     if (const auto model = embedder(); model == nullptr && !options_.embed_model.empty()) {
@@ -110,12 +119,13 @@ class LocalModels final : public Models {
 
   Status remove(std::string_view name) override {
     KNAP_TRY(const ModelSpec* spec, catalogue_.require(name));
-    std::map<std::string, LoadedModel, std::less<>>::node_type stopped;  // ends after the lock is released
+    std::map<std::string, LoadedModel, std::less<>>::node_type stopped;
     {
       MutexLock lock(mutex_);
       if (const auto found = loaded_.find(name); found != loaded_.end()) stopped = loaded_.extract(found);
     }
     const fs::path dir = ModelFiles(*spec, options_.models_dir).dir();
+    if (!stopped.empty()) stopped.mapped().supervisor->stop();
     std::error_code error;
     if (fs::remove_all(dir, error) == 0 && !error) {
       return make_error(ErrorCode::kNotFound, fmt::format("{} is not installed", name));
@@ -137,7 +147,7 @@ class LocalModels final : public Models {
     target.path = version + "/chat/completions";
     target.key = options_.remote_key;
     target.context = kRemoteContextTokens;
-    target.client = [this]() -> http::Client& { return *remote_client_; };
+    target.client = [client = remote_client_]() -> http::Client& { return *client; };
     remote_ = make_chat_generator(std::move(target), metrics_);
     return {};
   }
@@ -182,6 +192,7 @@ class LocalModels final : public Models {
     target.prepare = [supervisor](Deadline deadline, const CancelToken& cancel) {
       return supervisor->wait_ready(deadline, cancel);
     };
+    target.on_broken = [supervisor] { supervisor->suspect(); };
     target.client = [supervisor]() -> http::Client& { return supervisor->client(); };
     return target;
   }
@@ -200,8 +211,9 @@ class LocalModels final : public Models {
       options.command.insert(options.command.end(), {"--model-file", (files.dir() / "model.gguf").string(), "--context",
                                                      fmt::format("{}", spec.context)});
     }
-    options.prepare = [&spec, dir = options_.models_dir](const CancelToken& cancel) {
-      return ModelFiles(spec, dir).check(cancel);
+    // A copy: a supervisor may outlive the catalogue, held by an embedder.
+    options.prepare = [copy = spec, dir = options_.models_dir](const CancelToken& cancel) {
+      return ModelFiles(copy, dir).check(cancel);
     };
     return options;
   }
@@ -210,7 +222,7 @@ class LocalModels final : public Models {
   const Catalogue catalogue_;
   observe::Registry& metrics_;
   const std::size_t threads_;
-  std::unique_ptr<http::Client> remote_client_;
+  std::shared_ptr<http::Client> remote_client_;
   std::shared_ptr<Generator> remote_;
   Mutex pull_mutex_;
   mutable Mutex mutex_;

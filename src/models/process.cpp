@@ -67,7 +67,7 @@ Result<ChildProcess> ChildProcess::start(const Options& options) {
   ::posix_spawn_file_actions_addopen(&settings.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   if (!options.output_file.empty()) {
     ::posix_spawn_file_actions_addopen(&settings.actions, STDOUT_FILENO, options.output_file.c_str(),
-                                       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+                                       O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ::posix_spawn_file_actions_adddup2(&settings.actions, STDOUT_FILENO, STDERR_FILENO);
   }
   ::posix_spawn_file_actions_addclosefrom_np(&settings.actions, STDERR_FILENO + 1);

@@ -63,7 +63,10 @@ class RunnerEmbedder final : public Embedder {
     request.fields.set("Content-Type", "application/json");
     request.body = make_body(texts, kind, priority);
     auto response = supervisor_->client().call(request, deadline, cancel);
-    if (!response) return connection_error(std::move(response).error(), spec_.name);
+    if (!response) {
+      if (response.error().code == ErrorCode::kUnavailable) supervisor_->suspect();
+      return connection_error(std::move(response).error(), spec_.name);
+    }
     if (response->status != 200) return remote_error(response->status, response->body, spec_.name);
     KNAP_TRY(Embeddings result, read_body(response->body, texts.size()));
     texts_.add(texts.size());

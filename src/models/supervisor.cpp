@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kStartProbeInterval{20};
 constexpr std::chrono::milliseconds kNoPidfdStep{50};  // how soon a crash is seen on kernels without pidfd
+constexpr std::chrono::milliseconds kEndPatience{20};
 constexpr std::size_t kReasonBytesMax = 500;
 
 http::Endpoint unix_endpoint(const std::string& socket) {
@@ -47,14 +48,38 @@ Supervisor::Supervisor(Options options, observe::Registry& metrics)
       back_off_(options_.back_off_min),
       thread_([this] { run(); }) {}
 
-Supervisor::~Supervisor() {
+Supervisor::~Supervisor() { stop(); }
+
+void Supervisor::begin_stop() {
   stop_.cancel();
   {
     MutexLock lock(mutex_);
     stopping_ = true;
   }
   wake();
-  thread_.join();
+}
+
+void Supervisor::stop() {
+  begin_stop();
+  MutexLock lock(join_mutex_);
+  if (thread_.joinable()) thread_.join();
+}
+
+void Supervisor::suspect() {
+  {
+    MutexLock lock(mutex_);
+    if (state_ != State::kReady) return;
+    suspected_ = true;
+  }
+  wake();
+}
+
+void Supervisor::clear_suspicion() {
+  {
+    MutexLock lock(mutex_);
+    suspected_ = false;
+  }
+  changed_.notify_all();
 }
 
 void Supervisor::wake() {
@@ -85,8 +110,11 @@ void Supervisor::retry() {
 }
 
 Status Supervisor::not_ready() const {
+  if (stopping_) return make_error(ErrorCode::kUnavailable, fmt::format("model {} is being stopped", options_.name));
   switch (state_) {
-    case State::kReady: return {};
+    case State::kReady:
+      if (!suspected_) return {};
+      break;
     case State::kFailed: return make_error(ErrorCode::kFailedPrecondition, fmt::format("model {}: {}", options_.name, reason_));
     case State::kPaused:
       return make_error(ErrorCode::kUnavailable,
@@ -107,7 +135,7 @@ Status Supervisor::wait_ready(Deadline deadline, const CancelToken& cancel) {
   constexpr std::chrono::milliseconds kCancelStep{20};
   start();
   MutexLock lock(mutex_);
-  while (state_ != State::kReady && state_ != State::kFailed && !stopping_) {
+  while ((state_ != State::kReady || suspected_) && state_ != State::kFailed && !stopping_) {
     if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "the caller has gone");
     if (deadline.expired()) break;
     changed_.wait_until(mutex_, deadline.earlier(Deadline::after(kCancelStep)));
@@ -141,6 +169,7 @@ void Supervisor::set_state(State state, std::string reason) {
   {
     MutexLock lock(mutex_);
     state_ = state;
+    suspected_ = false;
     reason_ = std::move(reason);
   }
   changed_.notify_all();
@@ -249,9 +278,14 @@ std::string Supervisor::watch(ChildProcess& child) {
     if (const auto end = child.poll_end(); end.has_value()) return fmt::format("it ended with {}", end->describe());
     if (stopping()) break;
     const auto alive = probe(options_.probe_timeout);
-    if (alive && *alive) continue;
+    if (alive && *alive) {
+      clear_suspicion();
+      continue;
+    }
     if (stopping()) break;
+    wait_for_change(child, kEndPatience);  // a connection breaks a little before the child's end can be seen
     if (const auto end = child.poll_end(); end.has_value()) return fmt::format("it ended with {}", end->describe());
+    if (!alive && alive.error().code != ErrorCode::kDeadlineExceeded) return alive.error().message;
     return fmt::format("it did not answer its health check within {} ms", options_.probe_timeout.count());
   }
   return {};

@@ -52,6 +52,13 @@ class Supervisor {
   /// Tries again after a failure, e.g. when the model was fetched anew.
   void retry() KNAP_EXCLUDES(mutex_);
 
+  /// A call of the child's broke: it is probed at once, and nobody is told "ready" until that is answered.
+  void suspect() KNAP_EXCLUDES(mutex_);
+  /// Stops the child for good, within 2 s. Callers that wait are told kUnavailable.
+  void stop() KNAP_EXCLUDES(mutex_);
+  /// The first half of stop(): asks and does not wait, so that several stop side by side.
+  void begin_stop() KNAP_EXCLUDES(mutex_);
+
   /// "installed" (not started), "loading", "ready", "failed: REASON"
   std::string state() const KNAP_EXCLUDES(mutex_);
   /// The child's process id; 0 when there is none.
@@ -66,6 +73,7 @@ class Supervisor {
   void run_child();
   Status await_ready(ChildProcess& child);
   std::string watch(ChildProcess& child);
+  void clear_suspicion() KNAP_EXCLUDES(mutex_);
   Result<bool> probe(std::chrono::milliseconds timeout);
   void wait_for_change(const ChildProcess& child, std::chrono::milliseconds at_most);
   void set_state(State state, std::string reason = {}) KNAP_EXCLUDES(mutex_);
@@ -88,8 +96,10 @@ class Supervisor {
   std::string reason_ KNAP_GUARDED_BY(mutex_);
   bool wanted_ KNAP_GUARDED_BY(mutex_) = false;
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
+  bool suspected_ KNAP_GUARDED_BY(mutex_) = false;
   pid_t pid_ KNAP_GUARDED_BY(mutex_) = 0;
-  std::thread thread_;
+  Mutex join_mutex_;
+  std::thread thread_ KNAP_GUARDED_BY(join_mutex_);
 };
 
 }  // namespace knap::models

@@ -21,8 +21,12 @@ constexpr int kTopK = 40;  // llama.cpp's usual choice: the tail of 50,000 candi
 
 using Token = llama_token;
 
+// What llama.cpp says while it loads explains a broken file. Later it reports each aborted step as an error, which is how
+// answers are cancelled; real failures come back as codes.
+thread_local bool loading = false;
+
 void log_engine(ggml_log_level level, const char* text, void*) {
-  if (level != GGML_LOG_LEVEL_ERROR || text == nullptr) return;
+  if (level != GGML_LOG_LEVEL_ERROR || text == nullptr || !loading) return;
   std::string_view line = text;
   while (line.ends_with('\n')) line.remove_suffix(1);
   observe::log_error("llama", line);
@@ -250,6 +254,7 @@ class LlamaEngine final : public AnswerEngine {
 
 Result<std::unique_ptr<AnswerEngine>> AnswerEngine::open(const Options& options) {
   load_backends();
+  loading = true;
   llama_model_params model_parameters = llama_model_default_params();
   Model model(llama_model_load_from_file(options.model_file.c_str(), model_parameters), llama_model_free);
   if (!model) {
