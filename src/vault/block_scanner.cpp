@@ -17,7 +17,8 @@ std::string_view BlockScanner::rest(std::size_t i) const {
   return line.text.substr(std::min<std::size_t>(line.content, line.text.size()));
 }
 
-void BlockScanner::emit(const Scope& scope, BlockKind kind, std::size_t first, std::size_t last, std::uint8_t level) {
+void BlockScanner::emit(const Scope& scope, BlockKind kind, std::size_t first, std::size_t last,
+                        std::uint8_t level) {
   if (!scope.emit) return;
   document_.blocks.push_back({.kind = kind,
                               .level = level,
@@ -40,7 +41,8 @@ void BlockScanner::scan_scope(std::size_t begin, Scope& scope) {
       continue;
     }
     std::size_t next = i;
-    // Ordinary prose is told by its first character; each other reader checks the rest of its own syntax.
+    // Ordinary prose is told by its first character; each other reader checks the rest of its own
+    // syntax.
     switch (line[start]) {
       case '%': next = comment(i, scope); break;
       case '`':
@@ -156,7 +158,11 @@ std::size_t BlockScanner::indented_code(std::size_t i, Scope& scope) {
     Line& line = document_.lines[j];
     line.kind = LineKind::kCode;
     const std::string_view text = rest(j);
-    if (!text.empty()) line.content += text[0] == '\t' ? 1 : std::min<std::uint32_t>(4, static_cast<std::uint32_t>(syntax::indent_of(text).bytes));
+    if (!text.empty())
+      line.content += text[0] == '\t'
+                          ? 1
+                          : std::min<std::uint32_t>(
+                                4, static_cast<std::uint32_t>(syntax::indent_of(text).bytes));
   }
   emit(scope, BlockKind::kCode, i, last);
   return last + 1;
@@ -198,6 +204,7 @@ std::size_t BlockScanner::quote(std::size_t i, Scope& scope) {
   if (syntax::quote_prefix(rest(i)) == 0 || scope.depth >= max_nesting_) return i;
   std::size_t end = i;
   bool text_before = false;
+  std::optional<syntax::Fence> fence;
   for (; end < scope.end; ++end) {
     const std::string_view line = rest(end);
     const std::size_t prefix = syntax::quote_prefix(line);
@@ -208,7 +215,13 @@ std::size_t BlockScanner::quote(std::size_t i, Scope& scope) {
     }
     document_.lines[end].content += static_cast<std::uint32_t>(prefix);
     const std::string_view inside = rest(end);
-    text_before = !is_blank(inside) && !syntax::opening_fence(inside) && !syntax::atx_heading(inside);
+    if (fence) {
+      if (syntax::closes_fence(inside, *fence)) fence.reset();
+      text_before = false;
+      continue;
+    }
+    fence = syntax::opening_fence(inside);
+    text_before = !is_blank(inside) && !fence && !syntax::atx_heading(inside);
   }
   bool callout = false;
   Line& first = document_.lines[i];
@@ -312,7 +325,8 @@ std::size_t BlockScanner::list_child(std::size_t i, std::size_t item_columns, Sc
       std::size_t prefix = 0;
       std::uint32_t depth = 0;
       std::string_view inside = text;
-      for (std::size_t bytes = 0; depth < max_nesting_ && (bytes = syntax::quote_prefix(inside)) > 0; ++depth) {
+      for (std::size_t bytes = 0;
+           depth < max_nesting_ && (bytes = syntax::quote_prefix(inside)) > 0; ++depth) {
         prefix += bytes;
         inside.remove_prefix(bytes);
       }
@@ -349,8 +363,11 @@ std::size_t BlockScanner::table(std::size_t i, Scope& scope) {
   std::size_t j = i;
   for (; j < scope.end; ++j) {
     const std::string_view text = rest(j);
-    if (is_blank(text) || (j > i + 1 && text.find('|') == std::string_view::npos && interrupts_paragraph(j, scope))) break;
-    if (j > i + 1 && syntax::trim_left(text).substr(0, 1) != "|" && interrupts_paragraph(j, scope)) break;
+    if (is_blank(text) ||
+        (j > i + 1 && text.find('|') == std::string_view::npos && interrupts_paragraph(j, scope)))
+      break;
+    if (j > i + 1 && syntax::trim_left(text).substr(0, 1) != "|" && interrupts_paragraph(j, scope))
+      break;
     Line& line = document_.lines[j];
     line.kind = j == i + 1 ? LineKind::kHidden : LineKind::kTableRow;
     line.unit_start = true;
@@ -365,7 +382,8 @@ std::size_t BlockScanner::footnote(std::size_t i, Scope& scope) {
   if (prefix == 0) {
     const auto definition = syntax::link_definition(rest(i));
     if (!definition) return i;
-    document_.link_definitions.emplace(text::fold_case(text::trim(definition->label)), definition->destination);
+    document_.link_definitions.emplace(text::fold_case(text::trim(definition->label)),
+                                       definition->destination);
     document_.lines[i].kind = LineKind::kHidden;
     emit(scope, BlockKind::kHidden, i, i);
     return i + 1;
@@ -405,13 +423,14 @@ bool BlockScanner::interrupts_paragraph(std::size_t i, const Scope& scope) const
     case '`':
     case '~': return syntax::opening_fence(line).has_value();
     case '$':
-      return line.substr(indent.bytes, 2) == "$$" && line.find("$$", indent.bytes + 2) == std::string_view::npos &&
-             i < scope.math_dead;
+      return line.substr(indent.bytes, 2) == "$$" &&
+             line.find("$$", indent.bytes + 2) == std::string_view::npos && i < scope.math_dead;
     case '%':
-      return line.substr(indent.bytes, 2) == "%%" && line.find("%%", indent.bytes + 2) == std::string_view::npos &&
-             i < scope.comment_dead;
+      return line.substr(indent.bytes, 2) == "%%" &&
+             line.find("%%", indent.bytes + 2) == std::string_view::npos && i < scope.comment_dead;
     case '[': return syntax::footnote_prefix(line) > 0;
-    case '<': return line.substr(indent.bytes, 4) == "<!--" && line.find("-->") == std::string_view::npos;
+    case '<':
+      return line.substr(indent.bytes, 4) == "<!--" && line.find("-->") == std::string_view::npos;
     default: break;
   }
   if (syntax::is_thematic_break(line)) return true;

@@ -7,11 +7,12 @@
 
 namespace knap::vault {
 
-/// Finds the blocks of Obsidian's Markdown in a range of lines, and what each line is (kind, where its content begins,
-/// tasks, items, callout titles). Inline content is left to InlineScanner.
+/// Finds the blocks of Obsidian's Markdown in a range of lines, and what each line is (kind, where
+/// its content begins, tasks, items, callout titles). Inline content is left to InlineScanner.
 ///
-/// Line based and linear: quotes are the only recursion (to max_nesting); lists are read flat, an item being a line with
-/// a mark at whatever indentation, which is how their text and lines are used later.
+/// Line based and linear: quotes are the only recursion (to max_nesting); lists are read flat, an
+/// item being a line with a mark at whatever indentation, which is how their text and lines are
+/// used later.
 class BlockScanner {
  public:
   BlockScanner(Document& document, std::uint32_t max_nesting);
@@ -25,7 +26,8 @@ class BlockScanner {
     std::size_t end = 0;
     std::uint32_t depth = 0;
     bool emit = true;  ///< Only top-level blocks are recorded.
-    // Beyond these lines a search for the closing mark has already failed: keeps unclosed marks linear.
+    // Beyond these lines a search for the closing mark has already failed: keeps unclosed marks
+    // linear.
     std::size_t comment_dead = SIZE_MAX;
     std::size_t math_dead = SIZE_MAX;
     std::size_t html_dead = SIZE_MAX;
@@ -33,7 +35,8 @@ class BlockScanner {
 
   std::string_view rest(std::size_t i) const;
   void scan_scope(std::size_t begin, Scope& scope);
-  /// Each reads the block that begins at line i and returns the line after it, or i when there is no such block.
+  /// Each reads the block that begins at line i and returns the line after it, or i when there is
+  /// no such block.
   std::size_t comment(std::size_t i, Scope& scope);
   std::size_t hidden_html(std::size_t i, Scope& scope);
   std::size_t fenced_code(std::size_t i, Scope& scope);
@@ -52,7 +55,8 @@ class BlockScanner {
 
   bool table_starts(std::size_t i, const Scope& scope) const;
   bool interrupts_paragraph(std::size_t i, const Scope& scope) const;
-  void emit(const Scope& scope, BlockKind kind, std::size_t first, std::size_t last, std::uint8_t level = 0);
+  void emit(const Scope& scope, BlockKind kind, std::size_t first, std::size_t last,
+            std::uint8_t level = 0);
 
   Document& document_;
   const std::uint32_t max_nesting_;

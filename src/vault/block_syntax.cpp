@@ -30,7 +30,8 @@ Indent indent_of(std::string_view line) {
 }
 
 bool is_blank(std::string_view line) {
-  return std::all_of(line.begin(), line.end(), [](char c) { return is_white(c) || c == '\r' || c == '\f' || c == '\v'; });
+  return std::all_of(line.begin(), line.end(),
+                     [](char c) { return is_white(c) || c == '\r' || c == '\f' || c == '\v'; });
 }
 
 std::string_view trim_left(std::string_view line) { return line.substr(indent_of(line).bytes); }
@@ -201,7 +202,9 @@ std::optional<BlockId> trailing_block_id(std::string_view line) {
   std::size_t end = line.size();
   while (end > 0 && is_white(line[end - 1])) --end;
   std::size_t begin = end;
-  const auto is_id = [](char c) { return is_digit(c) || c == '-' || (lower(c) >= 'a' && lower(c) <= 'z'); };
+  const auto is_id = [](char c) {
+    return is_digit(c) || c == '-' || (lower(c) >= 'a' && lower(c) <= 'z');
+  };
   while (begin > 0 && is_id(line[begin - 1])) --begin;
   if (begin == end || begin == 0 || line[begin - 1] != '^') return std::nullopt;
   const std::size_t caret = begin - 1;
@@ -217,7 +220,8 @@ std::string_view hidden_html_element(std::string_view line) {
     if (line.size() <= element.size() + 1) continue;
     const std::string_view name = line.substr(1, element.size());
     const char after = line[element.size() + 1];
-    if (std::equal(name.begin(), name.end(), element.begin(), [](char a, char b) { return lower(a) == b; }) &&
+    if (std::equal(name.begin(), name.end(), element.begin(),
+                   [](char a, char b) { return lower(a) == b; }) &&
         (after == '>' || is_white(after))) {
       return element;
     }

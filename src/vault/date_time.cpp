@@ -41,10 +41,16 @@ std::optional<DateTime> parse_date_time(std::string_view text) {
   const auto year = digits(text, 0, 4);
   const auto month = digits(text, 5, 2);
   const auto day = digits(text, 8, 2);
-  if (!year || !month || !day || *month < 1 || *month > 12 || *day < 1 || *day > days_in(*year, *month)) return std::nullopt;
-  DateTime value{.year = static_cast<std::int16_t>(*year), .month = static_cast<std::uint8_t>(*month), .day = static_cast<std::uint8_t>(*day)};
+  if (!year || !month || !day || *month < 1 || *month > 12 || *day < 1 ||
+      *day > days_in(*year, *month))
+    return std::nullopt;
+  DateTime value{.year = static_cast<std::int16_t>(*year),
+                 .month = static_cast<std::uint8_t>(*month),
+                 .day = static_cast<std::uint8_t>(*day)};
   if (text.size() == 10) return value;
-  if ((text[10] != 'T' && text[10] != 't' && text[10] != ' ') || text.size() < 16 || text[13] != ':') return std::nullopt;
+  if ((text[10] != 'T' && text[10] != 't' && text[10] != ' ') || text.size() < 16 ||
+      text[13] != ':')
+    return std::nullopt;
   const auto hour = digits(text, 11, 2);
   const auto minute = digits(text, 14, 2);
   if (!hour || !minute || *hour > 23 || *minute > 59) return std::nullopt;

@@ -14,7 +14,8 @@ bool is_heading(std::string_view line, std::string_view name) {
 
 /// What the plugin itself writes above the drawing.
 bool is_boilerplate(std::string_view line) {
-  return line.starts_with("==\xE2\x9A\xA0") || line.find("Switch to EXCALIDRAW VIEW") != std::string_view::npos ||
+  return line.starts_with("==\xE2\x9A\xA0") ||
+         line.find("Switch to EXCALIDRAW VIEW") != std::string_view::npos ||
          text::trim(line) == "%%";
 }
 
@@ -25,7 +26,8 @@ std::vector<LineSpan> excalidraw_text_lines(const Document& document, std::size_
   std::vector<LineSpan> spans;
   // The user's own notes stand before the data.
   std::size_t data = begin;
-  while (data < lines.size() && !is_heading(lines[data].text, "Excalidraw Data") && !is_heading(lines[data].text, "Text Elements") &&
+  while (data < lines.size() && !is_heading(lines[data].text, "Excalidraw Data") &&
+         !is_heading(lines[data].text, "Text Elements") &&
          !is_heading(lines[data].text, "Drawing")) {
     ++data;
   }
@@ -41,7 +43,9 @@ std::vector<LineSpan> excalidraw_text_lines(const Document& document, std::size_
   std::size_t end = elements + 1;
   while (end < lines.size()) {
     const std::string_view line = lines[end].text;
-    if (text::trim(line) == "%%" || is_heading(line, "Drawing") || is_heading(line, "Embedded Files") || is_heading(line, "Element Links")) break;
+    if (text::trim(line) == "%%" || is_heading(line, "Drawing") ||
+        is_heading(line, "Embedded Files") || is_heading(line, "Element Links"))
+      break;
     ++end;
   }
   spans.push_back({.begin = elements + 1, .end = end});

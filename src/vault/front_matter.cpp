@@ -43,7 +43,8 @@ std::string nesting_problem(std::string_view yaml, std::uint32_t max_nesting) {
     if (!line_start) continue;
     if (c == ' ' || c == '\t') {
       if (++line_marks > 2U * max_nesting + 64U) return "indented too deep";
-    } else if ((c == '-' || c == '?' || c == ':') && i + 1 < yaml.size() && (yaml[i + 1] == ' ' || yaml[i + 1] == '\t')) {
+    } else if ((c == '-' || c == '?' || c == ':') && i + 1 < yaml.size() &&
+               (yaml[i + 1] == ' ' || yaml[i + 1] == '\t')) {
       if (++line_marks > 2U * max_nesting + 64U) return "nested too deep";
     } else {
       line_start = false;
@@ -58,7 +59,8 @@ struct Stop : std::exception {
   std::string reason;
 };
 
-/// Builds properties from yaml-cpp's events: nothing is expanded, so an alias costs what its name costs.
+/// Builds properties from yaml-cpp's events: nothing is expanded, so an alias costs what its name
+/// costs.
 class PropertyHandler : public YAML::EventHandler {
  public:
   PropertyHandler(FrontMatter& result, std::uint32_t first_line, std::uint32_t max_nesting)
@@ -67,7 +69,9 @@ class PropertyHandler : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
 
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { scalar(mark, anchor, "", false); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    scalar(mark, anchor, "", false);
+  }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto known = anchors_.find(anchor);
     if (known == anchors_.end()) {
@@ -77,14 +81,17 @@ class PropertyHandler : public YAML::EventHandler {
       scalar(mark, 0, text, known->second.second);
     }
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     scalar(mark, anchor, value, tag == "!" || tag == "!!str" || tag == "tag:yaml.org,2002:str");
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
     open(mark, Kind::kSequence);
   }
   void OnSequenceEnd() override { close(']'); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
     open(mark, Kind::kMap);
   }
   void OnMapEnd() override { close('}'); }
@@ -99,9 +106,12 @@ class PropertyHandler : public YAML::EventHandler {
 
   void count(const YAML::Mark& mark) {
     if (++nodes_ > kYamlNodesMax) throw Stop(fmt::format("more than {} values", kYamlNodesMax));
-    if (levels_.size() > max_nesting_) throw Stop(fmt::format("nested too deep (line {})", line(mark)));
+    if (levels_.size() > max_nesting_)
+      throw Stop(fmt::format("nested too deep (line {})", line(mark)));
   }
-  std::uint32_t line(const YAML::Mark& mark) const { return first_line_ + static_cast<std::uint32_t>(std::max(mark.line, 0)); }
+  std::uint32_t line(const YAML::Mark& mark) const {
+    return first_line_ + static_cast<std::uint32_t>(std::max(mark.line, 0));
+  }
 
   void scalar(const YAML::Mark& mark, YAML::anchor_t anchor, const std::string& text, bool quoted) {
     count(mark);
@@ -128,23 +138,29 @@ class PropertyHandler : public YAML::EventHandler {
 
   void start_property(const std::string& name, std::uint32_t at) {
     // Twice the same name: the last one counts.
-    const auto same = std::find_if(result_.properties.begin(), result_.properties.end(), [&](const Property& p) { return p.name == name; });
+    const auto same = std::find_if(result_.properties.begin(), result_.properties.end(),
+                                   [&](const Property& p) { return p.name == name; });
     if (same != result_.properties.end()) {
       result_.lines.erase(result_.lines.begin() + (same - result_.properties.begin()));
       result_.properties.erase(same);
     }
-    if (result_.properties.size() >= kPropertiesMax) throw Stop(fmt::format("more than {} properties", kPropertiesMax));
+    if (result_.properties.size() >= kPropertiesMax)
+      throw Stop(fmt::format("more than {} properties", kPropertiesMax));
     result_.properties.push_back({.name = name});
     result_.lines.push_back(at);
   }
 
-  /// 0: a property's own value or an element of its list; more: inside a nested value, which is kept as text.
-  std::size_t nested_depth() const { return nested_from_ == 0 ? 0 : levels_.size() - nested_from_ + 1; }
+  /// 0: a property's own value or an element of its list; more: inside a nested value, which is
+  /// kept as text.
+  std::size_t nested_depth() const {
+    return nested_from_ == 0 ? 0 : levels_.size() - nested_from_ + 1;
+  }
 
   void open(const YAML::Mark& mark, Kind kind) {
     count(mark);
     if (levels_.empty()) {
-      if (kind == Kind::kSequence) throw Stop(fmt::format("not a list of properties (line {})", line(mark)));
+      if (kind == Kind::kSequence)
+        throw Stop(fmt::format("not a list of properties (line {})", line(mark)));
     } else if (nested_from_ == 0 && levels_.size() == 1 && levels_.back().key_next) {
       // A collection as a name, as templates have it ("{{title}}: x"): kept under an empty name.
       start_property("", line(mark));
@@ -200,7 +216,8 @@ class PropertyHandler : public YAML::EventHandler {
     if (nested_.size() + text.size() <= kNestedTextBytesMax) nested_ += text;
   }
   void append_nested(std::string_view text, bool quoted) {
-    const bool plain = !quoted && !text.empty() && text.find_first_of(",[]{}:#\"'\n") == std::string_view::npos;
+    const bool plain =
+        !quoted && !text.empty() && text.find_first_of(",[]{}:#\"'\n") == std::string_view::npos;
     if (plain) {
       append_raw(text);
       return;
@@ -235,7 +252,9 @@ std::optional<double> parse_number(std::string_view text) {
   std::string_view body = text;
   if (body[0] == '+') body.remove_prefix(1);
   const std::string_view unsigned_body = body.starts_with('-') ? body.substr(1) : body;
-  if (unsigned_body.empty() || !((unsigned_body[0] >= '0' && unsigned_body[0] <= '9') || unsigned_body[0] == '.')) return std::nullopt;
+  if (unsigned_body.empty() ||
+      !((unsigned_body[0] >= '0' && unsigned_body[0] <= '9') || unsigned_body[0] == '.'))
+    return std::nullopt;
   if (unsigned_body.starts_with("0x") || unsigned_body.starts_with("0o")) {
     std::uint64_t value = 0;
     const char* end = body.data() + body.size();
@@ -266,14 +285,16 @@ std::optional<FrontMatterRange> find_front_matter(const Document& document) {
 Property::Scalar typed_scalar(std::string_view text, bool quoted) {
   if (const auto date = parse_date_time(text)) return *date;
   if (quoted) return std::string(text);
-  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return std::monostate{};
+  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL")
+    return std::monostate{};
   if (text == "true" || text == "True" || text == "TRUE") return true;
   if (text == "false" || text == "False" || text == "FALSE") return false;
   if (const auto number = parse_number(text)) return *number;
   return std::string(text);
 }
 
-FrontMatter read_front_matter(std::string_view yaml, std::uint32_t first_line, std::uint32_t max_nesting) {
+FrontMatter read_front_matter(std::string_view yaml, std::uint32_t first_line,
+                              std::uint32_t max_nesting) {
   FrontMatter result;
   if (yaml.size() > kYamlBytesMax) {
     result.error = fmt::format("larger than {} bytes", kYamlBytesMax);
@@ -290,7 +311,10 @@ FrontMatter read_front_matter(std::string_view yaml, std::uint32_t first_line, s
     parser.HandleNextDocument(handler);
   } catch (const YAML::Exception& exception) {
     // Only the place: the library's message may quote the note.
-    result.error = exception.mark.is_null() ? "not valid YAML" : fmt::format("not valid YAML (line {})", first_line + static_cast<std::uint32_t>(exception.mark.line));
+    result.error = exception.mark.is_null()
+                       ? "not valid YAML"
+                       : fmt::format("not valid YAML (line {})",
+                                     first_line + static_cast<std::uint32_t>(exception.mark.line));
   } catch (const Stop& stop) {
     result.error = stop.reason;
   } catch (const std::exception&) {

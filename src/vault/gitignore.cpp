@@ -5,7 +5,8 @@
 namespace knap::vault {
 namespace {
 
-/// Matches "[a-z]" at the start of `pattern` against `c`; sets `length` to the class's bytes, 0: no class.
+/// Matches "[a-z]" at the start of `pattern` against `c`; sets `length` to the class's bytes, 0: no
+/// class.
 bool match_class(std::string_view pattern, unsigned char c, std::size_t& length) {
   std::size_t i = 1;
   bool negated = false;
@@ -31,11 +32,13 @@ bool match_class(std::string_view pattern, unsigned char c, std::size_t& length)
 }  // namespace
 
 bool IgnorePatterns::glob(std::string_view pattern, std::string_view text) {
-  // Set of pattern positions reachable after each byte of text: no backtracking, whatever the pattern.
+  // Set of pattern positions reachable after each byte of text: no backtracking, whatever the
+  // pattern.
   const std::size_t n = pattern.size();
   std::vector<char> now(n + 1, 0);
   std::vector<char> next(n + 1, 0);
-  const auto reach = [&](auto& self, std::vector<char>& set, std::size_t at, bool at_part_start) -> void {
+  const auto reach = [&](auto& self, std::vector<char>& set, std::size_t at,
+                         bool at_part_start) -> void {
     while (at <= n && !set[at]) {
       set[at] = 1;
       if (at >= n || pattern[at] != '*') return;
@@ -68,8 +71,10 @@ bool IgnorePatterns::glob(std::string_view pattern, std::string_view text) {
           break;
         case '[': {
           std::size_t length = 0;
-          const bool matched = match_class(pattern.substr(p), static_cast<unsigned char>(c), length);
-          if (length > 0 ? matched : c == '[') reach(reach, next, p + std::max<std::size_t>(length, 1), part_start);
+          const bool matched =
+              match_class(pattern.substr(p), static_cast<unsigned char>(c), length);
+          if (length > 0 ? matched : c == '[')
+            reach(reach, next, p + std::max<std::size_t>(length, 1), part_start);
           break;
         }
         case '\\':
@@ -121,7 +126,8 @@ std::uint32_t IgnorePatterns::match(std::string_view path, bool folder) const {
   const std::string_view name = path.substr(path.rfind('/') + 1);
   for (auto pattern = patterns_.rbegin(); pattern != patterns_.rend(); ++pattern) {
     if (pattern->folders_only && !folder) continue;
-    if (glob(pattern->glob, pattern->name_only ? name : path)) return pattern->negated ? 0 : pattern->line;
+    if (glob(pattern->glob, pattern->name_only ? name : path))
+      return pattern->negated ? 0 : pattern->line;
   }
   return 0;
 }

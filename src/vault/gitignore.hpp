@@ -8,7 +8,8 @@
 
 namespace knap::vault {
 
-/// The patterns of one file in gitignore's syntax: negation, anchoring, folders only, "**", classes, escapes.
+/// The patterns of one file in gitignore's syntax: negation, anchoring, folders only, "**",
+/// classes, escapes.
 class IgnorePatterns {
  public:
   static constexpr std::size_t kPatternsMax = 2'000;
@@ -17,10 +18,12 @@ class IgnorePatterns {
   /// Lines that are too long, or too many, are left out; returns how many.
   std::size_t load(std::string_view text);
 
-  /// The line of the pattern that hides this entry; 0: none. Parents are the caller's to check, from the root down.
+  /// The line of the pattern that hides this entry; 0: none. Parents are the caller's to check,
+  /// from the root down.
   std::uint32_t match(std::string_view path, bool folder) const;
 
-  /// Shell pattern against a whole text: '*' and '?' stop at '/', "**" does not. Linear in text times pattern.
+  /// Shell pattern against a whole text: '*' and '?' stop at '/', "**" does not. Linear in text
+  /// times pattern.
   static bool glob(std::string_view pattern, std::string_view text);
 
  private:

@@ -12,7 +12,8 @@ namespace {
 /// Characters that may begin a construct; all others are copied in bulk.
 constexpr std::array<bool, 256> special_table() {
   std::array<bool, 256> table{};
-  for (const char c : std::string_view("\\`*_~=[]!<&#$%^|:")) table[static_cast<unsigned char>(c)] = true;
+  for (const char c : std::string_view("\\`*_~=[]!<&#$%^|:"))
+    table[static_cast<unsigned char>(c)] = true;
   return table;
 }
 constexpr std::array<bool, 256> kSpecial = special_table();
@@ -22,12 +23,14 @@ constexpr std::size_t kCutEveryBytes = 48;  ///< Between cut points of the same 
 bool is_white(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 bool is_punctuation(char c) {
-  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+         (c >= '{' && c <= '~');
 }
 
 }  // namespace
 
-std::size_t InlineScanner::Finder::find(std::string_view text, std::string_view needle, std::size_t from) {
+std::size_t InlineScanner::Finder::find(std::string_view text, std::string_view needle,
+                                        std::size_t from) {
   if (known_ && from >= from_ && (at_ == std::string_view::npos || at_ >= from)) return at_;
   known_ = true;
   from_ = from;
@@ -35,7 +38,8 @@ std::size_t InlineScanner::Finder::find(std::string_view text, std::string_view 
   return at_;
 }
 
-InlineScanner::InlineScanner(Document& document, Note& note) : document_(document), note_(note), out_(document.plain) {}
+InlineScanner::InlineScanner(Document& document, Note& note)
+    : document_(document), note_(note), out_(document.plain) {}
 
 std::string InlineScanner::plain_text(std::string_view markdown) {
   Document document;
@@ -98,7 +102,9 @@ std::size_t InlineScanner::gather_unit(std::size_t begin, std::size_t end) {
   const LineKind kind = document_.lines[begin].kind;
   std::size_t last = begin;
   row_ = kind == LineKind::kTableRow;
-  while (last + 1 < end && document_.lines[last + 1].kind == kind && !document_.lines[last + 1].unit_start) ++last;
+  while (last + 1 < end && document_.lines[last + 1].kind == kind &&
+         !document_.lines[last + 1].unit_start)
+    ++last;
   unit_first_ = begin;
   unit_lines_.assign(1, 0);
   long_line_ = content(begin).size() > kLongLineBytes;
@@ -128,7 +134,8 @@ std::size_t InlineScanner::gather_unit(std::size_t begin, std::size_t end) {
     const std::size_t line_begin = unit_lines_.back();
     if (line_begin <= unit_.size()) {
       if (const auto id = syntax::trailing_block_id(unit_.substr(line_begin))) {
-        document_.block_marks.push_back({.line = static_cast<std::uint32_t>(last), .id = std::string(id->id)});
+        document_.block_marks.push_back(
+            {.line = static_cast<std::uint32_t>(last), .id = std::string(id->id)});
         note_.blocks.emplace(std::string(id->id), document_.number(last));
         unit_ = unit_.substr(0, line_begin + id->begin);
       }
@@ -144,7 +151,9 @@ void InlineScanner::scan_unit() {
   for (auto& stack : openers_) stack.clear();
   brackets_.clear();
   removals_.clear();
-  for (Finder* finder : {&comment_end_, &wikilink_end_, &angle_end_, &html_comment_end_, &paren_end_}) finder->reset();
+  for (Finder* finder :
+       {&comment_end_, &wikilink_end_, &angle_end_, &html_comment_end_, &paren_end_})
+    finder->reset();
   math_dead_ = 0;
   backticks_known_ = false;
   pos_ = 0;
@@ -171,7 +180,8 @@ void InlineScanner::copy(std::size_t end) {
     if (long_line_) add_cuts(begin, line_end, out_.size());
     out_.append(unit_.substr(begin, line_end - begin));
     begin = line_end;
-    if (more_lines && begin == unit_lines_[plain_lines_.size()]) plain_lines_.push_back(out_.size());
+    if (more_lines && begin == unit_lines_[plain_lines_.size()])
+      plain_lines_.push_back(out_.size());
   }
 }
 
@@ -263,15 +273,18 @@ void InlineScanner::cell_border() {
 void InlineScanner::finish_unit() {
   while (plain_lines_.size() < unit_lines_.size()) plain_lines_.push_back(out_.size());
   if (!removals_.empty()) {
-    std::sort(removals_.begin(), removals_.end(), [](const Removal& a, const Removal& b) { return a.plain < b.plain; });
+    std::sort(removals_.begin(), removals_.end(),
+              [](const Removal& a, const Removal& b) { return a.plain < b.plain; });
     std::size_t write = removals_[0].plain;
     std::size_t line = 0;
     std::size_t cut = unit_cuts_;
     std::size_t removed = 0;
     const auto shift_up_to = [&](std::size_t limit) {
-      for (; line < plain_lines_.size() && plain_lines_[line] <= limit; ++line) plain_lines_[line] -= removed;
+      for (; line < plain_lines_.size() && plain_lines_[line] <= limit; ++line)
+        plain_lines_[line] -= removed;
       for (; cut < document_.cuts.size() && document_.cuts[cut].plain <= limit; ++cut) {
-        document_.cuts[cut].plain -= static_cast<std::uint32_t>(std::min<std::size_t>(removed, document_.cuts[cut].plain));
+        document_.cuts[cut].plain -=
+            static_cast<std::uint32_t>(std::min<std::size_t>(removed, document_.cuts[cut].plain));
       }
     };
     for (std::size_t k = 0; k < removals_.size(); ++k) {
@@ -280,7 +293,8 @@ void InlineScanner::finish_unit() {
       removed += removal.length;
       const std::size_t from = removal.plain + removal.length;
       const std::size_t to = k + 1 < removals_.size() ? removals_[k + 1].plain : out_.size();
-      std::copy(out_.begin() + static_cast<std::ptrdiff_t>(from), out_.begin() + static_cast<std::ptrdiff_t>(to),
+      std::copy(out_.begin() + static_cast<std::ptrdiff_t>(from),
+                out_.begin() + static_cast<std::ptrdiff_t>(to),
                 out_.begin() + static_cast<std::ptrdiff_t>(write));
       write += to - from;
     }
@@ -302,7 +316,8 @@ void InlineScanner::finish_unit() {
     // Obsidian shows the type where no title is given.
     const std::string_view mark = first.text.substr(0, first.content);
     const std::size_t open = mark.rfind("[!");
-    const std::size_t close = open == std::string_view::npos ? open : mark.find_first_of("|]", open);
+    const std::size_t close =
+        open == std::string_view::npos ? open : mark.find_first_of("|]", open);
     if (close == std::string_view::npos) return;
     first.plain_begin = static_cast<std::uint32_t>(out_.size());
     out_.append(mark.substr(open + 2, close - open - 2));

@@ -12,9 +12,11 @@
 
 namespace knap::vault {
 
-/// Reads the inline content of scanned lines: writes Document::plain, and collects links, tags and block ids.
+/// Reads the inline content of scanned lines: writes Document::plain, and collects links, tags and
+/// block ids.
 ///
-/// Linear: every search for a closing mark is remembered when it fails, or bounded by a named length.
+/// Linear: every search for a closing mark is remembered when it fails, or bounded by a named
+/// length.
 class InlineScanner {
  public:
   InlineScanner(Document& document, Note& note);
@@ -26,7 +28,8 @@ class InlineScanner {
   static std::string plain_text(std::string_view markdown);
 
  private:
-  /// Answers "where is the next one at or after here" for growing positions in constant amortised time.
+  /// Answers "where is the next one at or after here" for growing positions in constant amortised
+  /// time.
   class Finder {
    public:
     void reset() { known_ = false; }

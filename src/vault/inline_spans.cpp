@@ -10,17 +10,20 @@ namespace {
 
 constexpr std::size_t kWikilinkBytesMax = 2048;
 constexpr std::size_t kLinkTitleBytesMax = 1000;
-constexpr std::size_t kParenthesesMax = 32;  ///< Nested in a link's destination, as in CommonMark's reference parser.
+constexpr std::size_t kParenthesesMax =
+    32;  ///< Nested in a link's destination, as in CommonMark's reference parser.
 constexpr std::size_t kTagBytesMax = 512;
 
 bool is_white(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_punctuation(char c) {
-  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+         (c >= '{' && c <= '~');
 }
 
-/// Obsidian: letters, numbers, "_", "-", "/" and everything beyond ASCII that is no space or punctuation.
+/// Obsidian: letters, numbers, "_", "-", "/" and everything beyond ASCII that is no space or
+/// punctuation.
 bool is_tag_character(char32_t c) {
   if (c < 0x80) {
     const char byte = static_cast<char>(c);
@@ -28,8 +31,10 @@ bool is_tag_character(char32_t c) {
   }
   if (c == 0x200D) return true;  // Joins the parts of an emoji.
   if (c == 0xFFFD || c < 0xA1 || c == 0xAB || c == 0xBB || c == 0xBF) return false;
-  if ((c >= 0x2000 && c <= 0x206F) || (c >= 0x2E00 && c <= 0x2E7F) || (c >= 0x3000 && c <= 0x3003)) return false;
-  if ((c >= 0x3008 && c <= 0x3011) || (c >= 0xFF01 && c <= 0xFF0F) || (c >= 0xFF1A && c <= 0xFF20)) return false;
+  if ((c >= 0x2000 && c <= 0x206F) || (c >= 0x2E00 && c <= 0x2E7F) || (c >= 0x3000 && c <= 0x3003))
+    return false;
+  if ((c >= 0x3008 && c <= 0x3011) || (c >= 0xFF01 && c <= 0xFF0F) || (c >= 0xFF1A && c <= 0xFF20))
+    return false;
   return (c < 0xFF3B || c > 0xFF40) && (c < 0xFF5B || c > 0xFF65);
 }
 
@@ -105,7 +110,8 @@ bool InlineScanner::comment() {
   const std::size_t close = comment_end_.find(unit_, "%%", pos_ + 2);
   if (close == std::string_view::npos) return false;
   // Lines inside the comment begin, and are empty.
-  while (plain_lines_.size() < unit_lines_.size() && unit_lines_[plain_lines_.size()] <= close + 2) {
+  while (plain_lines_.size() < unit_lines_.size() &&
+         unit_lines_[plain_lines_.size()] <= close + 2) {
     plain_lines_.push_back(out_.size());
   }
   pos_ = close + 2;
@@ -115,9 +121,11 @@ bool InlineScanner::comment() {
 bool InlineScanner::wikilink(bool embed) {
   const std::size_t begin = pos_ + (embed ? 3 : 2);
   const std::size_t close = wikilink_end_.find(unit_, "]]", begin);
-  if (close == std::string_view::npos || close - begin > kWikilinkBytesMax || close == begin) return false;
+  if (close == std::string_view::npos || close - begin > kWikilinkBytesMax || close == begin)
+    return false;
   const std::string_view inside = unit_.substr(begin, close - begin);
-  if (inside.find("[[") != std::string_view::npos || inside.find('\n') != std::string_view::npos) return false;
+  if (inside.find("[[") != std::string_view::npos || inside.find('\n') != std::string_view::npos)
+    return false;
   Link link = parse_wikilink(inside);
   link.kind = embed ? Link::Kind::kEmbed : Link::Kind::kWikilink;
   if (embed && is_image_size(link.alias)) link.alias.clear();
@@ -129,7 +137,8 @@ bool InlineScanner::wikilink(bool embed) {
 
 bool InlineScanner::footnote_mark() {
   if (unit_.substr(pos_, 2) != "[^") return false;
-  const std::size_t close = unit_.substr(0, std::min(unit_.size(), pos_ + 130)).find_first_of("] \t\n[", pos_ + 2);
+  const std::size_t close =
+      unit_.substr(0, std::min(unit_.size(), pos_ + 130)).find_first_of("] \t\n[", pos_ + 2);
   if (close == std::string_view::npos || unit_[close] != ']' || close == pos_ + 2) return false;
   pos_ = close + 1;
   return true;
@@ -163,7 +172,9 @@ bool InlineScanner::inline_destination(const Bracket& bracket, std::string_view 
   std::string_view destination;
   if (i < unit_.size() && unit_[i] == '<') {
     const std::size_t end = angle_end_.find(unit_, ">", i + 1);
-    if (end == std::string_view::npos || unit_.substr(i + 1, end - i - 1).find('\n') != std::string_view::npos) return false;
+    if (end == std::string_view::npos ||
+        unit_.substr(i + 1, end - i - 1).find('\n') != std::string_view::npos)
+      return false;
     destination = unit_.substr(i + 1, end - i - 1);
     i = end + 1;
   } else {
@@ -184,7 +195,8 @@ bool InlineScanner::inline_destination(const Bracket& bracket, std::string_view 
   }
   while (i < unit_.size() && is_white(unit_[i])) ++i;
   if (i < unit_.size() && (unit_[i] == '"' || unit_[i] == '\'')) {
-    const std::size_t end = unit_.substr(0, std::min(unit_.size(), i + kLinkTitleBytesMax)).find(unit_[i], i + 1);
+    const std::size_t end =
+        unit_.substr(0, std::min(unit_.size(), i + kLinkTitleBytesMax)).find(unit_[i], i + 1);
     if (end == std::string_view::npos) return false;
     i = end + 1;
     while (i < unit_.size() && is_white(unit_[i])) ++i;
@@ -203,8 +215,10 @@ bool InlineScanner::reference(const Bracket& bracket, std::string_view text) {
   std::size_t end = pos_ + 1;
   std::string_view label = text;
   if (unit_.substr(end, 1) == "[") {
-    const std::size_t close = unit_.substr(0, std::min(unit_.size(), end + kLinkTitleBytesMax)).find(']', end);
-    if (close != std::string_view::npos && unit_.substr(end, close - end).find('\n') == std::string_view::npos) {
+    const std::size_t close =
+        unit_.substr(0, std::min(unit_.size(), end + kLinkTitleBytesMax)).find(']', end);
+    if (close != std::string_view::npos &&
+        unit_.substr(end, close - end).find('\n') == std::string_view::npos) {
       if (close > end + 1) label = unit_.substr(end + 1, close - end - 1);
       end = close + 1;
     }
@@ -216,7 +230,8 @@ bool InlineScanner::reference(const Bracket& bracket, std::string_view text) {
   return true;
 }
 
-void InlineScanner::add_markdown_link(std::string_view destination, std::string_view text, bool image) {
+void InlineScanner::add_markdown_link(std::string_view destination, std::string_view text,
+                                      bool image) {
   if (destination.empty() || is_external(destination)) return;
   Link link{.kind = image ? Link::Kind::kMarkdownEmbed : Link::Kind::kMarkdown};
   split_link_path(percent_decode(destination), link);
@@ -233,7 +248,8 @@ bool InlineScanner::angle() {
   if (unit_.substr(pos_, 4) == "<!--") {
     const std::size_t close = html_comment_end_.find(unit_, "-->", pos_ + 4);
     if (close == std::string_view::npos) return false;
-    while (plain_lines_.size() < unit_lines_.size() && unit_lines_[plain_lines_.size()] <= close + 3) {
+    while (plain_lines_.size() < unit_lines_.size() &&
+           unit_lines_[plain_lines_.size()] <= close + 3) {
       plain_lines_.push_back(out_.size());
     }
     pos_ = close + 3;
@@ -249,7 +265,8 @@ bool InlineScanner::angle() {
   const char after = unit_[end];
   if (after == ':' || after == '@' || after == '.') {
     // <https://host/path> and <name@host>: the reader sees the address.
-    if (unit_.substr(end, close - end).find_first_of(" \t\n<") != std::string_view::npos) return false;
+    if (unit_.substr(end, close - end).find_first_of(" \t\n<") != std::string_view::npos)
+      return false;
     ++pos_;
     copy(close);
     ++pos_;
@@ -258,10 +275,14 @@ bool InlineScanner::angle() {
   if (after != '>' && after != '/' && !is_white(after)) return false;
   const std::string_view element = unit_.substr(name, end - name);
   // Between blocks and cells of HTML the words must not grow together.
-  constexpr std::string_view kInline = " a abbr b big cite code del dfn em font i ins kbd mark q s samp small span strong sub sup u var ";
-  const bool separates = kInline.find(" " + std::string(element.substr(0, 10)) + " ") == std::string_view::npos;
+  constexpr std::string_view kInline =
+      " a abbr b big button cite code del dfn em font i ins kbd mark q s samp small span strong "
+      "sub sup u var ";
+  const bool separates =
+      kInline.find(" " + std::string(element.substr(0, 10)) + " ") == std::string_view::npos;
   if (separates && out_.size() > unit_plain_ && !is_white(out_.back())) out_ += ' ';
-  while (plain_lines_.size() < unit_lines_.size() && unit_lines_[plain_lines_.size()] <= close + 1) {
+  while (plain_lines_.size() < unit_lines_.size() &&
+         unit_lines_[plain_lines_.size()] <= close + 1) {
     plain_lines_.push_back(out_.size());
   }
   pos_ = close + 1;
@@ -275,9 +296,18 @@ bool InlineScanner::entity() {
   struct Named {
     std::string_view name, text;
   };
-  constexpr std::array<Named, 12> kNamed = {{{"amp", "&"}, {"lt", "<"}, {"gt", ">"}, {"quot", "\""}, {"apos", "'"}, {"nbsp", " "},
-                                             {"mdash", "\u2014"}, {"ndash", "\u2013"}, {"hellip", "\u2026"}, {"copy", "\u00A9"},
-                                             {"larr", "\u2190"}, {"rarr", "\u2192"}}};
+  constexpr std::array<Named, 12> kNamed = {{{"amp", "&"},
+                                             {"lt", "<"},
+                                             {"gt", ">"},
+                                             {"quot", "\""},
+                                             {"apos", "'"},
+                                             {"nbsp", " "},
+                                             {"mdash", "\u2014"},
+                                             {"ndash", "\u2013"},
+                                             {"hellip", "\u2026"},
+                                             {"copy", "\u00A9"},
+                                             {"larr", "\u2190"},
+                                             {"rarr", "\u2192"}}};
   for (const Named& named : kNamed) {
     if (named.name != name) continue;
     emit_text(named.text);
@@ -292,7 +322,8 @@ bool InlineScanner::entity() {
   for (const char c : digits) {
     const bool letter = hex && ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'));
     if (!is_digit(c) && !letter) return false;
-    code = code * (hex ? 16 : 10) + static_cast<char32_t>(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+    code = code * (hex ? 16 : 10) +
+           static_cast<char32_t>(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
   }
   if (code < 0x20 || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
   text::append(out_, code);
@@ -345,8 +376,10 @@ bool InlineScanner::delimiter_run(char c) {
   std::size_t plain = out_.size();
   copy(end);
   if ((c == '~' || c == '=') && length != 2) return true;
-  const bool left = !is_white(next) && (!is_punctuation(next) || is_white(previous) || is_punctuation(previous));
-  const bool right = !is_white(previous) && (!is_punctuation(previous) || is_white(next) || is_punctuation(next));
+  const bool left =
+      !is_white(next) && (!is_punctuation(next) || is_white(previous) || is_punctuation(previous));
+  const bool right =
+      !is_white(previous) && (!is_punctuation(previous) || is_white(next) || is_punctuation(next));
   const bool can_open = left && (c != '_' || !right || is_punctuation(previous));
   const bool can_close = right && (c != '_' || !left || is_punctuation(next));
   constexpr std::string_view kMarks = "*_~=";

@@ -2,7 +2,8 @@
 
 namespace knap::vault {
 
-std::vector<std::uint32_t> field_lines(std::string_view json, std::string_view array, std::string_view key, std::size_t limit) {
+std::vector<std::uint32_t> field_lines(std::string_view json, std::string_view array,
+                                       std::string_view key, std::size_t limit) {
   std::vector<std::uint32_t> lines;
   std::uint32_t line = 1;
   std::size_t depth = 0;
@@ -35,7 +36,8 @@ std::vector<std::uint32_t> field_lines(std::string_view json, std::string_view a
         if (in_array && depth == 3 && last_name == key && !lines.empty()) {
           std::size_t value = i + 1;
           std::uint32_t at = line;
-          while (value < json.size() && (json[value] == ' ' || json[value] == '\t' || json[value] == '\r' || json[value] == '\n')) {
+          while (value < json.size() && (json[value] == ' ' || json[value] == '\t' ||
+                                         json[value] == '\r' || json[value] == '\n')) {
             if (json[value] == '\n') ++at;
             ++value;
           }

@@ -46,7 +46,8 @@ Link parse_wikilink(std::string_view inside) {
 
 std::string link_display(const Link& link) {
   std::string_view name = link.target;
-  if (const std::size_t slash = name.rfind('/'); slash != std::string_view::npos) name.remove_prefix(slash + 1);
+  if (const std::size_t slash = name.rfind('/'); slash != std::string_view::npos)
+    name.remove_prefix(slash + 1);
   if (name.ends_with(".md")) name.remove_suffix(3);
   std::string display(name);
   for (const std::string& heading : link.heading) {
@@ -78,9 +79,11 @@ bool is_external(std::string_view destination) {
   if (destination.starts_with("//")) return true;
   const std::size_t colon = destination.find(':');
   if (colon == std::string_view::npos || colon < 2) return false;
-  return std::all_of(destination.begin(), destination.begin() + static_cast<std::ptrdiff_t>(colon), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
-  });
+  return std::all_of(destination.begin(), destination.begin() + static_cast<std::ptrdiff_t>(colon),
+                     [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                              (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+                     });
 }
 
 bool is_image_size(std::string_view alias) {
@@ -96,7 +99,8 @@ void collect_property_links(std::string_view text, std::uint32_t line, std::vect
     Link link = parse_wikilink(text.substr(inner + 2, close - inner - 2));
     link.kind = Link::Kind::kFrontMatter;
     link.line = line;
-    if (!link.target.empty() || !link.heading.empty() || !link.block.empty()) links.push_back(std::move(link));
+    if (!link.target.empty() || !link.heading.empty() || !link.block.empty())
+      links.push_back(std::move(link));
     at = close + 2;
   }
 }

@@ -40,7 +40,8 @@ std::optional<std::string> normalise(std::string_view path) {
   return out;
 }
 
-void erase_value(std::unordered_map<std::string, std::vector<std::string>>& map, const std::string& key, const std::string& value) {
+void erase_value(std::unordered_map<std::string, std::vector<std::string>>& map,
+                 const std::string& key, const std::string& value) {
   const auto found = map.find(key);
   if (found == map.end()) return;
   std::erase(found->second, value);
@@ -68,7 +69,8 @@ void LinkResolver::remove(std::string_view path) {
   const auto found = by_path_.find(key);
   if (found == by_path_.end()) return;
   auto& entries = found->second;
-  const auto entry = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.path == path; });
+  const auto entry =
+      std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.path == path; });
   if (entry == entries.end()) return;
   const std::vector<std::string> aliases = std::move(entry->aliases);
   entries.erase(entry);
@@ -87,7 +89,8 @@ void LinkResolver::remove(std::string_view path) {
 const std::string* LinkResolver::path_of(const std::string& key, std::string_view exact) const {
   const auto found = by_path_.find(key);
   if (found == by_path_.end()) return nullptr;
-  // Two files whose names differ in case only: the one written so, else the first in order of the bytes.
+  // Two files whose names differ in case only: the one written so, else the first in order of the
+  // bytes.
   const Entry* best = nullptr;
   for (const Entry& entry : found->second) {
     if (entry.path == exact) return &entry.path;
@@ -96,13 +99,16 @@ const std::string* LinkResolver::path_of(const std::string& key, std::string_vie
   return &best->path;
 }
 
-std::optional<std::string> LinkResolver::best_of(const std::vector<std::string>& keys, std::string_view suffix, std::string_view from_folder) const {
+std::optional<std::string> LinkResolver::best_of(const std::vector<std::string>& keys,
+                                                 std::string_view suffix,
+                                                 std::string_view from_folder) const {
   const std::string* best = nullptr;
   bool best_near = false;
   for (const std::string& key : keys) {
     // "b/note" means a note in some folder b.
     if (!suffix.empty() && key != suffix &&
-        !(key.size() > suffix.size() && key.ends_with(suffix) && key[key.size() - suffix.size() - 1] == '/')) {
+        !(key.size() > suffix.size() && key.ends_with(suffix) &&
+          key[key.size() - suffix.size() - 1] == '/')) {
       continue;
     }
     const bool near = folder_of(key) == from_folder;
@@ -122,7 +128,8 @@ std::optional<std::string> LinkResolver::best_of(const std::vector<std::string>&
   return path == nullptr ? std::nullopt : std::optional(*path);
 }
 
-std::optional<std::string> LinkResolver::resolve(std::string_view target, std::string_view from_path) const {
+std::optional<std::string> LinkResolver::resolve(std::string_view target,
+                                                 std::string_view from_path) const {
   target = text::trim(target);
   if (target.empty()) return std::string(from_path);
   const std::string from_folder = text::fold_case(folder_of(from_path));
@@ -130,7 +137,8 @@ std::optional<std::string> LinkResolver::resolve(std::string_view target, std::s
   const auto exact = [&](std::string_view written) -> std::optional<std::string> {
     const auto path = normalise(written);
     if (!path || path->empty()) return std::nullopt;
-    // A file named as written comes before one with the note's extension: "image.png", "Version 1.2".
+    // A file named as written comes before one with the note's extension: "image.png",
+    // "Version 1.2".
     for (const std::string& candidate : {*path, *path + std::string(kNoteExtension)}) {
       if (const std::string* found = path_of(text::fold_case(candidate), candidate)) return *found;
     }
@@ -152,9 +160,13 @@ std::optional<std::string> LinkResolver::resolve(std::string_view target, std::s
   for (const std::string& candidate : {key, key + std::string(kNoteExtension)}) {
     const auto names = by_name_.find(std::string(file_name(candidate)));
     if (names == by_name_.end()) continue;
-    if (auto found = best_of(names->second, has_folder ? std::string_view(candidate) : std::string_view(), from_folder)) return found;
+    if (auto found =
+            best_of(names->second, has_folder ? std::string_view(candidate) : std::string_view(),
+                    from_folder))
+      return found;
   }
-  if (const auto aliases = by_alias_.find(key); aliases != by_alias_.end()) return best_of(aliases->second, {}, from_folder);
+  if (const auto aliases = by_alias_.find(key); aliases != by_alias_.end())
+    return best_of(aliases->second, {}, from_folder);
   return std::nullopt;
 }
 

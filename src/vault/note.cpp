@@ -14,19 +14,44 @@ struct Extension {
 };
 // What Obsidian opens itself, and the web pages that Knap reads later.
 constexpr std::array<Extension, 38> kExtensions = {{
-    {"md", FileType::kMarkdown},   {"markdown", FileType::kMarkdown}, {"canvas", FileType::kCanvas},
-    {"base", FileType::kBase},     {"excalidraw", FileType::kExcalidraw}, {"pdf", FileType::kPdf},
-    {"mp3", FileType::kAudio},     {"wav", FileType::kAudio},   {"m4a", FileType::kAudio},
-    {"ogg", FileType::kAudio},     {"oga", FileType::kAudio},   {"opus", FileType::kAudio},
-    {"flac", FileType::kAudio},    {"3gp", FileType::kAudio},   {"aac", FileType::kAudio},
-    {"mp4", FileType::kVideo},     {"webm", FileType::kVideo},  {"ogv", FileType::kVideo},
-    {"mov", FileType::kVideo},     {"mkv", FileType::kVideo},   {"avi", FileType::kVideo},
-    {"m4v", FileType::kVideo},     {"png", FileType::kImage},   {"jpg", FileType::kImage},
-    {"jpeg", FileType::kImage},    {"gif", FileType::kImage},   {"bmp", FileType::kImage},
-    {"svg", FileType::kImage},     {"webp", FileType::kImage},  {"avif", FileType::kImage},
-    {"tif", FileType::kImage},     {"tiff", FileType::kImage},  {"heic", FileType::kImage},
-    {"ico", FileType::kImage},     {"html", FileType::kWeb},    {"htm", FileType::kWeb},
-    {"xhtml", FileType::kWeb},     {"mhtml", FileType::kWeb},
+    {"md", FileType::kMarkdown},
+    {"markdown", FileType::kMarkdown},
+    {"canvas", FileType::kCanvas},
+    {"base", FileType::kBase},
+    {"excalidraw", FileType::kExcalidraw},
+    {"pdf", FileType::kPdf},
+    {"mp3", FileType::kAudio},
+    {"wav", FileType::kAudio},
+    {"m4a", FileType::kAudio},
+    {"ogg", FileType::kAudio},
+    {"oga", FileType::kAudio},
+    {"opus", FileType::kAudio},
+    {"flac", FileType::kAudio},
+    {"3gp", FileType::kAudio},
+    {"aac", FileType::kAudio},
+    {"mp4", FileType::kVideo},
+    {"webm", FileType::kVideo},
+    {"ogv", FileType::kVideo},
+    {"mov", FileType::kVideo},
+    {"mkv", FileType::kVideo},
+    {"avi", FileType::kVideo},
+    {"m4v", FileType::kVideo},
+    {"png", FileType::kImage},
+    {"jpg", FileType::kImage},
+    {"jpeg", FileType::kImage},
+    {"gif", FileType::kImage},
+    {"bmp", FileType::kImage},
+    {"svg", FileType::kImage},
+    {"webp", FileType::kImage},
+    {"avif", FileType::kImage},
+    {"tif", FileType::kImage},
+    {"tiff", FileType::kImage},
+    {"heic", FileType::kImage},
+    {"ico", FileType::kImage},
+    {"html", FileType::kWeb},
+    {"htm", FileType::kWeb},
+    {"xhtml", FileType::kWeb},
+    {"mhtml", FileType::kWeb},
 }};
 
 constexpr std::size_t kExtensionBytesMax = 16;
@@ -52,11 +77,14 @@ std::string_view to_string(FileType type) {
 FileType file_type(std::string_view path) {
   std::string_view name = path.substr(path.rfind('/') + 1);
   const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos || dot == 0 || name.size() - dot > kExtensionBytesMax) return FileType::kOther;
+  if (dot == std::string_view::npos || dot == 0 || name.size() - dot > kExtensionBytesMax)
+    return FileType::kOther;
   std::string extension(name.substr(dot + 1));
   for (char& c : extension)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  const auto* const found = std::find_if(kExtensions.begin(), kExtensions.end(), [&](const Extension& e) { return e.extension == extension; });
+  const auto* const found =
+      std::find_if(kExtensions.begin(), kExtensions.end(),
+                   [&](const Extension& e) { return e.extension == extension; });
   if (found == kExtensions.end()) return FileType::kOther;
   if (found->type == FileType::kMarkdown) {
     constexpr std::string_view kDrawing = ".excalidraw";

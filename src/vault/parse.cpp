@@ -20,7 +20,8 @@ constexpr std::size_t kBytesMax = 0x7FFF'FFFF;  ///< Offsets into a file are 32-
 
 /// Why these bytes are no text; empty: they are.
 std::string_view binary_reason(std::string_view bytes) {
-  if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF")) return "UTF-16 text: save it as UTF-8";
+  if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF"))
+    return "UTF-16 text: save it as UTF-8";
   const std::string_view head = bytes.substr(0, kSniffBytes);
   if (head.find('\0') != std::string_view::npos) return "binary content (NUL bytes)";
   const auto controls = std::count_if(head.begin(), head.end(), [](char c) {
@@ -28,22 +29,26 @@ std::string_view binary_reason(std::string_view bytes) {
     return (byte < 0x20 && (byte < 0x09 || byte > 0x0D) && byte != 0x1B) || byte == 0x7F;
   });
   // A tenth of control characters: no editor writes that.
-  if (head.size() > 64 && static_cast<std::size_t>(controls) * 10 > head.size()) return "binary content (control characters)";
+  if (head.size() > 64 && static_cast<std::size_t>(controls) * 10 > head.size())
+    return "binary content (control characters)";
   return {};
 }
 
 bool has_property(const std::vector<Property>& properties, std::string_view name) {
-  return std::any_of(properties.begin(), properties.end(), [&](const Property& p) { return p.name == name; });
+  return std::any_of(properties.begin(), properties.end(),
+                     [&](const Property& p) { return p.name == name; });
 }
 
 void remove_double_tags(std::vector<Tag>& tags) {
   if (tags.size() < 2) return;
   std::unordered_set<std::string> seen;
-  std::erase_if(tags, [&](const Tag& tag) { return !seen.insert(text::fold_case(tag.name)).second; });
+  std::erase_if(tags,
+                [&](const Tag& tag) { return !seen.insert(text::fold_case(tag.name)).second; });
 }
 
 /// Reads the front matter into the note; returns the line after it.
-std::size_t read_properties(const Document& document, const ParseOptions& options, Note& note, std::size_t& broken_end) {
+std::size_t read_properties(const Document& document, const ParseOptions& options, Note& note,
+                            std::size_t& broken_end) {
   const auto range = find_front_matter(document);
   if (!range) return 0;
   std::string yaml;
@@ -66,7 +71,8 @@ std::size_t read_properties(const Document& document, const ParseOptions& option
 void read_markdown(std::string_view text, const ParseOptions& options, Note& note) {
   Document document;
   split_lines(text, document);
-  if (document.truncated) note.warnings.push_back(fmt::format("more than {} lines: the rest is not indexed", kLinesMax));
+  if (document.truncated)
+    note.warnings.push_back(fmt::format("more than {} lines: the rest is not indexed", kLinesMax));
   document.plain.reserve(text.size());
 
   std::size_t broken_end = 0;
@@ -91,8 +97,11 @@ void read_markdown(std::string_view text, const ParseOptions& options, Note& not
   }
   build_passages(document, options, {}, note);
   if (note.title.empty() && !document.blocks.empty() && !note.headings.empty()) {
-    const auto opening = std::find_if(document.blocks.begin(), document.blocks.end(), [](const Block& b) { return b.kind != BlockKind::kHidden; });
-    if (opening != document.blocks.end() && opening->kind == BlockKind::kHeading && opening->level == 1) note.title = note.headings[0].text;
+    const auto opening = std::find_if(document.blocks.begin(), document.blocks.end(),
+                                      [](const Block& b) { return b.kind != BlockKind::kHidden; });
+    if (opening != document.blocks.end() && opening->kind == BlockKind::kHeading &&
+        opening->level == 1)
+      note.title = note.headings[0].text;
   }
   if (note.language.empty()) note.language = guess_language(document.plain);
 }
@@ -111,11 +120,12 @@ Result<Note> parse(std::string_view path, std::string_view bytes, const ParseOpt
   const std::size_t dot = file.rfind('.');
   note.name = std::string(dot == std::string_view::npos || dot == 0 ? file : file.substr(0, dot));
   note.daily = daily_date(note.name);
-  const bool textual = note.type == FileType::kMarkdown || note.type == FileType::kCanvas || note.type == FileType::kBase ||
-                       note.type == FileType::kExcalidraw;
+  const bool textual = note.type == FileType::kMarkdown || note.type == FileType::kCanvas ||
+                       note.type == FileType::kBase || note.type == FileType::kExcalidraw;
   if (textual) {
     if (bytes.size() > kBytesMax) return make_error(ErrorCode::kUnsupported, "larger than 2 GB");
-    if (const std::string_view reason = binary_reason(bytes); !reason.empty()) return make_error(ErrorCode::kUnsupported, std::string(reason));
+    if (const std::string_view reason = binary_reason(bytes); !reason.empty())
+      return make_error(ErrorCode::kUnsupported, std::string(reason));
     if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
     std::string repaired;
     if (!text::is_valid_utf8(bytes)) {
@@ -127,7 +137,8 @@ Result<Note> parse(std::string_view path, std::string_view bytes, const ParseOpt
       case FileType::kCanvas: KNAP_CHECK_OK(read_canvas(bytes, options, note)); break;
       case FileType::kBase: read_base(bytes, options, note); break;
       case FileType::kExcalidraw:
-        if (const std::size_t first = bytes.find_first_not_of(" \t\r\n"); first != std::string_view::npos && bytes[first] == '{') {
+        if (const std::size_t first = bytes.find_first_not_of(" \t\r\n");
+            first != std::string_view::npos && bytes[first] == '{') {
           KNAP_CHECK_OK(read_excalidraw_json(bytes, options, note));
           break;
         }

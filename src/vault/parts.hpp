@@ -14,7 +14,8 @@ namespace knap::vault {
 
 void read_markdown(std::string_view text, const ParseOptions& options, Note& note);
 
-/// JSON Canvas: text cards, labels of groups and edges become cards, file cards links. Errors: kCorruptData.
+/// JSON Canvas: text cards, labels of groups and edges become cards, file cards links. Errors:
+/// kCorruptData.
 Status read_canvas(std::string_view text, const ParseOptions& options, Note& note);
 
 /// A drawing in JSON (".excalidraw"): its text elements. Errors: kCorruptData.
@@ -22,7 +23,8 @@ Status read_excalidraw_json(std::string_view text, const ParseOptions& options, 
 
 void read_base(std::string_view text, const ParseOptions& options, Note& note);
 
-/// Lines of a drawing kept in Markdown that hold text: all else is drawing data. Ranges of [begin, end).
+/// Lines of a drawing kept in Markdown that hold text: all else is drawing data. Ranges of [begin,
+/// end).
 struct LineSpan {
   std::size_t begin = 0;
   std::size_t end = 0;

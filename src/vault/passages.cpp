@@ -11,7 +11,8 @@
 namespace knap::vault {
 namespace {
 
-/// A group smaller than this is joined with its neighbour even above the target: alone it says little.
+/// A group smaller than this is joined with its neighbour even above the target: alone it says
+/// little.
 constexpr std::uint32_t kSmallTokens = 40;
 constexpr std::size_t kHeadingDepth = 6;
 constexpr std::size_t kNone = SIZE_MAX;
@@ -33,8 +34,13 @@ Passage::Kind passage_kind(BlockKind kind) {
 
 class Builder {
  public:
-  Builder(const Document& document, const ParseOptions& options, const std::vector<std::string>& outer, Note& note)
-      : document_(document), options_(options), outer_(outer), note_(note), splitter_(document, options.passages) {
+  Builder(const Document& document, const ParseOptions& options,
+          const std::vector<std::string>& outer, Note& note)
+      : document_(document),
+        options_(options),
+        outer_(outer),
+        note_(note),
+        splitter_(document, options.passages) {
     target_ = splitter_.target();
     max_ = splitter_.max();
   }
@@ -51,7 +57,8 @@ class Builder {
     flush();
     heading_alone();
     if (full_) {
-      note_.warnings.push_back(fmt::format("more than {} passages: the rest is not indexed", options_.max_passages));
+      note_.warnings.push_back(
+          fmt::format("more than {} passages: the rest is not indexed", options_.max_passages));
     }
   }
 
@@ -77,7 +84,8 @@ class Builder {
       if (!text.empty()) text += ' ';
       text += part;
     }
-    note_.headings.push_back({.level = block.level, .text = text, .line = document_.number(block.first)});
+    note_.headings.push_back(
+        {.level = block.level, .text = text, .line = document_.number(block.first)});
     path_.push_back({.text = std::move(text), .level = block.level});
     if (path_.size() > kHeadingDepth) path_.erase(path_.begin());
     if (pending_ == kNone) pending_ = block.first;
@@ -111,8 +119,10 @@ class Builder {
       return;
     }
     const std::uint32_t total = group_tokens_ + tokens;
-    const bool joins = group_first_ != kNone &&
-                       (total <= target_ || (total <= max_ && (tokens <= kSmallTokens || group_tokens_ <= kSmallTokens || introduces())));
+    const bool joins =
+        group_first_ != kNone &&
+        (total <= target_ || (total <= max_ && (tokens <= kSmallTokens ||
+                                                group_tokens_ <= kSmallTokens || introduces())));
     if (!joins) {
       flush();
       group_first_ = block.first;
@@ -150,12 +160,14 @@ class Builder {
     group_tokens_ = 0;
   }
 
-  void emit_split(std::size_t begin, std::size_t end, std::size_t text_begin, Passage::Kind kind, BlockKind block) {
+  void emit_split(std::size_t begin, std::size_t end, std::size_t text_begin, Passage::Kind kind,
+                  BlockKind block) {
     splitter_.split(begin, end, block, [&](const Splitter::Piece& piece) {
       if (full_) return false;
       if (piece.within_line) {
         // The heading above a cut line belongs to its first piece.
-        emit(piece.first == begin ? text_begin : piece.first, piece.last, kind, piece.plain, piece.text);
+        emit(piece.first == begin ? text_begin : piece.first, piece.last, kind, piece.plain,
+             piece.text);
       } else {
         emit(piece.first == begin ? text_begin : piece.first, piece.last, kind, piece.plain);
       }
@@ -165,7 +177,8 @@ class Builder {
     group_tokens_ = 0;
   }
 
-  void emit(std::size_t first, std::size_t last, Passage::Kind kind, std::string plain, std::string_view piece = {}) {
+  void emit(std::size_t first, std::size_t last, Passage::Kind kind, std::string plain,
+            std::string_view piece = {}) {
     if (note_.passages.size() >= options_.max_passages) {
       full_ = true;
       return;
@@ -179,11 +192,14 @@ class Builder {
       passage.text = splitter_.text(first, last + 1);
     } else {
       // The same line range as its neighbours, but only its own part of the line.
-      passage.text = first < last ? splitter_.text(first, last) + "\n" + std::string(piece) : std::string(piece);
+      passage.text = first < last ? splitter_.text(first, last) + "\n" + std::string(piece)
+                                  : std::string(piece);
     }
     passage.plain = std::move(plain);
     const auto& marks = document_.block_marks;
-    const auto mark = std::lower_bound(marks.begin(), marks.end(), first, [](const BlockMark& a, std::size_t line) { return a.line < line; });
+    const auto mark =
+        std::lower_bound(marks.begin(), marks.end(), first,
+                         [](const BlockMark& a, std::size_t line) { return a.line < line; });
     if (mark != marks.end() && mark->line <= last) passage.block = mark->id;
     note_.passages.push_back(std::move(passage));
   }
@@ -207,12 +223,13 @@ class Builder {
 
 }  // namespace
 
-void build_passages(const Document& document, const ParseOptions& options, const std::vector<std::string>& outer, Note& note) {
+void build_passages(const Document& document, const ParseOptions& options,
+                    const std::vector<std::string>& outer, Note& note) {
   Builder(document, options, outer, note).run();
 }
 
-void build_plain_passages(const Document& document, std::size_t begin, std::size_t end, Passage::Kind kind,
-                          const ParseOptions& options, Note& note) {
+void build_plain_passages(const Document& document, std::size_t begin, std::size_t end,
+                          Passage::Kind kind, const ParseOptions& options, Note& note) {
   static const std::vector<std::string> kNoHeadings;
   Builder(document, options, kNoHeadings, note).plain(begin, end, kind);
 }

@@ -9,12 +9,15 @@
 
 namespace knap::vault {
 
-/// Cuts a scanned document into passages on its structure and appends them to the note; fills note.headings.
+/// Cuts a scanned document into passages on its structure and appends them to the note; fills
+/// note.headings.
 /// @param outer  heading path that stands above the document, e.g. the group of a canvas card
-void build_passages(const Document& document, const ParseOptions& options, const std::vector<std::string>& outer, Note& note);
+void build_passages(const Document& document, const ParseOptions& options,
+                    const std::vector<std::string>& outer, Note& note);
 
-/// A text without Markdown (broken front matter, a .base file) as passages of one kind, cut by lines.
-void build_plain_passages(const Document& document, std::size_t begin, std::size_t end, Passage::Kind kind,
-                          const ParseOptions& options, Note& note);
+/// A text without Markdown (broken front matter, a .base file) as passages of one kind, cut by
+/// lines.
+void build_plain_passages(const Document& document, std::size_t begin, std::size_t end,
+                          Passage::Kind kind, const ParseOptions& options, Note& note);
 
 }  // namespace knap::vault

@@ -29,7 +29,8 @@ std::string scalar_text(const Property::Scalar& scalar) {
   }
   if (const auto* date = std::get_if<DateTime>(&scalar)) {
     std::array<char, 16> buffer{};
-    const int length = std::snprintf(buffer.data(), buffer.size(), "%04d-%02d-%02d", date->year, date->month, date->day);
+    const int length = std::snprintf(buffer.data(), buffer.size(), "%04d-%02d-%02d", date->year,
+                                     date->month, date->day);
     return std::string(buffer.data(), static_cast<std::size_t>(std::clamp(length, 0, 15)));
   }
   if (const auto* flag = std::get_if<bool>(&scalar)) return *flag ? "true" : "false";
@@ -83,8 +84,10 @@ void add_aliases(const Property& property, Note& note) {
 std::string language_code(const Property& property) {
   if (property.values.empty()) return {};
   const std::string text = lower(scalar_text(property.values[0]));
-  const bool code = text.size() >= 2 && std::all_of(text.begin(), text.begin() + 2, [](char c) { return c >= 'a' && c <= 'z'; }) &&
-                    (text.size() == 2 || text[2] == '-' || text[2] == '_');
+  const bool code =
+      text.size() >= 2 &&
+      std::all_of(text.begin(), text.begin() + 2, [](char c) { return c >= 'a' && c <= 'z'; }) &&
+      (text.size() == 2 || text[2] == '-' || text[2] == '_');
   return code ? text.substr(0, 2) : std::string();
 }
 
@@ -104,15 +107,18 @@ void apply_front_matter(FrontMatter front_matter, Note& note) {
       note.title = std::string(text::trim(scalar_text(property.values[0])));
     } else if (name == "lang" || name == "language") {
       if (const std::string code = language_code(property); !code.empty()) note.language = code;
-    } else if (name == "created" || name == "date" || name == "date created" || name == "date_created") {
-      const auto* date = property.values.empty() ? nullptr : std::get_if<DateTime>(&property.values[0]);
+    } else if (name == "created" || name == "date" || name == "date created" ||
+               name == "date_created") {
+      const auto* date =
+          property.values.empty() ? nullptr : std::get_if<DateTime>(&property.values[0]);
       if (date != nullptr && !created_exact) {
         note.created = *date;
         created_exact = name != "date";
       }
     }
     for (const Property::Scalar& value : property.values) {
-      if (const auto* text = std::get_if<std::string>(&value)) collect_property_links(*text, line, note.links);
+      if (const auto* text = std::get_if<std::string>(&value))
+        collect_property_links(*text, line, note.links);
     }
   }
   note.properties = std::move(front_matter.properties);

@@ -13,17 +13,21 @@ bool ends_sentence(std::string_view plain) {
   if (plain.empty()) return true;
   const char last = plain.back();
   if (last == '.' || last == '!' || last == '?' || last == ':') return true;
-  return plain.ends_with("\xE3\x80\x82") || plain.ends_with("\xEF\xBC\x81") || plain.ends_with("\xEF\xBC\x9F");
+  return plain.ends_with("\xE3\x80\x82") || plain.ends_with("\xEF\xBC\x81") ||
+         plain.ends_with("\xEF\xBC\x9F");
 }
 
 }  // namespace
 
 Splitter::Splitter(const Document& document, const PassageOptions& options)
-    : document_(document), target_(std::max<std::uint32_t>(options.target_tokens, 16)), max_(std::max(options.max_tokens, target_)) {}
+    : document_(document),
+      target_(std::max<std::uint32_t>(options.target_tokens, 16)),
+      max_(std::max(options.max_tokens, target_)) {}
 
 std::uint32_t Splitter::tokens(std::size_t begin, std::size_t end) const {
   std::uint32_t sum = 0;
-  for (std::size_t i = begin; i < end; ++i) sum += estimate_tokens(document_.plain_of(document_.lines[i]));
+  for (std::size_t i = begin; i < end; ++i)
+    sum += estimate_tokens(document_.plain_of(document_.lines[i]));
   return sum;
 }
 
@@ -60,7 +64,10 @@ int Splitter::strength(std::size_t line, std::size_t begin, BlockKind kind) cons
     case BlockKind::kCode:
     case BlockKind::kMath:
       if (after_blank) return 3;
-      return !here.text.empty() && here.text[0] != ' ' && here.text[0] != '\t' && here.text[0] != '}' ? 2 : 1;
+      return !here.text.empty() && here.text[0] != ' ' && here.text[0] != '\t' &&
+                     here.text[0] != '}'
+                 ? 2
+                 : 1;
     case BlockKind::kHeading:
     case BlockKind::kParagraph:
     case BlockKind::kCallout:
@@ -73,9 +80,12 @@ int Splitter::strength(std::size_t line, std::size_t begin, BlockKind kind) cons
   return ends_sentence(document_.plain_of(before)) ? 2 : 0;
 }
 
-void Splitter::split(std::size_t begin, std::size_t end, BlockKind kind, const std::function<bool(const Piece&)>& piece) const {
+void Splitter::split(std::size_t begin, std::size_t end, BlockKind kind,
+                     const std::function<bool(const Piece&)>& piece) const {
   // Later pieces of a table repeat its head in their plain text: rows mean little without it.
-  const std::string head = kind == BlockKind::kTable ? std::string(document_.plain_of(document_.lines[begin])) : std::string();
+  const std::string head = kind == BlockKind::kTable
+                               ? std::string(document_.plain_of(document_.lines[begin]))
+                               : std::string();
   for (std::size_t first = begin; first < end;) {
     std::uint32_t sum = 0;
     std::size_t cut = first;
@@ -117,16 +127,23 @@ void Splitter::split(std::size_t begin, std::size_t end, BlockKind kind, const s
 bool Splitter::split_line(std::size_t index, const std::function<bool(const Piece&)>& piece) const {
   const Line& line = document_.lines[index];
   const auto& cuts = document_.cuts;
-  auto at = std::lower_bound(cuts.begin(), cuts.end(), index, [](const CutPoint& a, std::size_t i) { return a.line < i; });
-  const auto last = std::find_if(at, cuts.end(), [&](const CutPoint& a) { return a.line != index; });
+  auto at = std::lower_bound(cuts.begin(), cuts.end(), index,
+                             [](const CutPoint& a, std::size_t i) { return a.line < i; });
+  const auto last =
+      std::find_if(at, cuts.end(), [&](const CutPoint& a) { return a.line != index; });
   std::uint32_t raw = 0;
   std::uint32_t plain = line.plain_begin;
   const auto deliver = [&](std::size_t raw_end, std::size_t plain_end) {
     if (plain_end <= plain || raw_end < raw) return true;
     const std::string_view text = text::trim(line.text.substr(raw, raw_end - raw));
-    const std::string_view seen = text::trim(std::string_view(document_.plain).substr(plain, plain_end - plain));
+    const std::string_view seen =
+        text::trim(std::string_view(document_.plain).substr(plain, plain_end - plain));
     if (seen.empty()) return true;
-    return piece({.first = index, .last = index, .plain = std::string(seen), .text = text, .within_line = true});
+    return piece({.first = index,
+                  .last = index,
+                  .plain = std::string(seen),
+                  .text = text,
+                  .within_line = true});
   };
   while (at != last) {
     // The best cut between half the target and the maximum.
@@ -145,9 +162,15 @@ bool Splitter::split_line(std::size_t index, const std::function<bool(const Piec
         break;
       }
       if (sum < target_ / 2) continue;
-      if (chosen == last || next->strength > chosen->strength || (next->strength == chosen->strength && sum <= target_)) chosen = next;
+      if (chosen == last || next->strength > chosen->strength ||
+          (next->strength == chosen->strength && sum <= target_))
+        chosen = next;
     }
-    if (rest_fits && sum + estimate_tokens(std::string_view(document_.plain).substr(from, line.plain_end - from)) <= max_) break;
+    if (rest_fits &&
+        sum + estimate_tokens(
+                  std::string_view(document_.plain).substr(from, line.plain_end - from)) <=
+            max_)
+      break;
     if (chosen == last) break;
     if (!deliver(chosen->raw, chosen->plain)) return false;
     raw = chosen->raw;

@@ -11,7 +11,8 @@
 
 namespace knap::vault {
 
-/// Cuts ranges of lines into pieces of a model's size: at items, rows, blank lines and ends of sentences before others.
+/// Cuts ranges of lines into pieces of a model's size: at items, rows, blank lines and ends of
+/// sentences before others.
 class Splitter {
  public:
   struct Piece {
@@ -31,7 +32,8 @@ class Splitter {
   std::string text(std::size_t begin, std::size_t end) const;
 
   /// Calls `piece` in order until it returns false.
-  void split(std::size_t begin, std::size_t end, BlockKind kind, const std::function<bool(const Piece&)>& piece) const;
+  void split(std::size_t begin, std::size_t end, BlockKind kind,
+             const std::function<bool(const Piece&)>& piece) const;
 
  private:
   /// How well a cut before this line keeps the structure: 0 badly, 3 well.

@@ -11,18 +11,26 @@ namespace {
 /// The Tasks plugin's signs, without their variation selectors. What follows a sign belongs to it.
 struct Sign {
   std::string_view text;
-  std::optional<DateTime> Task::* date;  ///< Null: the sign carries no date.
+  std::optional<DateTime> Task::*date;  ///< Null: the sign carries no date.
   enum class Value { kDate, kRecurrence, kWord, kNone } value;
 };
 const std::array<Sign, 17> kSigns = {{
-    {"📅", &Task::due, Sign::Value::kDate},        {"📆", &Task::due, Sign::Value::kDate},
-    {"🗓", &Task::due, Sign::Value::kDate},        {"⏳", &Task::scheduled, Sign::Value::kDate},
-    {"⌛", &Task::scheduled, Sign::Value::kDate},  {"🛫", &Task::start, Sign::Value::kDate},
-    {"✅", &Task::done, Sign::Value::kDate},       {"➕", &Task::created, Sign::Value::kDate},
-    {"❌", &Task::cancelled, Sign::Value::kDate},  {"🔁", nullptr, Sign::Value::kRecurrence},
-    {"🆔", nullptr, Sign::Value::kWord},           {"⛔", nullptr, Sign::Value::kWord},
-    {"🏁", nullptr, Sign::Value::kWord},           {"🔺", nullptr, Sign::Value::kNone},
-    {"⏫", nullptr, Sign::Value::kNone},           {"🔼", nullptr, Sign::Value::kNone},
+    {"📅", &Task::due, Sign::Value::kDate},
+    {"📆", &Task::due, Sign::Value::kDate},
+    {"🗓", &Task::due, Sign::Value::kDate},
+    {"⏳", &Task::scheduled, Sign::Value::kDate},
+    {"⌛", &Task::scheduled, Sign::Value::kDate},
+    {"🛫", &Task::start, Sign::Value::kDate},
+    {"✅", &Task::done, Sign::Value::kDate},
+    {"➕", &Task::created, Sign::Value::kDate},
+    {"❌", &Task::cancelled, Sign::Value::kDate},
+    {"🔁", nullptr, Sign::Value::kRecurrence},
+    {"🆔", nullptr, Sign::Value::kWord},
+    {"⛔", nullptr, Sign::Value::kWord},
+    {"🏁", nullptr, Sign::Value::kWord},
+    {"🔺", nullptr, Sign::Value::kNone},
+    {"⏫", nullptr, Sign::Value::kNone},
+    {"🔼", nullptr, Sign::Value::kNone},
     {"🔽", nullptr, Sign::Value::kNone},
 }};
 constexpr std::string_view kLowest = "⏬";
@@ -30,7 +38,7 @@ constexpr std::string_view kVariation = "\xEF\xB8\x8F";
 
 struct Field {
   std::string_view name;
-  std::optional<DateTime> Task::* date;
+  std::optional<DateTime> Task::*date;
 };
 const std::array<Field, 9> kFields = {{{"due", &Task::due},
                                        {"scheduled", &Task::scheduled},
@@ -69,8 +77,8 @@ std::size_t read_sign(const Sign& sign, std::string_view text, Task& task) {
       break;
     case Sign::Value::kRecurrence: {
       std::size_t end = 0;
-      while (end < after.size() && after[end] != '[' && after[end] != '(' && after[end] != '#' && sign_at(after.substr(end)) == nullptr &&
-             !after.substr(end).starts_with(kLowest)) {
+      while (end < after.size() && after[end] != '[' && after[end] != '(' && after[end] != '#' &&
+             sign_at(after.substr(end)) == nullptr && !after.substr(end).starts_with(kLowest)) {
         ++end;
       }
       task.recurrence = std::string(text::trim(after.substr(0, end)));
@@ -85,7 +93,8 @@ std::size_t read_sign(const Sign& sign, std::string_view text, Task& task) {
   return text.size() - rest.size();
 }
 
-/// Reads Dataview's "[due:: 2026-01-01]" or "(due:: ...)" at the start of `text`; 0: none of a task's fields.
+/// Reads Dataview's "[due:: 2026-01-01]" or "(due:: ...)" at the start of `text`; 0: none of a
+/// task's fields.
 std::size_t read_field(std::string_view text, Task& task) {
   const char close = text[0] == '[' ? ']' : ')';
   const std::size_t end = text.substr(0, 256).find(close);
@@ -95,10 +104,12 @@ std::size_t read_field(std::string_view text, Task& task) {
   if (colons == std::string_view::npos) return 0;
   const std::string_view name = text::trim(inside.substr(0, colons));
   const std::string_view value = text::trim(inside.substr(colons + 2));
-  const auto* const field = std::find_if(kFields.begin(), kFields.end(), [&](const Field& f) { return f.name == name; });
+  const auto* const field =
+      std::find_if(kFields.begin(), kFields.end(), [&](const Field& f) { return f.name == name; });
   if (field == kFields.end()) return 0;
   if (field->date != nullptr) {
-    if (const auto date = parse_date_time(value); date && !(task.*field->date)) task.*field->date = date;
+    if (const auto date = parse_date_time(value); date && !(task.*field->date))
+      task.*field->date = date;
   } else if (name == "repeat") {
     task.recurrence = std::string(value);
   }
@@ -148,7 +159,8 @@ std::optional<DateTime> daily_date(std::string_view name) {
     if (const auto date = parse_date_time(name.substr(0, 10))) return date;
   }
   if (name.size() == 8 && name.find_first_not_of("0123456789") == std::string_view::npos) {
-    const std::string iso = std::string(name.substr(0, 4)) + "-" + std::string(name.substr(4, 2)) + "-" + std::string(name.substr(6, 2));
+    const std::string iso = std::string(name.substr(0, 4)) + "-" + std::string(name.substr(4, 2)) +
+                            "-" + std::string(name.substr(6, 2));
     return parse_date_time(iso);
   }
   return std::nullopt;

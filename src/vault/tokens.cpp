@@ -5,7 +5,16 @@
 namespace knap::vault {
 namespace {
 
-enum class Class : std::uint8_t { kSpace, kLetter, kDigit, kMark, kOther2, kOther3, kOther4, kInside };
+enum class Class : std::uint8_t {
+  kSpace,
+  kLetter,
+  kDigit,
+  kMark,
+  kOther2,
+  kOther3,
+  kOther4,
+  kInside
+};
 
 constexpr std::array<Class, 256> class_table() {
   std::array<Class, 256> table{};
@@ -42,9 +51,7 @@ std::uint32_t estimate_tokens(std::string_view text) {
   std::uint32_t digits = 0;
   for (const char byte : text) {
     switch (kClasses[static_cast<unsigned char>(byte)]) {
-      case Class::kSpace:
-        letters = digits = 0;
-        break;
+      case Class::kSpace: letters = digits = 0; break;
       case Class::kLetter:
         digits = 0;
         quarters += letters == 0 ? kToken : letters >= 7 ? 1 : 0;

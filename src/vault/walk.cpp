@@ -22,7 +22,8 @@ namespace {
 
 Fingerprint fingerprint_of(const struct stat& status) {
   return {.size_bytes = static_cast<std::uint64_t>(status.st_size),
-          .mtime_ns = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec,
+          .mtime_ns = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 +
+                      status.st_mtim.tv_nsec,
           .inode = static_cast<std::uint64_t>(status.st_ino)};
 }
 
@@ -37,7 +38,8 @@ std::string error_text(int error_number) { return std::generic_category().messag
 
 class Walker {
  public:
-  Walker(const IgnoreRules& rules, const WalkOptions& options, const CancelToken& cancel, const std::function<void(const WalkEntry&)>& visit)
+  Walker(const IgnoreRules& rules, const WalkOptions& options, const CancelToken& cancel,
+         const std::function<void(const WalkEntry&)>& visit)
       : rules_(rules), options_(options), cancel_(cancel), visit_(visit) {}
 
   Status run(const std::filesystem::path& root) {
@@ -68,12 +70,15 @@ class Walker {
   Status count() {
     if (cancel_.cancelled()) return make_error(ErrorCode::kCancelled, "the walk was stopped");
     if (++entries_ > options_.max_entries) {
-      return make_error(ErrorCode::kResourceExhausted, fmt::format("the vault holds more than {} entries", options_.max_entries));
+      return make_error(ErrorCode::kResourceExhausted,
+                        fmt::format("the vault holds more than {} entries", options_.max_entries));
     }
     return {};
   }
 
-  void problem(const std::string& path, std::string text) { visit_({.path = path, .fingerprint = {}, .problem = std::move(text)}); }
+  void problem(const std::string& path, std::string text) {
+    visit_({.path = path, .fingerprint = {}, .problem = std::move(text)});
+  }
 
   Status linked_folder(const std::string& path, std::uint32_t depth) {
     FileDescriptor fd(::openat(root_, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -102,17 +107,21 @@ class Walker {
       errno = 0;
       const dirent* const entry = ::readdir(stream.get());
       if (entry == nullptr) {
-        if (errno != 0 && errno != ENOENT) problem(prefix, "unreadable folder: " + error_text(errno));
+        if (errno != 0 && errno != ENOENT)
+          problem(prefix, "unreadable folder: " + error_text(errno));
         return {};
       }
       const std::string_view name = entry->d_name;
       if (name == "." || name == "..") continue;
       KNAP_CHECK_OK(count());
-      KNAP_CHECK_OK(visit_entry(folder_fd, entry->d_name, prefix.empty() ? std::string(name) : prefix + "/" + std::string(name), depth));
+      KNAP_CHECK_OK(visit_entry(
+          folder_fd, entry->d_name,
+          prefix.empty() ? std::string(name) : prefix + "/" + std::string(name), depth));
     }
   }
 
-  Status visit_entry(int folder_fd, const char* name, const std::string& path, std::uint32_t depth) {
+  Status visit_entry(int folder_fd, const char* name, const std::string& path,
+                     std::uint32_t depth) {
     if (name[0] == '.') return {};
     struct stat status {};
     if (::fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -123,12 +132,16 @@ class Walker {
     if (link && ::fstatat(folder_fd, name, &status, 0) != 0) {
       const int error_number = errno;
       if (!rules_.ignored(path, IgnoreRules::EntryKind::kFile)) {
-        problem(path, error_number == ELOOP ? "symbolic link loop" : error_number == ENOENT ? "symbolic link to nothing" : "unreadable: " + error_text(error_number));
+        problem(path, error_number == ELOOP    ? "symbolic link loop"
+                      : error_number == ENOENT ? "symbolic link to nothing"
+                                               : "unreadable: " + error_text(error_number));
       }
       return {};
     }
     const bool is_folder = S_ISDIR(status.st_mode);
-    if (rules_.ignored(path, is_folder ? IgnoreRules::EntryKind::kFolder : IgnoreRules::EntryKind::kFile)) return {};
+    if (rules_.ignored(path,
+                       is_folder ? IgnoreRules::EntryKind::kFolder : IgnoreRules::EntryKind::kFile))
+      return {};
     if (!text::is_valid_utf8(name)) {
       problem(path, "name is not UTF-8");
       return {};
@@ -153,7 +166,8 @@ class Walker {
     if (!folders_.insert({status.st_dev, status.st_ino}).second) return {};
     FileDescriptor fd(::openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
     if (!fd.valid()) {
-      if (errno != ENOENT && errno != ENOTDIR) problem(path, "unreadable folder: " + error_text(errno));
+      if (errno != ENOENT && errno != ENOTDIR)
+        problem(path, "unreadable folder: " + error_text(errno));
       return {};
     }
     return folder(std::move(fd), path, depth + 1);
@@ -171,8 +185,8 @@ class Walker {
 
 }  // namespace
 
-Status walk(const std::filesystem::path& root, const IgnoreRules& rules, const WalkOptions& options, const CancelToken& cancel,
-            const std::function<void(const WalkEntry&)>& visit) {
+Status walk(const std::filesystem::path& root, const IgnoreRules& rules, const WalkOptions& options,
+            const CancelToken& cancel, const std::function<void(const WalkEntry&)>& visit) {
   return Walker(rules, options, cancel, visit).run(root);
 }
 

@@ -34,19 +34,29 @@ std::string_view network_drive(const std::filesystem::path& root) {
     long magic;
     std::string_view name;
   };
-  constexpr std::array<Known, 7> kKnown = {{{0x6969, "nfs"}, {0x517B, "smb"}, {0xFF534D42, "cifs"}, {0xFE534D42, "smb2"},
-                                            {0x01021997, "9p"}, {0x5346414F, "afs"}, {0x00C36400, "ceph"}}};
+  constexpr std::array<Known, 7> kKnown = {{{0x6969, "nfs"},
+                                            {0x517B, "smb"},
+                                            {0xFF534D42, "cifs"},
+                                            {0xFE534D42, "smb2"},
+                                            {0x01021997, "9p"},
+                                            {0x5346414F, "afs"},
+                                            {0x00C36400, "ceph"}}};
   for (const Known& known : kKnown) {
     if (status.f_type == known.magic) return known.name;
   }
   return {};
 }
 
-/// Two threads: one empties the kernel's queue and never waits for the user, the other reports what has settled.
+/// Two threads: one empties the kernel's queue and never waits for the user, the other reports what
+/// has settled.
 class InotifyWatcher : public Watcher {
  public:
-  InotifyWatcher(std::filesystem::path root, IgnoreRules rules, Options options, std::function<void(Changes)> on_changes)
-      : root_(std::move(root)), options_(options), on_changes_(std::move(on_changes)), tree_(root_, std::move(rules)) {}
+  InotifyWatcher(std::filesystem::path root, IgnoreRules rules, Options options,
+                 std::function<void(Changes)> on_changes)
+      : root_(std::move(root)),
+        options_(options),
+        on_changes_(std::move(on_changes)),
+        tree_(root_, std::move(rules)) {}
 
   Status start() {
     stop_event_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -56,12 +66,16 @@ class InotifyWatcher : public Watcher {
       // No inotify at all: the periodic scan still serves.
       set_mode(fmt::format("scan only: {}", opened.error().message));
     } else if (!drive.empty()) {
-      set_mode(fmt::format("scan only: {} drive (changes made on this machine are seen at once)", drive));
+      set_mode(fmt::format("scan only: {} drive (changes made on this machine are seen at once)",
+                           drive));
     }
     WatchTree::Found ignored;
     tree_.add_folder("", ignored);
     note_limit();
-    next_scan_ = SteadyClock::now() + options_.scan_interval;
+    {
+      const MutexLock lock(mutex_);
+      next_scan_ = SteadyClock::now() + options_.scan_interval;
+    }
     reader_ = std::thread([this] { read_loop(); });
     reporter_ = std::thread([this] { report_loop(); });
     return {};
@@ -145,7 +159,8 @@ class InotifyWatcher : public Watcher {
 
   SteadyClock::time_point next_due() const KNAP_REQUIRES(mutex_) {
     if (pending_.empty() && !rescan_) return next_scan_;
-    return std::min({last_event_ + options_.settle, first_event_ + options_.settle_max, next_scan_});
+    return std::min(
+        {last_event_ + options_.settle, first_event_ + options_.settle_max, next_scan_});
   }
   bool due() const KNAP_REQUIRES(mutex_) { return SteadyClock::now() >= next_due(); }
 
@@ -170,13 +185,15 @@ class InotifyWatcher : public Watcher {
 
 }  // namespace
 
-Result<std::unique_ptr<Watcher>> Watcher::start(const std::filesystem::path& root, IgnoreRules rules, Options options,
+Result<std::unique_ptr<Watcher>> Watcher::start(const std::filesystem::path& root,
+                                                IgnoreRules rules, Options options,
                                                 std::function<void(Changes)> on_changes) {
   {
     const FileDescriptor folder(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder.valid()) return errno_error(errno, "watch folder", root);
   }
-  auto watcher = std::make_unique<InotifyWatcher>(root, std::move(rules), options, std::move(on_changes));
+  auto watcher =
+      std::make_unique<InotifyWatcher>(root, std::move(rules), options, std::move(on_changes));
   KNAP_CHECK_OK(watcher->start());
   return std::unique_ptr<Watcher>(std::move(watcher));
 }

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <memory>
 #include <system_error>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -20,23 +19,28 @@
 namespace knap::vault {
 namespace {
 
-// IN_MODIFY and IN_ATTRIB: programs that keep a file open, and those that set times or modes after the last write.
-constexpr std::uint32_t kMask = IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
-                                IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK;
+// IN_MODIFY and IN_ATTRIB: programs that keep a file open, and those that set times or modes after
+// the last write.
+constexpr std::uint32_t kMask = IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE |
+                                IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
+                                IN_ONLYDIR | IN_EXCL_UNLINK;
 constexpr std::size_t kBufferBytes = 256U << 10;
 constexpr std::size_t kReadsMax = 16;  ///< Then what was found is handed on.
 constexpr std::size_t kDepthMax = 64;
 
 }  // namespace
 
-WatchTree::WatchTree(std::filesystem::path root, IgnoreRules rules) : root_(std::move(root)), rules_(std::move(rules)) {}
+WatchTree::WatchTree(std::filesystem::path root, IgnoreRules rules)
+    : root_(std::move(root)), rules_(std::move(rules)) {}
 
 Status WatchTree::open() {
   fd_ = FileDescriptor(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (fd_.valid()) return {};
   const int error_number = errno;
   if (error_number == EMFILE) {
-    return make_error(ErrorCode::kResourceExhausted, "the limit of inotify instances is reached; raise fs.inotify.max_user_instances");
+    return make_error(
+        ErrorCode::kResourceExhausted,
+        "the limit of inotify instances is reached; raise fs.inotify.max_user_instances");
   }
   return errno_error(error_number, "start inotify for", root_);
 }
@@ -47,7 +51,8 @@ void WatchTree::add_folder(const std::string& path, Found& found) {
     std::string path;
     std::size_t depth;
   };
-  std::vector<Open> todo = {{path, static_cast<std::size_t>(std::count(path.begin(), path.end(), '/'))}};
+  std::vector<Open> todo = {
+      {path, static_cast<std::size_t>(std::count(path.begin(), path.end(), '/'))}};
   std::vector<Open> linked;
   while (!todo.empty() || !linked.empty()) {
     // Linked folders after real ones: events then carry the real path.
@@ -59,7 +64,8 @@ void WatchTree::add_folder(const std::string& path, Found& found) {
     if (watch < 0) {
       if (errno == ENOSPC || errno == ENOMEM) {
         if (limit_.empty()) {
-          limit_ = "the kernel's limit of watched folders is reached; raise fs.inotify.max_user_watches";
+          limit_ =
+              "the kernel's limit of watched folders is reached; raise fs.inotify.max_user_watches";
           found.rescan = true;
         }
         return;
@@ -76,20 +82,25 @@ void WatchTree::add_folder(const std::string& path, Found& found) {
       known->second = open.path;
     }
     if (open.path.empty() && settings_watch_ < 0) {
-      settings_watch_ = ::inotify_add_watch(fd_.get(), (root_ / ".obsidian").c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
+      settings_watch_ = ::inotify_add_watch(fd_.get(), (root_ / ".obsidian").c_str(),
+                                            IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
     }
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(full.c_str()), ::closedir);
     if (stream == nullptr) continue;
     while (const dirent* const entry = ::readdir(stream.get())) {
       const std::string_view name = entry->d_name;
       if (name.starts_with('.') || !text::is_valid_utf8(name)) continue;
-      const std::string child = open.path.empty() ? std::string(name) : open.path + "/" + std::string(name);
+      const std::string child =
+          open.path.empty() ? std::string(name) : open.path + "/" + std::string(name);
       bool folder = entry->d_type == DT_DIR;
       if (entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN) {
         struct stat status {};
-        folder = ::fstatat(::dirfd(stream.get()), entry->d_name, &status, 0) == 0 && S_ISDIR(status.st_mode);
+        folder = ::fstatat(::dirfd(stream.get()), entry->d_name, &status, 0) == 0 &&
+                 S_ISDIR(status.st_mode);
       }
-      if (rules_.ignored(child, folder ? IgnoreRules::EntryKind::kFolder : IgnoreRules::EntryKind::kFile)) continue;
+      if (rules_.ignored(child,
+                         folder ? IgnoreRules::EntryKind::kFolder : IgnoreRules::EntryKind::kFile))
+        continue;
       if (!folder) {
         found.paths.push_back(child);
       } else if (open.depth < kDepthMax) {
@@ -102,7 +113,8 @@ void WatchTree::add_folder(const std::string& path, Found& found) {
 void WatchTree::remove_folder(const std::string& path) {
   for (auto entry = folders_.begin(); entry != folders_.end();) {
     const std::string& folder = entry->second;
-    const bool below = folder == path || (folder.size() > path.size() && folder.starts_with(path) && folder[path.size()] == '/');
+    const bool below = folder == path || (folder.size() > path.size() && folder.starts_with(path) &&
+                                          folder[path.size()] == '/');
     if (below) {
       ::inotify_rm_watch(fd_.get(), entry->first);
       entry = folders_.erase(entry);
@@ -114,9 +126,9 @@ void WatchTree::remove_folder(const std::string& path) {
 
 void WatchTree::reload_rules(Found& found) {
   rules_ = IgnoreRules::load(root_);
-  // Folders that were hidden are watched from now on; those hidden now are dropped by `ignored` at each event.
+  // Folders that were hidden are watched from now on; of those hidden now each event is dropped by
+  // the new rules.
   Found listed;
-  for (auto& [watch, path] : std::exchange(folders_, {})) ::inotify_rm_watch(fd_.get(), watch);
   add_folder("", listed);
   found.rescan = true;
 }
@@ -147,16 +159,19 @@ void WatchTree::event(const inotify_event& event, std::string_view name, Found& 
   }
   if ((event.mask & IN_MOVE_SELF) != 0 && folder.empty()) found.rescan = true;
   if (name.empty()) {
-    if ((event.mask & IN_ATTRIB) != 0) found.rescan = true;  // A folder's mode: its files may be readable now.
+    if ((event.mask & IN_ATTRIB) != 0)
+      found.rescan = true;  // A folder's mode: its files may be readable now.
     return;
   }
   const std::string path = folder.empty() ? std::string(name) : folder + "/" + std::string(name);
   if (folder.empty() && name == ".knapignore") {
-    if ((event.mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)) != 0) reload_rules(found);
+    if ((event.mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)) != 0)
+      reload_rules(found);
     return;
   }
   if (folder.empty() && name == ".obsidian" && (event.mask & (IN_CREATE | IN_MOVED_TO)) != 0) {
-    settings_watch_ = ::inotify_add_watch(fd_.get(), (root_ / name).c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
+    settings_watch_ = ::inotify_add_watch(fd_.get(), (root_ / name).c_str(),
+                                          IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
     reload_rules(found);
     return;
   }
@@ -165,19 +180,23 @@ void WatchTree::event(const inotify_event& event, std::string_view name, Found& 
     return;
   }
   const bool is_folder = (event.mask & IN_ISDIR) != 0;
-  if (rules_.ignored(path, is_folder ? IgnoreRules::EntryKind::kFolder : IgnoreRules::EntryKind::kFile)) return;
+  if (rules_.ignored(path,
+                     is_folder ? IgnoreRules::EntryKind::kFolder : IgnoreRules::EntryKind::kFile))
+    return;
   if (!is_folder) {
     found.paths.push_back(path);
     // A new link to a folder comes as a file.
     struct stat status {};
-    if ((event.mask & (IN_CREATE | IN_MOVED_TO)) != 0 && ::stat((root_ / path).c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+    if ((event.mask & (IN_CREATE | IN_MOVED_TO)) != 0 &&
+        ::stat((root_ / path).c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
       add_folder(path, found);
     }
     return;
   }
   if ((event.mask & (IN_MOVED_FROM | IN_DELETE)) != 0) {
     remove_folder(path);
-    // What is deleted was emptied before, file by file; what is moved away takes its files along unsaid.
+    // What is deleted was emptied before, file by file; what is moved away takes its files along
+    // unsaid.
     if ((event.mask & IN_MOVED_FROM) != 0 || !limit_.empty()) found.rescan = true;
   }
   if ((event.mask & (IN_CREATE | IN_MOVED_TO)) != 0) add_folder(path, found);

@@ -29,8 +29,8 @@ class WatchTree {
   Status open();
   int fd() const { return fd_.get(); }
 
-  /// Watches a folder and all below. Each is listed after its watch stands, so that what appears meanwhile is in `found`
-  /// or in a later event, never lost.
+  /// Watches a folder and all below. Each is listed after its watch stands, so that what appears
+  /// meanwhile is in `found` or in a later event, never lost.
   void add_folder(const std::string& path, Found& found);
 
   /// Reads what the kernel has queued, a bounded amount at a time.
@@ -48,7 +48,7 @@ class WatchTree {
   IgnoreRules rules_;
   FileDescriptor fd_;
   std::unordered_map<int, std::string> folders_;  ///< Watch -> path; the root is "".
-  int settings_watch_ = -1;                       ///< Of .obsidian, for the excluded files in app.json.
+  int settings_watch_ = -1;  ///< Of .obsidian, for the excluded files in app.json.
   std::string limit_;
 };
 

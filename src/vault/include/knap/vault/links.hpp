@@ -8,9 +8,10 @@
 
 namespace knap::vault {
 
-/// Resolves link paths among a vault's files as Obsidian does: path relative to the linking note ("./", "../"), exact path,
-/// then the file name anywhere (case-insensitive); among several the linking note's folder first, then the shortest path;
-/// then aliases. Extension .md may be left out.
+/// Resolves link paths among a vault's files as Obsidian does: path relative to the linking note
+/// ("./", "../"), exact path, then the file name anywhere (case-insensitive); among several the
+/// linking note's folder first, then the shortest path; then aliases. Extension .md may be left
+/// out.
 ///
 /// Threads: const methods are safe together; add and remove need exclusive access.
 class LinkResolver {
@@ -19,7 +20,8 @@ class LinkResolver {
   void add(std::string_view path, const std::vector<std::string>& aliases);
   void remove(std::string_view path);
 
-  /// The path of the linked file; nothing when unresolved. An empty target is the linking note itself.
+  /// The path of the linked file; nothing when unresolved. An empty target is the linking note
+  /// itself.
   std::optional<std::string> resolve(std::string_view target, std::string_view from_path) const;
 
  private:
@@ -33,9 +35,10 @@ class LinkResolver {
   std::optional<std::string> best_of(const std::vector<std::string>& keys, std::string_view suffix,
                                      std::string_view from_folder) const;
 
-  std::unordered_map<std::string, std::vector<Entry>> by_path_;  ///< Folded path -> files; several differ in case only.
-  Keys by_name_;                                                 ///< Folded file name -> folded paths.
-  Keys by_alias_;                                                ///< Folded alias -> folded paths.
+  std::unordered_map<std::string, std::vector<Entry>>
+      by_path_;    ///< Folded path -> files; several differ in case only.
+  Keys by_name_;   ///< Folded file name -> folded paths.
+  Keys by_alias_;  ///< Folded alias -> folded paths.
 };
 
 }  // namespace knap::vault

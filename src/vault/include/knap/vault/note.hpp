@@ -56,11 +56,12 @@ struct Heading {
   std::uint32_t line = 1;
 };
 
+/// A link to a file of the vault. Web addresses are no links here.
 struct Link {
   enum class Kind { kWikilink, kEmbed, kMarkdown, kMarkdownEmbed, kFrontMatter, kCanvasFile };
   Kind kind = Kind::kWikilink;
-  std::string
-      target;  ///< Link path as written, percent-decoded for Markdown links; empty: this note.
+  /// Link path as written, percent-decoded for Markdown links; empty: this note.
+  std::string target;
   std::vector<std::string> heading;  ///< "#A#B" -> {"A", "B"}
   std::string block;                 ///< Without "^".
   std::string alias;
@@ -75,8 +76,8 @@ struct Tag {
 struct Task {
   char32_t state = U' ';  ///< The character in the brackets; 'x' and 'X' are done.
   std::string text;       ///< Without marks and dates.
-  std::optional<DateTime> due, scheduled, start, done, created,
-      cancelled;  ///< Tasks and Dataview notation.
+  /// In the notation of Tasks or of Dataview.
+  std::optional<DateTime> due, scheduled, start, done, created, cancelled;
   std::string recurrence;
   std::uint32_t line = 1;
 };
@@ -88,9 +89,13 @@ struct Passage {
   std::vector<std::string> headings;  ///< Plain text, outermost first.
   LineRange lines;
   std::string block;  ///< Id of the first block id in it, without "^"; may be empty.
-  std::string text;   ///< Verbatim lines of the file (UTF-8 repaired, CR removed), joined by '\n'.
-  std::string plain;  ///< What a reader sees: marks, link targets, comments, HTML tags removed.
-                      ///< Searched and embedded.
+  /// Verbatim lines of the file (UTF-8 repaired, CR removed), joined by '\n'. Of a line too long
+  /// for one passage: this passage's part of it. Of a canvas card: its own text, decoded.
+  std::string text;
+  /// What a reader sees: marks, link targets, comments, HTML tags removed. Searched and embedded.
+  /// Never empty. Heading lines stand in `headings` and not here, unless there is nothing below
+  /// them; later parts of a table repeat its head.
+  std::string plain;
 };
 
 /// One file as Knap understands it.
@@ -100,8 +105,8 @@ struct Note {
                       ///< else the file name.
   std::string name;   ///< File name without extension: what links use.
   std::vector<std::string> aliases;
-  std::vector<Tag>
-      tags;  ///< Front matter and body, as written, doubles removed by case-folded name.
+  /// Front matter and body, as written, doubles removed by case-folded name.
+  std::vector<Tag> tags;
   std::vector<Property> properties;
   std::vector<Heading> headings;
   std::vector<Link> links;
