@@ -46,10 +46,13 @@ class Filter {
  public:
   /// An empty text matches everything. Relative dates count from now_s (Unix time, UTC).
   static tl::expected<Filter, FilterError> parse(std::string_view text, std::int64_t now_s);
+  /// One note alone: linked-from: and near: need all notes' links and match nothing here.
+  /// Index::search knows them.
   bool matches(const NoteFacts& facts) const;
   std::string canonical() const;  ///< Equal filters give equal texts: for cache keys.
 
   struct Node;
+  const Node& root() const { return *root_; }
 
  private:
   explicit Filter(std::shared_ptr<const Node> root) : root_(std::move(root)) {}

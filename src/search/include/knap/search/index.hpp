@@ -48,8 +48,12 @@ struct RankingSettings {
         weight_path = 0.5F, weight_body = 1.0F;
   float dense_weight =
       0.5F;  ///< Of the fused score, 0-1, notes in the embedding model's languages.
-  float dense_weight_foreign = 0.3F;  ///< The same for notes in other languages.
-  float phrase_bonus = 0.3F;          ///< Share added for query words found side by side.
+  float dense_weight_foreign = 0.3F;    ///< The same for notes in other languages.
+  float phrase_bonus = 0.3F;            ///< Share added for query words found side by side.
+  float passage_share = 0.3F;           ///< Of the best passage's keyword score in its note's.
+  float dense_floor_deviations = 0.0F;  ///< Cosines up to mean + so many deviations count 0.
+  /// ISO 639-1 codes of the languages that the embedding model knows; empty: all.
+  std::vector<std::string> model_languages = {"en"};
 };
 
 enum class Mode { kAuto, kKeyword, kSemantic, kHybrid };

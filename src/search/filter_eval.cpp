@@ -1,0 +1,255 @@
+#include <algorithm>
+#include <deque>
+
+#include "filter_tree.hpp"
+#include "knap/base/text.hpp"
+
+namespace knap::search {
+namespace {
+
+template <typename Test>
+bool any(const std::vector<std::string>& values, Test&& test) {
+  return std::any_of(values.begin(), values.end(), test);
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return part.find('*') == std::string_view::npos ? text.find(part) != std::string_view::npos
+                                                  : matches_glob(part, text);
+}
+
+bool tag_matches(std::string_view tag, std::string_view wanted) {
+  if (wanted.find('*') != std::string_view::npos) return matches_glob(wanted, tag);
+  return tag.starts_with(wanted) && (tag.size() == wanted.size() || tag[wanted.size()] == '/');
+}
+
+bool path_matches(std::string_view path, std::string_view wanted) {
+  if (wanted.find('*') != std::string_view::npos) return matches_glob(wanted, path);
+  return path.starts_with(wanted);
+}
+
+bool within(TimeSpan span, std::int64_t time) { return time >= span.begin && time < span.end; }
+
+bool compares(PropertyTest::Compare compare, double value, const PropertyTest& test) {
+  switch (compare) {
+    case PropertyTest::Compare::kEqual: return value == *test.number;
+    case PropertyTest::Compare::kLess: return value < *test.number;
+    case PropertyTest::Compare::kLessEqual: return value <= *test.number;
+    case PropertyTest::Compare::kGreater: return value > *test.number;
+    case PropertyTest::Compare::kGreaterEqual: return value >= *test.number;
+    case PropertyTest::Compare::kRange:
+      return value >= *test.number && test.number_to.has_value() && value <= *test.number_to;
+  }
+  return false;
+}
+
+bool text_compares(const std::string& value, const PropertyTest& test) {
+  if (test.time) {
+    if (const auto date = parse_date(value)) return within(*test.time, date->begin);
+  }
+  const int order = value.compare(test.text);
+  switch (test.compare) {
+    case PropertyTest::Compare::kEqual:
+      return order == 0 ||
+             (test.text.find('*') != std::string::npos && matches_glob(test.text, value));
+    case PropertyTest::Compare::kLess: return order < 0;
+    case PropertyTest::Compare::kLessEqual: return order <= 0;
+    case PropertyTest::Compare::kGreater: return order > 0;
+    case PropertyTest::Compare::kGreaterEqual: return order >= 0;
+    case PropertyTest::Compare::kRange: return false;
+  }
+  return false;
+}
+
+bool value_matches(const FoldedFacts::Property& property, const PropertyTest& test) {
+  for (const auto& value : property.values) {
+    if (const auto* number = std::get_if<double>(&value)) {
+      if (test.number && compares(test.compare, *number, test)) return true;
+    } else if (const auto* flag = std::get_if<bool>(&value)) {
+      if (test.compare == PropertyTest::Compare::kEqual && test.text == (*flag ? "true" : "false"))
+        return true;
+    } else if (const auto* text = std::get_if<std::string>(&value)) {
+      if (text_compares(*text, test)) return true;
+    } else if (test.compare == PropertyTest::Compare::kEqual && test.text.empty()) {
+      return true;
+    }
+  }
+  return property.values.empty() && test.compare == PropertyTest::Compare::kEqual &&
+         test.text.empty();
+}
+
+bool property_matches(const Filter::Node& node, const FoldedFacts& facts) {
+  return std::any_of(facts.properties.begin(), facts.properties.end(), [&](const auto& property) {
+    return property.name == node.values.front() &&
+           (node.kind == FilterKind::kHasProperty || value_matches(property, node.property));
+  });
+}
+
+std::string_view file_of(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+bool task_matches(std::string_view wanted, const FoldedFacts& facts) {
+  return wanted == "todo" ? facts.has_open_task : facts.has_done_task;
+}
+
+}  // namespace
+
+bool matches_glob(std::string_view pattern, std::string_view text) {
+  // Greedy with one point of return: linear in the text for each star, never exponential.
+  std::size_t p = 0, t = 0, star = std::string_view::npos, resume = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+bool names_path(std::string_view written, std::string_view path) {
+  if (written.empty()) return false;
+  const auto ends_there = [&](std::string_view whole) {
+    return whole.ends_with(written) &&
+           (whole.size() == written.size() || whole[whole.size() - written.size() - 1] == '/');
+  };
+  if (ends_there(path)) return true;
+  const auto dot = path.rfind('.');
+  return dot != std::string_view::npos && path.find('/', dot) == std::string_view::npos &&
+         ends_there(path.substr(0, dot));
+}
+
+bool evaluate(const Filter::Node& node, const FoldedFacts& facts, const GraphSets* graph) {
+  const auto& values = node.values;
+  switch (node.kind) {
+    case FilterKind::kAll: return true;
+    case FilterKind::kAnd:
+      return std::all_of(node.children.begin(), node.children.end(),
+                         [&](const auto& child) { return evaluate(*child, facts, graph); });
+    case FilterKind::kOr:
+      return std::any_of(node.children.begin(), node.children.end(),
+                         [&](const auto& child) { return evaluate(*child, facts, graph); });
+    case FilterKind::kNot: return !evaluate(*node.children.front(), facts, graph);
+    case FilterKind::kTag:
+      return any(values, [&](const auto& wanted) {
+        return any(facts.tags, [&](const auto& tag) { return tag_matches(tag, wanted); });
+      });
+    case FilterKind::kPath:
+      return any(values, [&](const auto& wanted) { return path_matches(facts.path, wanted); });
+    case FilterKind::kFile:
+      return any(values, [&](const auto& wanted) { return contains(file_of(facts.path), wanted); });
+    case FilterKind::kTitle:
+      return any(values, [&](const auto& wanted) { return contains(facts.title, wanted); });
+    case FilterKind::kHeading:
+      return any(values, [&](const auto& wanted) {
+        return any(facts.headings, [&](const auto& heading) { return contains(heading, wanted); });
+      });
+    case FilterKind::kLink:
+      return any(facts.links_to,
+                 [&](const auto& path) { return names_path(values.front(), path); });
+    case FilterKind::kLinkedFrom:
+    case FilterKind::kNear: {
+      if (graph == nullptr) return false;
+      const auto found = graph->find(&node);
+      return found != graph->end() && found->second.contains(facts.path);
+    }
+    case FilterKind::kProperty:
+    case FilterKind::kHasProperty: return property_matches(node, facts);
+    case FilterKind::kCreated: return facts.created_s != 0 && within(node.time, facts.created_s);
+    case FilterKind::kModified: return within(node.time, facts.modified_s);
+    case FilterKind::kType:
+      return any(values, [&](const auto& type) { return facts.type == type; });
+    case FilterKind::kTask:
+      return any(values, [&](const auto& task) { return task_matches(task, facts); });
+    case FilterKind::kLanguage:
+      return any(values, [&](const auto& code) { return facts.language == code; });
+  }
+  return false;
+}
+
+bool has_graph_terms(const Filter::Node& node) {
+  return node.kind == FilterKind::kLinkedFrom || node.kind == FilterKind::kNear ||
+         std::any_of(node.children.begin(), node.children.end(),
+                     [](const auto& child) { return has_graph_terms(*child); });
+}
+
+namespace {
+
+/// Links between notes, by their place in the list.
+class LinkGraph {
+ public:
+  explicit LinkGraph(const std::vector<const FoldedFacts*>& notes)
+      : notes_(notes), back_(notes.size()) {
+    for (std::uint32_t i = 0; i < notes.size(); ++i) by_path_.emplace(notes[i]->path, i);
+    for (std::uint32_t i = 0; i < notes.size(); ++i)
+      for (const std::string& path : notes[i]->links_to)
+        if (const auto to = by_path_.find(path); to != by_path_.end())
+          back_[to->second].push_back(i);
+  }
+
+  std::unordered_set<std::string> linked_from(std::string_view written) const {
+    std::unordered_set<std::string> paths;
+    for (const FoldedFacts* note : notes_)
+      if (names_path(written, note->path))
+        paths.insert(note->links_to.begin(), note->links_to.end());
+    return paths;
+  }
+
+  /// Breadth first in both directions; the note itself is among them.
+  std::unordered_set<std::string> near(std::string_view written, std::uint32_t distance) const {
+    std::vector<bool> seen(notes_.size());
+    std::vector<std::uint32_t> ring;
+    for (std::uint32_t i = 0; i < notes_.size(); ++i)
+      if (names_path(written, notes_[i]->path)) ring.push_back(i), seen[i] = true;
+    std::unordered_set<std::string> paths;
+    for (std::uint32_t step = 0; !ring.empty(); ++step) {
+      std::vector<std::uint32_t> next;
+      const auto visit = [&](std::uint32_t note) {
+        if (!seen[note]) next.push_back(note), seen[note] = true;
+      };
+      for (const std::uint32_t note : ring) {
+        paths.insert(notes_[note]->path);
+        if (step == distance) continue;
+        for (const std::string& path : notes_[note]->links_to)
+          if (const auto to = by_path_.find(path); to != by_path_.end()) visit(to->second);
+        for (const std::uint32_t from : back_[note]) visit(from);
+      }
+      ring = std::move(next);
+    }
+    return paths;
+  }
+
+ private:
+  const std::vector<const FoldedFacts*>& notes_;
+  std::unordered_map<std::string_view, std::uint32_t> by_path_;
+  std::vector<std::vector<std::uint32_t>> back_;
+};
+
+void fill_graph_sets(const Filter::Node& node, const LinkGraph& graph, GraphSets& sets) {
+  if (node.kind == FilterKind::kLinkedFrom) sets[&node] = graph.linked_from(node.values.front());
+  if (node.kind == FilterKind::kNear) sets[&node] = graph.near(node.values.front(), node.distance);
+  for (const auto& child : node.children) fill_graph_sets(*child, graph, sets);
+}
+
+}  // namespace
+
+GraphSets find_graph_sets(const Filter::Node& node, const std::vector<const FoldedFacts*>& notes) {
+  GraphSets sets;
+  fill_graph_sets(node, LinkGraph(notes), sets);
+  return sets;
+}
+
+bool Filter::matches(const NoteFacts& facts) const {
+  return evaluate(*root_, fold_facts(facts), nullptr);
+}
+
+}  // namespace knap::search

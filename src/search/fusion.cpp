@@ -1,0 +1,255 @@
+#include "fusion.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "phrase.hpp"
+
+namespace knap::search {
+namespace {
+
+/// Places looked at for neighbouring query words: the bonus can only lift what is near the top.
+constexpr std::size_t kPhraseCandidates = 24;
+
+struct Candidate {
+  float score = 0;
+  std::uint32_t segment = 0, note = 0, unit = 0;
+  float bm25 = 0, cosine = 0, dense = 0, phrase = 0;
+  bool exact_name = false;
+};
+
+class Fusion {
+ public:
+  explicit Fusion(const FusionInput& input) : in_(input), settings_(input.query.ranking) {}
+  std::vector<Hit> run(std::uint64_t& found);
+
+ private:
+  void normalise();
+  void gather_notes(std::uint32_t s);
+  void gather_passages(std::uint32_t s);
+  void add(Candidate candidate, Language language);
+  void add_phrases();
+  void add_exact_names();
+  void sort(std::size_t count);
+  Hit to_hit(const Candidate& candidate) const;
+
+  float keyword_of(std::uint32_t s, std::uint32_t note, std::uint32_t unit) const;
+  float dense_weight(Language language) const;
+  std::uint32_t best_unit(const KeywordScores& scores, const Segment& segment,
+                          std::uint32_t note) const;
+  NoteId id(const Candidate& c) const { return in_.state.segments[c.segment].segment->ids[c.note]; }
+
+  const FusionInput& in_;
+  const RankingSettings& settings_;
+  std::vector<Candidate> found_;
+  float keyword_top_ = 0;
+  float dense_floor_ = 0, dense_span_ = 1;
+  std::uint32_t model_languages_ = 0;
+};
+
+std::uint32_t Fusion::best_unit(const KeywordScores& scores, const Segment& segment,
+                                std::uint32_t note) const {
+  const std::uint32_t first = segment.first_unit[note] + 1, end = segment.first_unit[note + 1];
+  std::uint32_t best = std::min(first, end - 1);
+  for (std::uint32_t unit = first; unit < end; ++unit)
+    if (scores.units[unit] > scores.units[best]) best = unit;
+  return best;
+}
+
+/// A note's own score mixed with its best passage's: long notes that touch each word somewhere do
+/// not outrank a passage that holds them together.
+float Fusion::keyword_of(std::uint32_t s, std::uint32_t note, std::uint32_t unit) const {
+  const KeywordScores& scores = (*in_.keyword)[s];
+  return (1 - settings_.passage_share) * scores.notes[note] +
+         settings_.passage_share * scores.units[unit];
+}
+
+void Fusion::normalise() {
+  for (const std::string& code : settings_.model_languages)
+    model_languages_ |= bit(language_of(code));
+  // Notes too short for their language to be known are taken for the model's.
+  model_languages_ |= bit(Language::kUnknown);
+  if (in_.dense != nullptr && in_.dense->candidates > 0) {
+    dense_floor_ =
+        std::min(in_.dense->mean + settings_.dense_floor_deviations * in_.dense->deviation,
+                 in_.dense->best - 1e-3F);
+    dense_span_ = in_.dense->best - dense_floor_;
+  }
+}
+
+float Fusion::dense_weight(Language language) const {
+  if (in_.dense == nullptr) return 0;
+  if (in_.keyword == nullptr) return 1;
+  const bool known = settings_.model_languages.empty() || (model_languages_ & bit(language)) != 0;
+  return known ? settings_.dense_weight : settings_.dense_weight_foreign;
+}
+
+void Fusion::add(Candidate candidate, Language language) {
+  const float weight = dense_weight(language);
+  const float keyword = keyword_top_ > 0 ? candidate.bm25 / keyword_top_ : 0;
+  if (candidate.cosine != kNoCosine)
+    candidate.dense = std::clamp((candidate.cosine - dense_floor_) / dense_span_, 0.0F, 1.0F);
+  candidate.score = (1 - weight) * keyword + weight * candidate.dense;
+  if (candidate.score > 0) found_.push_back(candidate);
+}
+
+void Fusion::gather_notes(std::uint32_t s) {
+  const Segment& segment = *in_.state.segments[s].segment;
+  for (std::uint32_t note = 0; note < segment.note_count(); ++note) {
+    if (in_.candidates[s] != nullptr && !in_.candidates[s]->test(note)) continue;
+    Candidate c{.segment = s, .note = note, .unit = segment.first_unit[note], .cosine = kNoCosine};
+    float cosine_share = 0, keyword_share = 0;
+    if (in_.keyword != nullptr && (*in_.keyword)[s].notes[note] > 0) {
+      c.unit = best_unit((*in_.keyword)[s], segment, note);
+      c.bm25 = keyword_of(s, note, c.unit);
+      keyword_share = c.bm25 / keyword_top_ * (1 - dense_weight(segment.languages[note]));
+    }
+    if (in_.dense != nullptr && in_.dense->segments[s].notes[note] != kNoCosine) {
+      c.cosine = in_.dense->segments[s].notes[note];
+      cosine_share =
+          (c.cosine - dense_floor_) / dense_span_ * dense_weight(segment.languages[note]);
+      // The place shown is that of the leg which carries the note.
+      if (cosine_share > keyword_share) c.unit = in_.dense->segments[s].best_units[note];
+    }
+    if (c.bm25 > 0 || c.cosine != kNoCosine) add(c, segment.languages[note]);
+  }
+}
+
+void Fusion::gather_passages(std::uint32_t s) {
+  const Segment& segment = *in_.state.segments[s].segment;
+  for (std::uint32_t unit = 0; unit < segment.unit_count(); ++unit) {
+    const std::uint32_t note = segment.unit_notes[unit];
+    const bool only_header = segment.first_unit[note + 1] == unit + 1;
+    if (segment.is_header(unit) && !only_header) continue;
+    if (in_.candidates[s] != nullptr && !in_.candidates[s]->test(note)) continue;
+    Candidate c{.segment = s, .note = note, .unit = unit, .cosine = kNoCosine};
+    if (in_.keyword != nullptr) {
+      // A passage is also worth what its note's names say; the note's other passages do not count
+      // for it.
+      const KeywordScores& scores = (*in_.keyword)[s];
+      const bool first = unit == segment.first_unit[note] + 1 || only_header;
+      if (scores.units[unit] > 0 || (first && scores.notes[note] > 0))
+        c.bm25 = keyword_of(s, note, unit);
+    }
+    if (in_.dense != nullptr) c.cosine = in_.dense->passage_cosine(in_.state, s, unit);
+    if (c.bm25 > 0 || c.cosine != kNoCosine) add(c, segment.languages[note]);
+  }
+}
+
+void Fusion::sort(std::size_t count) {
+  count = std::min(count, found_.size());
+  const auto better = [&](const Candidate& a, const Candidate& b) {
+    if (a.exact_name != b.exact_name) return a.exact_name;
+    if (a.score != b.score) return a.score > b.score;
+    const NoteId left = id(a), right = id(b);
+    return left != right ? left < right : a.unit < b.unit;
+  };
+  std::partial_sort(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(count),
+                    found_.end(), better);
+}
+
+void Fusion::add_phrases() {
+  if (in_.keyword == nullptr || settings_.phrase_bonus <= 0 || in_.terms.words.size() < 2) return;
+  sort(kPhraseCandidates);
+  const std::size_t count = std::min(kPhraseCandidates, found_.size());
+  for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
+    std::vector<std::pair<std::uint32_t, std::size_t>> places;
+    for (std::size_t i = 0; i < count; ++i)
+      if (found_[i].segment == s && found_[i].bm25 > 0) places.emplace_back(found_[i].unit, i);
+    if (places.empty()) continue;
+    std::sort(places.begin(), places.end());
+    std::vector<std::uint32_t> units;
+    for (const auto& place : places) units.push_back(place.first);
+    const auto shares = phrase_shares(*in_.state.segments[s].segment, in_.terms.words, units);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      Candidate& c = found_[places[i].second];
+      const Language language = in_.state.segments[s].segment->languages[c.note];
+      c.phrase =
+          settings_.phrase_bonus * shares[i] * c.bm25 / keyword_top_ * (1 - dense_weight(language));
+      c.score += c.phrase;
+    }
+  }
+  float top = 0;
+  for (std::size_t i = 0; i < count; ++i) top = std::max(top, found_[i].score);
+  if (top > 1)
+    for (Candidate& c : found_) c.score /= top;
+}
+
+/// A query that is a note's whole title, name or alias finds that note first.
+void Fusion::add_exact_names() {
+  if (in_.keyword == nullptr || !in_.terms.phrases.empty()) return;
+  const std::uint64_t hash = name_hash(in_.query.text);
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> named;
+  for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
+    const auto& names = in_.state.segments[s].segment->names;
+    for (auto it = std::lower_bound(names.begin(), names.end(), std::pair{hash, 0U});
+         it != names.end() && it->first == hash; ++it)
+      named.emplace_back(s, it->second);
+  }
+  if (named.empty()) return;
+  std::sort(named.begin(), named.end());
+  float top = 0;
+  for (const Candidate& c : found_) top = std::max(top, c.score);
+  for (Candidate& c : found_) {
+    if (!std::binary_search(named.begin(), named.end(), std::pair{c.segment, c.note})) continue;
+    c.exact_name = true;
+    c.score = std::max(c.score, 0.5F * (top + c.score));
+  }
+}
+
+Hit Fusion::to_hit(const Candidate& c) const {
+  const Segment& segment = *in_.state.segments[c.segment].segment;
+  Hit hit;
+  hit.note = segment.ids[c.note];
+  const std::uint32_t header = segment.first_unit[c.note];
+  hit.passage = c.unit > header ? c.unit - header - 1 : 0;
+  hit.score = std::clamp(c.score, 0.0F, 1.0F);
+  hit.parts.bm25 = c.bm25;
+  hit.parts.bm25_normalised =
+      in_.keyword_limit > 0 ? std::min(1.0F, c.bm25 / in_.keyword_limit) : 0;
+  hit.parts.cosine = c.cosine == kNoCosine ? 0 : c.cosine;
+  hit.parts.dense_normalised = c.dense;
+  hit.parts.phrase = c.phrase;
+  hit.parts.prior = c.exact_name ? 1.0F : 0.0F;
+  if (!in_.query.explain || in_.keyword == nullptr) return hit;
+  const KeywordScores& scores = (*in_.keyword)[c.segment];
+  for (std::size_t w = 0; w < scores.by_word.size(); ++w) {
+    float share = 0;
+    for (const auto& [note, value] : scores.by_word[w])
+      if (note == c.note) share += value;
+    if (share > 0) hit.parts.terms.emplace_back(in_.terms.words[w].shown, share);
+  }
+  return hit;
+}
+
+std::vector<Hit> Fusion::run(std::uint64_t& found) {
+  normalise();
+  const bool notes = in_.query.group == Group::kNote;
+  if (in_.keyword != nullptr) {
+    for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
+      const Segment& segment = *in_.state.segments[s].segment;
+      for (std::uint32_t note = 0; note < segment.note_count(); ++note)
+        if ((*in_.keyword)[s].notes[note] > 0)
+          keyword_top_ = std::max(keyword_top_,
+                                  keyword_of(s, note, best_unit((*in_.keyword)[s], segment, note)));
+    }
+  }
+  for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s)
+    notes ? gather_notes(s) : gather_passages(s);
+  found = found_.size();
+  add_phrases();
+  add_exact_names();
+  sort(in_.query.limit);
+  std::vector<Hit> hits;
+  for (std::size_t i = 0; i < std::min<std::size_t>(in_.query.limit, found_.size()); ++i)
+    hits.push_back(to_hit(found_[i]));
+  return hits;
+}
+
+}  // namespace
+
+std::vector<Hit> fuse(const FusionInput& input, std::uint64_t& found) {
+  return Fusion(input).run(found);
+}
+
+}  // namespace knap::search

@@ -1,0 +1,349 @@
+#include "knap/search/index.hpp"
+
+#include <algorithm>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "knap/base/assert.hpp"
+#include "knap/base/mutex.hpp"
+#include "merge_policy.hpp"
+#include "state.hpp"
+
+namespace knap::search {
+namespace {
+
+/// Merges of up to so many units (about 20 ms) happen inside apply; larger ones on the index's own
+/// thread.
+constexpr std::uint64_t kInlineMergeUnitsMax = 2000;
+
+class IndexImpl final : public Index {
+ public:
+  explicit IndexImpl(Options options) : options_(options), vectors_(options.dimensions) {
+    auto state = std::make_shared<State>();
+    state->vectors = vectors_.publish();
+    published_ = std::move(state);
+    merger_ = std::thread([this] { merge_loop(); });
+  }
+
+  ~IndexImpl() override {
+    {
+      const MutexLock lock(writer_);
+      stopping_ = true;
+      wake_.notify_all();
+    }
+    merger_.join();
+  }
+
+  void apply(Batch batch) override;
+  Status set_vectors(std::span<const VectorInput> vectors) override;
+  void clear_vectors() override;
+
+  Result<SearchResult> search(const Query& query, Deadline deadline) const override {
+    return search_state(*state(), query, options_.max_query_terms, deadline);
+  }
+  IndexStats stats() const override;
+  float inverse_document_frequency(std::string_view term) const override {
+    const auto current = state();
+    return bm25_idf(current->totals.notes, notes_with_term(*current, term));
+  }
+
+ private:
+  /// The lock is held for the copy of one pointer. (std::atomic<std::shared_ptr> of this standard
+  /// library spins on a bit of the same length, and ThreadSanitizer cannot see through it.)
+  std::shared_ptr<const State> state() const KNAP_EXCLUDES(pointer_) {
+    const MutexLock lock(pointer_);
+    return published_;
+  }
+  void publish(std::shared_ptr<State> next) KNAP_REQUIRES(writer_) KNAP_EXCLUDES(pointer_);
+
+  struct Place {
+    const Segment* segment = nullptr;
+    std::uint32_t note = 0;
+  };
+  void remove(State& next, const std::unordered_set<NoteId>& ids) KNAP_REQUIRES(writer_);
+  SegmentView make_segment(std::span<const NoteInput* const> notes) KNAP_REQUIRES(writer_);
+  void merge_loop() KNAP_EXCLUDES(writer_);
+  /// Puts a merged segment in the place of those it was made from.
+  void replace(State& next, std::span<const SegmentView> sources,
+               const std::shared_ptr<const Segment>& merged,
+               const std::vector<std::vector<std::uint32_t>>& moved) KNAP_REQUIRES(writer_);
+  void merge_inline(State& next) KNAP_REQUIRES(writer_);
+
+  const Options options_;
+  mutable Mutex pointer_;
+  std::shared_ptr<const State> published_ KNAP_GUARDED_BY(pointer_);
+
+  Mutex writer_;
+  CondVar wake_;
+  bool stopping_ KNAP_GUARDED_BY(writer_) = false;
+  bool merge_due_ KNAP_GUARDED_BY(writer_) = false;
+  VectorStore vectors_ KNAP_GUARDED_BY(writer_);
+  std::unordered_map<NoteId, Place> places_ KNAP_GUARDED_BY(writer_);
+  std::thread merger_;
+};
+
+void recount(State& state) {
+  state.totals = {};
+  state.languages = 0;
+  for (SegmentView& view : state.segments) {
+    const Segment& segment = *view.segment;
+    state.totals.notes += segment.note_count() - view.deleted_count;
+    state.totals.passages += view.live_units;
+    state.totals.body_words += segment.body_words - view.deleted_words;
+    state.languages |= segment.languages_present;
+  }
+}
+
+void IndexImpl::publish(std::shared_ptr<State> next) {
+  std::erase_if(next->segments, [](const SegmentView& view) {
+    return view.deleted_count == view.segment->note_count();
+  });
+  recount(*next);
+  next->vectors = vectors_.publish();
+  std::shared_ptr<const State> old = std::move(next);
+  {
+    const MutexLock lock(pointer_);
+    published_.swap(old);
+  }
+  // The older state is freed here, out of the readers' way.
+}
+
+/// Marks one note as gone; the set is already this state's own.
+void mark_deleted(SegmentView& view, NoteSet& deleted, std::uint32_t note) {
+  const Segment& segment = *view.segment;
+  deleted.set(note);
+  ++view.deleted_count;
+  view.deleted_words += segment.note_lengths[note];
+  view.live_units -= segment.first_unit[note + 1] - segment.first_unit[note] - 1;
+}
+
+void IndexImpl::remove(State& next, const std::unordered_set<NoteId>& ids) {
+  std::unordered_map<const Segment*, std::vector<std::uint32_t>> gone;
+  for (const NoteId id : ids) {
+    const auto place = places_.find(id);
+    if (place == places_.end()) continue;
+    gone[place->second.segment].push_back(place->second.note);
+    places_.erase(place);
+  }
+  for (SegmentView& view : next.segments) {
+    const auto notes = gone.find(view.segment.get());
+    if (notes == gone.end()) continue;
+    auto deleted = view.deleted ? std::make_shared<NoteSet>(*view.deleted)
+                                : std::make_shared<NoteSet>(view.segment->note_count());
+    for (const std::uint32_t note : notes->second) mark_deleted(view, *deleted, note);
+    view.deleted = std::move(deleted);
+    if (view.deleted_count == view.segment->note_count()) {
+      for (const Slot slot : view.segment->unit_slots)
+        if (slot != kNoSlot) vectors_.release(slot);
+    }
+  }
+  std::erase_if(next.segments, [](const SegmentView& view) {
+    return view.deleted_count == view.segment->note_count();
+  });
+}
+
+SegmentView IndexImpl::make_segment(std::span<const NoteInput* const> notes) {
+  SegmentView view;
+  view.segment = build_segment(notes, vectors_);
+  view.live_units = view.segment->unit_count() - view.segment->note_count();
+  return view;
+}
+
+void IndexImpl::apply(Batch batch) {
+  const MutexLock lock(writer_);
+  auto next = std::make_shared<State>(*state());
+  ++next->epoch;
+
+  // Of several notes with one id the last counts.
+  std::unordered_map<NoteId, const NoteInput*> last;
+  std::unordered_set<NoteId> gone(batch.deletes.begin(), batch.deletes.end());
+  for (const NoteInput& note : batch.upserts) {
+    last[note.id] = &note;
+    gone.insert(note.id);
+  }
+  // The new passages take their slots before the old ones give theirs back: what did not change
+  // keeps its vector.
+  std::vector<SegmentView> additions;
+  std::vector<const NoteInput*> group;
+  std::uint64_t bytes = 0;
+  for (const NoteInput& note : batch.upserts) {
+    if (last[note.id] != &note) continue;
+    group.push_back(&note);
+    bytes += note_text_bytes(note);
+    if (bytes < kSegmentTextBytesMax) continue;
+    additions.push_back(make_segment(group));
+    group.clear();
+    bytes = 0;
+  }
+  if (!group.empty()) additions.push_back(make_segment(group));
+  remove(*next, gone);
+  for (SegmentView& view : additions) {
+    const Segment& segment = *view.segment;
+    for (std::uint32_t note = 0; note < segment.note_count(); ++note)
+      places_[segment.ids[note]] = {&segment, note};
+    next->segments.push_back(std::move(view));
+  }
+
+  merge_inline(*next);
+  merge_due_ = !choose_merge(next->segments, 0).empty();
+  publish(std::move(next));
+  if (merge_due_) wake_.notify_one();
+}
+
+Status IndexImpl::set_vectors(std::span<const VectorInput> vectors) {
+  for (const VectorInput& vector : vectors) {
+    if (vector.values.size() != options_.dimensions) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        "a vector has " + std::to_string(vector.values.size()) +
+                            " values, the index " + std::to_string(options_.dimensions));
+    }
+  }
+  const MutexLock lock(writer_);
+  auto next = std::make_shared<State>(*state());
+  ++next->epoch;
+  for (const VectorInput& vector : vectors) vectors_.set(vector.hash, vector.values);
+  publish(std::move(next));
+  return {};
+}
+
+void IndexImpl::clear_vectors() {
+  const MutexLock lock(writer_);
+  auto next = std::make_shared<State>(*state());
+  ++next->epoch;
+  vectors_.clear();
+  publish(std::move(next));
+}
+
+void IndexImpl::replace(State& next, std::span<const SegmentView> sources,
+                        const std::shared_ptr<const Segment>& merged,
+                        const std::vector<std::vector<std::uint32_t>>& moved) {
+  SegmentView view;
+  view.segment = merged;
+  view.live_units = merged->unit_count() - merged->note_count();
+  for (std::uint32_t note = 0; note < merged->note_count(); ++note) {
+    // Notes replaced or deleted while the merge ran stand elsewhere, or nowhere.
+    const auto place = places_.find(merged->ids[note]);
+    if (place == places_.end()) continue;
+    for (std::size_t s = 0; s < sources.size(); ++s) {
+      const std::uint32_t old = place->second.note;
+      if (place->second.segment != sources[s].segment.get() || moved[s][old] != note) continue;
+      place->second = {merged.get(), note};
+      break;
+    }
+  }
+  auto deleted = std::make_shared<NoteSet>(merged->note_count());
+  for (std::uint32_t note = 0; note < merged->note_count(); ++note) {
+    const auto place = places_.find(merged->ids[note]);
+    if (place == places_.end() || place->second.segment != merged.get())
+      mark_deleted(view, *deleted, note);
+  }
+  if (view.deleted_count > 0) view.deleted = std::move(deleted);
+  // The passages that the merge left behind give up their slots.
+  for (std::size_t s = 0; s < sources.size(); ++s) {
+    const Segment& segment = *sources[s].segment;
+    for (std::uint32_t unit = 0; unit < segment.unit_count(); ++unit)
+      if (segment.unit_slots[unit] != kNoSlot && moved[s][segment.unit_notes[unit]] == kNoNote)
+        vectors_.release(segment.unit_slots[unit]);
+  }
+  const auto is_source = [&](const SegmentView& candidate) {
+    return std::any_of(sources.begin(), sources.end(), [&](const SegmentView& source) {
+      return source.segment == candidate.segment;
+    });
+  };
+  const auto first = std::find_if(next.segments.begin(), next.segments.end(), is_source);
+  const auto at = first - next.segments.begin();
+  std::erase_if(next.segments, is_source);
+  if (view.deleted_count == merged->note_count()) {
+    for (const Slot slot : merged->unit_slots)
+      if (slot != kNoSlot) vectors_.release(slot);
+    return;
+  }
+  next.segments.insert(
+      next.segments.begin() + std::min<std::ptrdiff_t>(at, std::ssize(next.segments)),
+      std::move(view));
+}
+
+struct MergeJob {
+  std::vector<SegmentView> sources;
+  std::shared_ptr<const Segment> merged;
+  std::vector<std::vector<std::uint32_t>> moved;
+
+  void run() {
+    std::vector<std::shared_ptr<const Segment>> segments;
+    std::vector<NoteSet> deleted;
+    for (const SegmentView& source : sources) {
+      segments.push_back(source.segment);
+      deleted.push_back(source.deleted ? *source.deleted : NoteSet());
+    }
+    merged = merge_segments(segments, deleted, moved);
+  }
+};
+
+void IndexImpl::merge_inline(State& next) {
+  for (std::uint32_t round = 0; round < kMergeTiers; ++round) {
+    MergeJob job{choose_merge(next.segments, kInlineMergeUnitsMax), {}, {}};
+    if (job.sources.empty()) return;
+    job.run();
+    replace(next, job.sources, job.merged, job.moved);
+  }
+}
+
+void IndexImpl::merge_loop() {
+  writer_.lock();
+  while (!stopping_) {
+    if (!merge_due_) {
+      wake_.wait(writer_);
+      continue;
+    }
+    MergeJob job{choose_merge(state()->segments, 0), {}, {}};
+    if (job.sources.empty()) {
+      merge_due_ = false;
+      continue;
+    }
+    writer_.unlock();
+    job.run();
+    writer_.lock();
+    auto next = std::make_shared<State>(*state());
+    // A source that lost its last note, or that apply merged meanwhile, is gone: then the work is
+    // void.
+    const bool whole =
+        std::all_of(job.sources.begin(), job.sources.end(), [&](const SegmentView& source) {
+          return std::any_of(
+              next->segments.begin(), next->segments.end(),
+              [&](const SegmentView& view) { return view.segment == source.segment; });
+        });
+    if (!whole) continue;
+    replace(*next, job.sources, job.merged, job.moved);
+    publish(std::move(next));
+  }
+  writer_.unlock();
+}
+
+IndexStats IndexImpl::stats() const {
+  const auto current = state();
+  IndexStats out;
+  out.epoch = current->epoch;
+  out.notes = current->totals.notes;
+  out.passages = current->totals.passages;
+  out.segments = current->segments.size();
+  out.bytes = current->vectors->bytes();
+  for (const SegmentView& view : current->segments) {
+    const Segment& segment = *view.segment;
+    out.terms += segment.term_count();
+    out.bytes += segment.bytes();
+    for (std::uint32_t unit = 0; unit < segment.unit_count(); ++unit)
+      if (segment.unit_slots[unit] != kNoSlot && view.live(segment.unit_notes[unit]) &&
+          current->vectors->row_of(segment.unit_slots[unit]) != kNoRow)
+        ++out.passages_with_vector;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<Index> Index::create(Options options) {
+  return std::make_unique<IndexImpl>(options);
+}
+
+}  // namespace knap::search

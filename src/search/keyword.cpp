@@ -1,0 +1,181 @@
+#include "keyword.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace knap::search {
+namespace {
+
+/// How much a word that only begins like the last query word counts.
+constexpr float kPrefixWeight = 0.4F;
+/// Dictionary entries looked at for one prefix.
+constexpr std::uint32_t kPrefixScanMax = 4096;
+
+constexpr std::uint32_t bit_of(Field field) { return 1U << static_cast<unsigned>(field); }
+
+}  // namespace
+
+float bm25_idf(std::uint64_t notes, std::uint64_t with_term) {
+  const double n = static_cast<double>(std::min(notes, with_term));
+  return static_cast<float>(std::log(1.0 + (static_cast<double>(notes) - n + 0.5) / (n + 0.5)));
+}
+
+std::vector<std::uint32_t> expand_prefix(const Segment& segment, std::string_view prefix) {
+  auto [begin, end] = segment.prefix_range(prefix);
+  end = std::min(end, begin + kPrefixScanMax);
+  std::vector<std::uint32_t> terms;
+  for (std::uint32_t term = begin; term < end; ++term)
+    if (segment.term_text(term).size() > prefix.size()) terms.push_back(term);
+  if (terms.size() > kPrefixExpansionsMax) {
+    std::nth_element(terms.begin(), terms.begin() + kPrefixExpansionsMax, terms.end(),
+                     [&](std::uint32_t a, std::uint32_t b) {
+                       return segment.terms[a].notes != segment.terms[b].notes
+                                  ? segment.terms[a].notes > segment.terms[b].notes
+                                  : a < b;
+                     });
+    terms.resize(kPrefixExpansionsMax);
+  }
+  return terms;
+}
+
+/// Working state of one segment.
+struct KeywordScorer::Pass {
+  const Segment& segment;
+  const NoteSet* candidates;
+  KeywordScores& out;
+  /// Best value of the current word per note and unit, when several terms compete for it.
+  std::vector<float> word_notes, word_units;
+  std::vector<std::uint32_t> touched_notes, touched_units;
+  bool competing = false;
+  std::vector<std::pair<std::uint32_t, float>>* parts = nullptr;
+
+  void add_note(std::uint32_t note, float value) {
+    if (competing) {
+      if (word_notes[note] == 0) touched_notes.push_back(note);
+      word_notes[note] = std::max(word_notes[note], value);
+      return;
+    }
+    out.notes[note] += value;
+    if (parts != nullptr) parts->emplace_back(note, value);
+  }
+  void add_unit(std::uint32_t unit, float value) {
+    if (competing) {
+      if (word_units[unit] == 0) touched_units.push_back(unit);
+      word_units[unit] = std::max(word_units[unit], value);
+      return;
+    }
+    out.units[unit] += value;
+  }
+  void settle() {
+    for (const std::uint32_t note : touched_notes) {
+      out.notes[note] += word_notes[note];
+      if (parts != nullptr) parts->emplace_back(note, word_notes[note]);
+      word_notes[note] = 0;
+    }
+    for (const std::uint32_t unit : touched_units) {
+      out.units[unit] += word_units[unit];
+      word_units[unit] = 0;
+    }
+    touched_notes.clear();
+    touched_units.clear();
+  }
+};
+
+KeywordScorer::KeywordScorer(const RankingSettings& settings, const Totals& totals,
+                             std::vector<WeightedWord> words)
+    : settings_(settings), words_(std::move(words)) {
+  const auto words_total = static_cast<float>(totals.body_words);
+  if (totals.notes > 0)
+    average_note_ = std::max(1.0F, words_total / static_cast<float>(totals.notes));
+  if (totals.passages > 0)
+    average_unit_ = std::max(1.0F, words_total / static_cast<float>(totals.passages));
+  for (const WeightedWord& word : words_)
+    limit_ += word.idf * word.word->weight * (settings_.bm25_k1 + 1);
+}
+
+void KeywordScorer::add_term(Pass& pass, std::uint32_t term, std::uint32_t languages,
+                             float weight) const {
+  const RankingSettings& s = settings_;
+  const Segment& segment = pass.segment;
+  const float k1 = s.bm25_k1, flat = 1 - s.bm25_b;
+  const float note_slope = s.bm25_b / average_note_, unit_slope = s.bm25_b / average_unit_;
+  const float gain = weight * (k1 + 1);
+  PostingCursor cursor(segment, term);
+  while (cursor.unit() != PostingCursor::kEnd) {
+    const std::uint32_t note = segment.unit_notes[cursor.unit()];
+    if ((pass.candidates != nullptr && !pass.candidates->test(note)) ||
+        (bit(segment.languages[note]) & languages) == 0) {
+      cursor.seek(segment.first_unit[note + 1]);
+      continue;
+    }
+    std::uint32_t fields = 0, body = 0;
+    bool heading = false;
+    const std::uint32_t end = segment.first_unit[note + 1];
+    for (; cursor.unit() < end; cursor.next()) {
+      if (cursor.header()) {
+        fields = cursor.fields();
+        continue;
+      }
+      const std::uint32_t unit = cursor.unit();
+      body += cursor.body();
+      float tf = static_cast<float>(cursor.body()) /
+                 (flat + unit_slope * static_cast<float>(segment.unit_lengths[unit]));
+      tf *= s.weight_body;
+      if (cursor.heading() > 0) {
+        heading = true;
+        tf += s.weight_headings;
+      }
+      pass.add_unit(unit, gain * tf / (tf + k1));
+    }
+    float tf = s.weight_body * static_cast<float>(body) /
+               (flat + note_slope * static_cast<float>(segment.note_lengths[note]));
+    if (heading) tf += s.weight_headings;
+    if ((fields & bit_of(Field::kTitle)) != 0) tf += s.weight_title;
+    if ((fields & bit_of(Field::kAlias)) != 0) tf += s.weight_aliases;
+    if ((fields & bit_of(Field::kTag)) != 0) tf += s.weight_tags;
+    if ((fields & bit_of(Field::kPath)) != 0) tf += s.weight_path;
+    pass.add_note(note, gain * tf / (tf + k1));
+  }
+}
+
+void KeywordScorer::add_word(Pass& pass, const WeightedWord& weighted) const {
+  const QueryWord& word = *weighted.word;
+  std::vector<std::uint32_t> expansions;
+  if (!word.prefix.empty()) expansions = expand_prefix(pass.segment, word.prefix);
+  // Variants exclude one another by language; only a prefix makes several terms compete within a
+  // note.
+  pass.competing = !expansions.empty();
+  for (const Variant& variant : word.variants) {
+    const std::int64_t term = pass.segment.find(variant.term);
+    if (term >= 0)
+      add_term(pass, static_cast<std::uint32_t>(term), variant.languages,
+               weighted.idf * word.weight);
+  }
+  for (const std::uint32_t term : expansions) {
+    const auto length = static_cast<float>(pass.segment.term_text(term).size());
+    const float share = kPrefixWeight * static_cast<float>(word.prefix.size()) / length;
+    add_term(pass, term, 0xFFFFFFFF, weighted.expansion_idf * word.weight * share);
+  }
+  if (pass.competing) pass.settle();
+}
+
+void KeywordScorer::score(const Segment& segment, const NoteSet* candidates, bool keep_parts,
+                          KeywordScores& out) const {
+  out.notes.assign(segment.note_count(), 0);
+  out.units.assign(segment.unit_count(), 0);
+  out.by_word.clear();
+  if (keep_parts) out.by_word.resize(words_.size());
+  Pass pass{segment, candidates, out, {}, {}, {}, {}, false, nullptr};
+  const bool any_prefix = std::any_of(
+      words_.begin(), words_.end(), [](const WeightedWord& w) { return !w.word->prefix.empty(); });
+  if (any_prefix) {
+    pass.word_notes.assign(segment.note_count(), 0);
+    pass.word_units.assign(segment.unit_count(), 0);
+  }
+  for (std::size_t i = 0; i < words_.size(); ++i) {
+    pass.parts = keep_parts ? &out.by_word[i] : nullptr;
+    add_word(pass, words_[i]);
+  }
+}
+
+}  // namespace knap::search

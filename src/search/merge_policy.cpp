@@ -1,0 +1,48 @@
+#include "merge_policy.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace knap::search {
+namespace {
+
+constexpr std::uint64_t kFirstTierUnits = 64;
+
+std::uint32_t tier_of(const SegmentView& view) {
+  std::uint32_t tier = 0;
+  for (std::uint64_t limit = kFirstTierUnits; tier + 1 < kMergeTiers && view.live_units >= limit;
+       limit *= 4)
+    ++tier;
+  return tier;
+}
+
+bool half_deleted(const SegmentView& view) {
+  const std::uint32_t total = view.segment->unit_count() - view.segment->note_count();
+  return view.live_units < total / 2 && total >= kFirstTierUnits;
+}
+
+}  // namespace
+
+std::vector<SegmentView> choose_merge(const std::vector<SegmentView>& segments,
+                                      std::uint64_t units_max) {
+  const auto allowed = [&](const std::vector<SegmentView>& chosen) {
+    std::uint64_t units = 0, bytes = 0;
+    for (const SegmentView& view : chosen) {
+      units += view.segment->unit_count();
+      bytes += view.segment->postings.size() + view.segment->positions.size() +
+               view.segment->term_texts.size();
+    }
+    return bytes <= kMergedBytesMax && (units_max == 0 || units <= units_max);
+  };
+  std::array<std::vector<SegmentView>, kMergeTiers> tiers;
+  for (const SegmentView& view : segments) {
+    if (half_deleted(view) && allowed({view})) return {view};
+    auto& tier = tiers[tier_of(view)];
+    tier.push_back(view);
+    if (tier.size() == kMergeWidth && allowed(tier)) return tier;
+    if (tier.size() == kMergeWidth) tier.erase(tier.begin());
+  }
+  return {};
+}
+
+}  // namespace knap::search

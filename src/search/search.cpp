@@ -1,0 +1,209 @@
+#include <algorithm>
+#include <optional>
+
+#include "dense.hpp"
+#include "filter_tree.hpp"
+#include "fusion.hpp"
+#include "phrase.hpp"
+#include "state.hpp"
+
+namespace knap::search {
+namespace {
+
+/// Notes computed again in float: enough that int8 rounding never decides the first hundred.
+constexpr std::uint32_t kRescoredMin = 64;
+
+class StageClock {
+ public:
+  explicit StageClock(std::vector<Stage>& stages) : stages_(stages) {}
+  void finish(std::string name, std::uint64_t candidates) {
+    const auto now = SteadyClock::now();
+    stages_.push_back({std::move(name),
+                       std::chrono::duration_cast<std::chrono::microseconds>(now - begin_),
+                       candidates});
+    begin_ = now;
+  }
+
+ private:
+  std::vector<Stage>& stages_;
+  SteadyClock::time_point begin_ = SteadyClock::now();
+};
+
+class Search {
+ public:
+  Search(const State& state, const Query& query, std::uint32_t words_max, Deadline deadline)
+      : state_(state), query_(query), words_max_(words_max), deadline_(deadline) {}
+
+  Result<SearchResult> run();
+
+ private:
+  Status check() const;
+  void choose_candidates();
+  void score_keywords();
+  bool choose_dense();
+  std::uint64_t candidate_count() const;
+
+  const State& state_;
+  const Query& query_;
+  const std::uint32_t words_max_;
+  const Deadline deadline_;
+  SearchResult result_;
+  QueryTerms terms_;
+  std::vector<std::optional<NoteSet>> sets_;
+  std::vector<const NoteSet*> candidates_;
+  std::vector<KeywordScores> keyword_;
+  float keyword_limit_ = 0;
+};
+
+Status Search::check() const {
+  if (query_.limit == 0) return make_error(ErrorCode::kInvalidArgument, "limit must be at least 1");
+  if (!query_.embedding.empty() && query_.embedding.size() != state_.vectors->dimensions) {
+    return make_error(ErrorCode::kInvalidArgument,
+                      "the query's embedding has " + std::to_string(query_.embedding.size()) +
+                          " values, the index " + std::to_string(state_.vectors->dimensions));
+  }
+  if (deadline_.expired())
+    return make_error(ErrorCode::kDeadlineExceeded, "the deadline passed before the search began");
+  return {};
+}
+
+/// One bit a note where deletions, the filter or a quoted phrase leave any out.
+void Search::choose_candidates() {
+  GraphSets graph;
+  const Filter::Node* root = query_.filter ? &query_.filter->root() : nullptr;
+  if (root != nullptr && root->kind == FilterKind::kAll) root = nullptr;
+  if (root != nullptr && has_graph_terms(*root)) {
+    std::vector<const FoldedFacts*> notes;
+    for (const SegmentView& view : state_.segments)
+      for (std::uint32_t note = 0; note < view.segment->note_count(); ++note)
+        if (view.live(note)) notes.push_back(view.segment->facts[note].get());
+    graph = find_graph_sets(*root, notes);
+  }
+  sets_.resize(state_.segments.size());
+  candidates_.assign(state_.segments.size(), nullptr);
+  for (std::size_t s = 0; s < state_.segments.size(); ++s) {
+    const SegmentView& view = state_.segments[s];
+    if (root == nullptr && terms_.phrases.empty() && view.deleted_count == 0) continue;
+    const Segment& segment = *view.segment;
+    std::vector<NoteSet> phrases;
+    for (const QueryPhrase& phrase : terms_.phrases)
+      phrases.push_back(find_phrase(segment, phrase));
+    NoteSet& set = sets_[s].emplace(segment.note_count());
+    for (std::uint32_t note = 0; note < segment.note_count(); ++note) {
+      if (!view.live(note)) continue;
+      if (!std::all_of(phrases.begin(), phrases.end(),
+                       [&](const NoteSet& p) { return p.test(note); }))
+        continue;
+      if (root == nullptr || evaluate(*root, *segment.facts[note], &graph)) set.set(note);
+    }
+    candidates_[s] = &set;
+  }
+}
+
+std::uint64_t Search::candidate_count() const {
+  std::uint64_t count = 0;
+  for (std::size_t s = 0; s < state_.segments.size(); ++s) {
+    const Segment& segment = *state_.segments[s].segment;
+    if (candidates_[s] == nullptr) {
+      count += segment.note_count();
+      continue;
+    }
+    for (std::uint32_t note = 0; note < segment.note_count(); ++note)
+      count += candidates_[s]->test(note) ? 1 : 0;
+  }
+  return count;
+}
+
+void Search::score_keywords() {
+  std::vector<WeightedWord> words;
+  for (const QueryWord& word : terms_.words) {
+    std::uint64_t with_term = 0, with_prefix = 0;
+    for (const Variant& variant : word.variants) with_term += notes_with_term(state_, variant.term);
+    if (!word.prefix.empty()) {
+      for (const SegmentView& view : state_.segments)
+        for (const std::uint32_t term : expand_prefix(*view.segment, word.prefix))
+          with_prefix += view.segment->terms[term].notes;
+    }
+    words.push_back({&word, bm25_idf(state_.totals.notes, with_term),
+                     bm25_idf(state_.totals.notes, with_term + with_prefix)});
+  }
+  const KeywordScorer scorer(query_.ranking, state_.totals, std::move(words));
+  keyword_limit_ = scorer.limit();
+  keyword_.resize(state_.segments.size());
+  for (std::size_t s = 0; s < state_.segments.size(); ++s)
+    scorer.score(*state_.segments[s].segment, candidates_[s], query_.explain, keyword_[s]);
+}
+
+/// Whether the dense leg runs; says why not.
+bool Search::choose_dense() {
+  if (query_.mode == Mode::kKeyword) return false;
+  const auto skip = [&](const char* reason) {
+    result_.degraded.emplace_back(std::string("dense: ") + reason);
+    return false;
+  };
+  if (query_.embedding.empty())
+    return query_.mode == Mode::kAuto ? false : skip("the query has no embedding");
+  if (state_.vectors->row_count == 0)
+    return query_.mode == Mode::kAuto ? false : skip("no passage has a vector yet");
+  if (deadline_.expired()) return skip("the deadline left no time");
+  return true;
+}
+
+Result<SearchResult> Search::run() {
+  KNAP_CHECK_OK(check());
+  StageClock clock(result_.stages);
+  result_.epoch = state_.epoch;
+  terms_ = parse_query(query_.text, state_.languages, words_max_);
+  result_.terms = terms_.shown;
+  clock.finish("parse", terms_.words.size());
+  choose_candidates();
+  clock.finish("filter", candidate_count());
+
+  FusionInput input{state_, query_, terms_, candidates_, nullptr, 0, nullptr};
+  const bool dense_runs = choose_dense();
+  // Without vectors a semantic search still answers, from the words.
+  const bool keyword_runs = query_.mode != Mode::kSemantic || !dense_runs;
+  if (keyword_runs) {
+    score_keywords();
+    input.keyword = &keyword_;
+    input.keyword_limit = keyword_limit_;
+    std::uint64_t found = 0;
+    for (const KeywordScores& scores : keyword_)
+      found += static_cast<std::uint64_t>(
+          std::count_if(scores.notes.begin(), scores.notes.end(), [](float v) { return v > 0; }));
+    clock.finish("keyword", found);
+  }
+  DenseScores dense;
+  if (dense_runs && deadline_.expired() && keyword_runs) {
+    result_.degraded.emplace_back("dense: the deadline left no time");
+  } else if (dense_runs) {
+    dense = score_dense(state_, query_.embedding, candidates_,
+                        std::max(kRescoredMin, query_.limit * 2));
+    input.dense = &dense;
+    clock.finish("dense", dense.candidates);
+  }
+  result_.ran = input.dense == nullptr ? Mode::kKeyword
+                : keyword_runs         ? Mode::kHybrid
+                                       : Mode::kSemantic;
+  std::uint64_t fused = 0;
+  result_.hits = fuse(input, fused);
+  clock.finish("fuse", fused);
+  return std::move(result_);
+}
+
+}  // namespace
+
+std::uint64_t notes_with_term(const State& state, std::string_view term) {
+  std::uint64_t notes = 0;
+  for (const SegmentView& view : state.segments)
+    if (const std::int64_t found = view.segment->find(term); found >= 0)
+      notes += view.segment->terms[static_cast<std::size_t>(found)].notes;
+  return notes;
+}
+
+Result<SearchResult> search_state(const State& state, const Query& query,
+                                  std::uint32_t query_words_max, Deadline deadline) {
+  return Search(state, query, query_words_max, deadline).run();
+}
+
+}  // namespace knap::search

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+#include "analyser.hpp"
+
+namespace knap::search {
+
+/// Replaces a folded word by its Snowball stem. Threads: each has stemmers of its own, made on
+/// first use.
+void stem(Language language, std::string& word);
+
+bool stems_before_folding(Language language);
+
+}  // namespace knap::search
