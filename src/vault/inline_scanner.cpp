@@ -152,7 +152,7 @@ void InlineScanner::scan_unit() {
   brackets_.clear();
   removals_.clear();
   for (Finder* finder :
-       {&comment_end_, &wikilink_end_, &angle_end_, &html_comment_end_, &paren_end_})
+       {&comment_end_, &wikilink_end_, &angle_end_, &html_comment_end_, &paren_end_, &line_end_})
     finder->reset();
   math_dead_ = 0;
   backticks_known_ = false;

@@ -102,7 +102,7 @@ class InlineScanner {
   std::array<std::vector<Delimiter>, 4> openers_;  ///< For * _ ~ =
   std::vector<Bracket> brackets_;
   std::vector<Removal> removals_;
-  Finder comment_end_, wikilink_end_, angle_end_, html_comment_end_, paren_end_;
+  Finder comment_end_, wikilink_end_, angle_end_, html_comment_end_, paren_end_, line_end_;
   std::size_t math_dead_ = 0;
   bool backticks_known_ = false;
   std::array<std::size_t, 81> backticks_last_{};

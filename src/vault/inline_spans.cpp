@@ -90,7 +90,7 @@ bool InlineScanner::math_span() {
     return true;
   }
   if (pos_ < math_dead_ || pos_ + 1 >= unit_.size() || is_white(unit_[pos_ + 1])) return false;
-  const std::size_t line_end = std::min(unit_.find('\n', pos_), unit_.size());
+  const std::size_t line_end = std::min(line_end_.find(unit_, "\n", pos_), unit_.size());
   for (std::size_t close = pos_ + 2; close < line_end; ++close) {
     close = std::min(unit_.find('$', close), line_end);
     if (close == line_end) break;
