@@ -46,7 +46,8 @@ std::string nearest(std::string_view wanted, const Names& names) {
   return best.empty() ? std::string() : fmt::format("; did you mean '{}'?", best);
 }
 
-void check_keys(const YAML::Node& node, std::initializer_list<std::string_view> known, std::string_view where) {
+void check_keys(const YAML::Node& node, std::initializer_list<std::string_view> known,
+                std::string_view where) {
   if (!node.IsMap()) fail(node, fmt::format("{} must be a mapping", where));
   for (const auto& each : node) {
     const std::string& key = each.first.Scalar();
@@ -67,7 +68,8 @@ std::string read_text(const YAML::Node& parent, const char* key, bool required) 
   return node.Scalar();
 }
 
-std::uint64_t read_number(const YAML::Node& parent, const char* key, std::uint64_t max, std::uint64_t missing) {
+std::uint64_t read_number(const YAML::Node& parent, const char* key, std::uint64_t max,
+                          std::uint64_t missing) {
   const YAML::Node node = parent[key];
   if (!node.IsDefined()) return missing;
   const std::string value = read_text(parent, key, true);
@@ -91,12 +93,14 @@ bool read_bool(const YAML::Node& parent, const char* key) {
 bool is_plain_name(std::string_view name) {
   if (name.empty() || name.size() > 100 || name.front() == '.') return false;
   return std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   });
 }
 
 std::string replace_all(std::string text, std::string_view from, const std::string& to) {
-  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+  for (std::size_t at = text.find(from); at != std::string::npos;
+       at = text.find(from, at + to.size())) {
     text.replace(at, from.size(), to);
   }
   return text;
@@ -106,7 +110,8 @@ std::vector<PackagePart> read_pypi(const YAML::Node& node) {
   check_keys(node, {"package", "member", "parts"}, "pypi");
   const std::string package = read_text(node, "package", true);
   const std::string member = read_text(node, "member", true);
-  // The requirement becomes an argument of pip: a name and one exact version, never an option or an address.
+  // The requirement becomes an argument of pip: a name and one exact version, never an option or an
+  // address.
   const std::size_t version = package.find("==");
   std::string name = package.substr(0, version);
   name = replace_all(replace_all(name, "{nn}", "1"), "{n}", "1");
@@ -119,7 +124,8 @@ std::vector<PackagePart> read_pypi(const YAML::Node& node) {
   std::vector<PackagePart> result;
   for (std::uint32_t n = 1; n <= parts; ++n) {
     const auto expand = [&](const std::string& pattern) {
-      return replace_all(replace_all(pattern, "{nn}", fmt::format("{:02}", n)), "{n}", fmt::format("{}", n));
+      return replace_all(replace_all(pattern, "{nn}", fmt::format("{:02}", n)), "{n}",
+                         fmt::format("{}", n));
     };
     result.push_back({expand(package), expand(member)});
   }
@@ -134,12 +140,15 @@ ModelFile read_model_file(const YAML::Node& node) {
   file.bytes = read_number(node, "bytes", kFileBytesMax, 0);
   if (file.bytes == 0) fail(node, "'bytes' is missing");
   file.sha256 = read_text(node, "sha256", true);
-  const bool hex = std::ranges::all_of(file.sha256, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  if (file.sha256.size() != 64 || !hex) fail(node, "'sha256' must be 64 lower-case hexadecimal digits");
+  const bool hex = std::ranges::all_of(
+      file.sha256, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  if (file.sha256.size() != 64 || !hex)
+    fail(node, "'sha256' must be 64 lower-case hexadecimal digits");
   if (const YAML::Node pypi = node["pypi"]; pypi.IsDefined()) file.parts = read_pypi(pypi);
   if (const YAML::Node hub = node["hub"]; hub.IsDefined()) {
     check_keys(hub, {"repository", "revision", "file"}, "hub");
-    file.hub = HubFile{read_text(hub, "repository", true), read_text(hub, "revision", false), read_text(hub, "file", true)};
+    file.hub = HubFile{read_text(hub, "repository", true), read_text(hub, "revision", false),
+                       read_text(hub, "file", true)};
   }
   return file;
 }
@@ -161,7 +170,8 @@ void check_files(const YAML::Node& node, const ModelSpec& spec) {
     if (!has("model.safetensors") || !has("config.json") || !has("vocab.txt")) {
       fail(node, "an embed model needs the files model.safetensors, config.json and vocab.txt");
     }
-    if (spec.dimensions == 0 || spec.max_tokens < 2) fail(node, "an embed model needs dimensions and max_tokens");
+    if (spec.dimensions == 0 || spec.max_tokens < 2)
+      fail(node, "an embed model needs dimensions and max_tokens");
   }
   if (spec.role == Role::kAnswer) {
     if (!has("model.gguf")) fail(node, "an answer model needs the file model.gguf");
@@ -171,8 +181,8 @@ void check_files(const YAML::Node& node, const ModelSpec& spec) {
 
 ModelSpec read_model(const std::string& name, const YAML::Node& node) {
   check_keys(node,
-             {"role", "summary", "licence", "run_by_us", "languages", "dimensions", "max_tokens", "context", "query_prefix",
-              "passage_prefix", "files"},
+             {"role", "summary", "licence", "run_by_us", "languages", "dimensions", "max_tokens",
+              "context", "query_prefix", "passage_prefix", "files"},
              fmt::format("model '{}'", name));
   ModelSpec spec;
   spec.name = name;
@@ -226,7 +236,8 @@ std::uint64_t ModelSpec::bytes() const {
 }
 
 Result<Catalogue> Catalogue::parse(const std::string& text) {
-  if (text.size() > kCatalogueBytesMax) return make_error(ErrorCode::kInvalidArgument, "the catalogue is too large");
+  if (text.size() > kCatalogueBytesMax)
+    return make_error(ErrorCode::kInvalidArgument, "the catalogue is too large");
   try {
     const YAML::Node root = YAML::Load(text);
     check_keys(root, {"version", "models"}, "the catalogue");
@@ -238,7 +249,8 @@ Result<Catalogue> Catalogue::parse(const std::string& text) {
     Catalogue result;
     for (const auto& each : models) {
       const std::string& name = each.first.Scalar();
-      if (!is_plain_name(name)) fail(each.first, fmt::format("'{}' is no model name: letters, digits, - _ .", name));
+      if (!is_plain_name(name))
+        fail(each.first, fmt::format("'{}' is no model name: letters, digits, - _ .", name));
       if (!result.models_.try_emplace(name, read_model(name, each.second)).second) {
         fail(each.first, fmt::format("model '{}' stands twice", name));
       }
@@ -247,7 +259,8 @@ Result<Catalogue> Catalogue::parse(const std::string& text) {
   } catch (const CatalogueError& failure) {
     return make_error(ErrorCode::kInvalidArgument, failure.message);
   } catch (const YAML::Exception& failure) {
-    return make_error(ErrorCode::kInvalidArgument, fmt::format("line {}: {}", failure.mark.line + 1, failure.msg));
+    return make_error(ErrorCode::kInvalidArgument,
+                      fmt::format("line {}: {}", failure.mark.line + 1, failure.msg));
   } catch (const std::exception& failure) {
     return make_error(ErrorCode::kInvalidArgument, failure.what());
   }

@@ -51,8 +51,8 @@ struct ModelSpec {
 /// The models that Knap knows, by name.
 class Catalogue {
  public:
-  /// Reads one catalogue text. Strict: unknown keys and wrong values are errors with the line and the nearest key.
-  /// Errors: kInvalidArgument.
+  /// Reads one catalogue text. Strict: unknown keys and wrong values are errors with the line and
+  /// the nearest key. Errors: kInvalidArgument.
   static Result<Catalogue> parse(const std::string& text);
   /// The shipped catalogue with the user's entries over it; an absent `user_file` path means none.
   static Result<Catalogue> open(const std::filesystem::path& user_file);

@@ -54,12 +54,14 @@ TEST(Catalogue, NamesLineAndNearestOfUnknownKey) {
 
 TEST(Catalogue, RefusesNamesThatLeaveTheModelsFolder) {
   EXPECT_THAT(error_of(changed("tiny", "../tiny")), HasSubstr("no model name"));
-  EXPECT_THAT(error_of(changed("name: model.gguf", "name: a/model.gguf")), HasSubstr("plain file name"));
+  EXPECT_THAT(error_of(changed("name: model.gguf", "name: a/model.gguf")),
+              HasSubstr("plain file name"));
 }
 
 TEST(Catalogue, RefusesPackagesThatCouldBeOptionsOrAddresses) {
   for (const char* package : {"--index-url=x==1", "name", "a b==1", "git+ssh://x==1"}) {
-    const std::string pypi = std::string("pypi: {package: \"") + package + "\", member: m}\n        bytes: 10";
+    const std::string pypi =
+        std::string("pypi: {package: \"") + package + "\", member: m}\n        bytes: 10";
     EXPECT_THAT(error_of(changed("bytes: 10", pypi)), HasSubstr("is not a package")) << package;
   }
 }
@@ -67,7 +69,8 @@ TEST(Catalogue, RefusesPackagesThatCouldBeOptionsOrAddresses) {
 TEST(Catalogue, RefusesWrongValues) {
   EXPECT_THAT(error_of(changed("role: answer", "role: talk")), HasSubstr("unknown role 'talk'"));
   EXPECT_THAT(error_of(changed("bytes: 10", "bytes: -1")), HasSubstr("whole number"));
-  EXPECT_THAT(error_of(changed("bytes: 10", "bytes: 99999999999999999999")), HasSubstr("whole number"));
+  EXPECT_THAT(error_of(changed("bytes: 10", "bytes: 99999999999999999999")),
+              HasSubstr("whole number"));
   EXPECT_THAT(error_of(changed("sha256: 0", "sha256: Z")), HasSubstr("64 lower-case"));
   EXPECT_THAT(error_of(changed("version: 1", "version: 2")), HasSubstr("from 1 to 1"));
   EXPECT_THAT(error_of(changed("    context: 512\n", "")), HasSubstr("needs context"));
@@ -85,7 +88,8 @@ TEST(Catalogue, LetsTheUserAddAndReplace) {
 
 TEST(Catalogue, NamesFileAndLineOfUsersMistake) {
   const TestFolder folder;
-  const auto catalogue = Catalogue::open(folder.write("models.yaml", changed("role: answer", "rolle: answer")));
+  const auto catalogue =
+      Catalogue::open(folder.write("models.yaml", changed("role: answer", "rolle: answer")));
   ASSERT_FALSE(catalogue);
   EXPECT_THAT(catalogue.error().message, HasSubstr("models.yaml: line 4"));
 }

@@ -16,7 +16,8 @@ namespace json = boost::json;
 constexpr std::size_t kMessagesMax = 200;
 constexpr std::size_t kErrorBytesMax = 64U << 10;
 constexpr std::size_t kAnswerBytesMax = 4U << 20;
-// The runner keeps the deadline itself and answers with what it has; the connection waits this much longer for that.
+// The runner keeps the deadline itself and answers with what it has; the connection waits this much
+// longer for that.
 constexpr std::chrono::milliseconds kDeadlineGrace{500};
 
 /// Gathers one streamed answer.
@@ -45,14 +46,17 @@ class AnswerStream {
     boost::system::error_code error;
     const json::value root = json::parse(data, error);
     if (error || !root.is_object()) {
-      failure_ = make_error(ErrorCode::kCorruptData, "the model's stream holds an event that is no JSON");
+      failure_ =
+          make_error(ErrorCode::kCorruptData, "the model's stream holds an event that is no JSON");
       return false;
     }
     const json::object& object = root.get_object();
-    if (const auto* failed = object.if_contains("error"); failed != nullptr && failed->is_object()) {
+    if (const auto* failed = object.if_contains("error");
+        failed != nullptr && failed->is_object()) {
       const auto* status = failed->get_object().if_contains("status");
-      failure_ = remote_error(status != nullptr && status->is_int64() ? static_cast<int>(status->get_int64()) : 500, data,
-                              "answering");
+      failure_ = remote_error(
+          status != nullptr && status->is_int64() ? static_cast<int>(status->get_int64()) : 500,
+          data, "answering");
       return false;
     }
     read_usage(object);
@@ -63,7 +67,8 @@ class AnswerStream {
   }
 
   bool read_choice(const json::object& choice) {
-    if (const auto* reason = choice.if_contains("finish_reason"); reason != nullptr && reason->is_string()) {
+    if (const auto* reason = choice.if_contains("finish_reason");
+        reason != nullptr && reason->is_string()) {
       result.finish_reason = std::string(reason->get_string());
       finished_ = true;
     }
@@ -73,7 +78,8 @@ class AnswerStream {
     if (content == nullptr || !content->is_string() || content->get_string().empty()) return true;
     const std::string_view piece = content->get_string();
     if (result.text.empty()) {
-      result.first_token = std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin_);
+      result.first_token =
+          std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin_);
     }
     if (result.text.size() + piece.size() > kAnswerBytesMax) {
       failure_ = make_error(ErrorCode::kResourceExhausted, "the model's answer is too long");
@@ -92,8 +98,9 @@ class AnswerStream {
     if (usage == nullptr || !usage->is_object()) return;
     const auto number = [&](std::string_view key) -> std::uint64_t {
       const auto* value = usage->get_object().if_contains(key);
-      return value != nullptr && value->is_int64() && value->get_int64() > 0 ? static_cast<std::uint64_t>(value->get_int64())
-                                                                             : 0;
+      return value != nullptr && value->is_int64() && value->get_int64() > 0
+                 ? static_cast<std::uint64_t>(value->get_int64())
+                 : 0;
     };
     result.prompt_tokens = number("prompt_tokens");
     result.completion_tokens = number("completion_tokens");
@@ -111,16 +118,20 @@ class ChatGenerator final : public Generator {
  public:
   ChatGenerator(ChatTarget target, observe::Registry& metrics)
       : target_(std::move(target)),
-        first_token_(metrics.histogram("knap_models_first_token_seconds", "Time to a model's first token")),
+        first_token_(
+            metrics.histogram("knap_models_first_token_seconds", "Time to a model's first token")),
         generate_(metrics.histogram("knap_models_generate_seconds", "Time of one whole answer")),
-        prompt_tokens_(metrics.counter("knap_models_prompt_tokens_total", "Prompt tokens sent to answer models")),
-        generated_tokens_(metrics.counter("knap_models_generated_tokens_total", "Tokens that answer models wrote")),
+        prompt_tokens_(metrics.counter("knap_models_prompt_tokens_total",
+                                       "Prompt tokens sent to answer models")),
+        generated_tokens_(metrics.counter("knap_models_generated_tokens_total",
+                                          "Tokens that answer models wrote")),
         failures_(metrics.counter("knap_models_generate_failures_total", "Answers that failed")) {}
 
   std::string id() const override { return target_.id; }
   std::uint32_t context_tokens() const override { return target_.context; }
 
-  Result<GenerateResult> generate(const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
+  Result<GenerateResult> generate(const GenerateRequest& request, Deadline deadline,
+                                  const CancelToken& cancel,
                                   const std::function<bool(std::string_view)>& on_token) override {
     auto result = run(request, deadline, cancel, on_token);
     if (!result) {
@@ -133,10 +144,12 @@ class ChatGenerator final : public Generator {
   }
 
  private:
-  Result<GenerateResult> run(const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
+  Result<GenerateResult> run(const GenerateRequest& request, Deadline deadline,
+                             const CancelToken& cancel,
                              const std::function<bool(std::string_view)>& on_token) {
     if (request.messages.empty() || request.messages.size() > kMessagesMax) {
-      return make_error(ErrorCode::kInvalidArgument, fmt::format("1 to {} messages are taken", kMessagesMax));
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("1 to {} messages are taken", kMessagesMax));
     }
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
     if (target_.prepare) KNAP_CHECK_OK(target_.prepare(deadline, cancel));
@@ -150,16 +163,19 @@ class ChatGenerator final : public Generator {
 
     const auto begin = SteadyClock::now();
     AnswerStream stream(begin, on_token);
-    const Deadline patience = deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
-    auto response = target_.client().stream(call, patience, cancel,
-                                            [&](std::string_view bytes) { return stream.feed(bytes); });
+    const Deadline patience =
+        deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
+    auto response = target_.client().stream(
+        call, patience, cancel, [&](std::string_view bytes) { return stream.feed(bytes); });
     return finish(std::move(response), stream, begin, deadline, cancel);
   }
 
-  Result<GenerateResult> finish(Result<http::Response> response, AnswerStream& stream, SteadyClock::time_point begin,
-                                Deadline deadline, const CancelToken& cancel) {
+  Result<GenerateResult> finish(Result<http::Response> response, AnswerStream& stream,
+                                SteadyClock::time_point begin, Deadline deadline,
+                                const CancelToken& cancel) {
     if (response && response->status >= 400) {
-      return remote_error(response->status, response->body.empty() ? stream.raw() : response->body, target_.id);
+      return remote_error(response->status, response->body.empty() ? stream.raw() : response->body,
+                          target_.id);
     }
     GenerateResult& result = stream.result;
     if (stream.stopped()) {
@@ -169,7 +185,8 @@ class ChatGenerator final : public Generator {
     } else if (stream.failure()) {
       return *stream.failure();
     } else if (!stream.finished()) {
-      // Text produced before the deadline is an answer that was cut; a stream that just ends is a model that died.
+      // Text produced before the deadline is an answer that was cut; a stream that just ends is a
+      // model that died.
       if (!deadline.expired()) {
         if (target_.on_broken) target_.on_broken();
         if (!response) return connection_error(std::move(response).error(), target_.id);
@@ -177,7 +194,8 @@ class ChatGenerator final : public Generator {
                           fmt::format("model {} stopped while answering; try again", target_.id));
       }
       if (result.text.empty()) {
-        return make_error(ErrorCode::kDeadlineExceeded, fmt::format("model {} wrote nothing in time", target_.id));
+        return make_error(ErrorCode::kDeadlineExceeded,
+                          fmt::format("model {} wrote nothing in time", target_.id));
       }
       result.finish_reason = "length";
     }
@@ -191,7 +209,8 @@ class ChatGenerator final : public Generator {
     for (const ChatMessage& message : request.messages) {
       json::object item;
       item["role"] = message.role;
-      item["content"] = text::is_valid_utf8(message.content) ? message.content : text::repair_utf8(message.content);
+      item["content"] = text::is_valid_utf8(message.content) ? message.content
+                                                             : text::repair_utf8(message.content);
       messages.push_back(std::move(item));
     }
     json::object body;

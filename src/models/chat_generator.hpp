@@ -18,7 +18,8 @@ struct ChatTarget {
   std::uint32_t context = 0;
   bool local = false;  ///< A runner of ours: takes deadline_ms and threads.
   std::size_t threads = 0;
-  std::function<Status(Deadline, const CancelToken&)> prepare;  ///< E.g. starts the runner; empty: nothing to do.
+  std::function<Status(Deadline, const CancelToken&)>
+      prepare;                      ///< E.g. starts the runner; empty: nothing to do.
   std::function<void()> on_broken;  ///< Told when a connection broke; empty: nothing to do.
   std::function<http::Client&()> client;
 };

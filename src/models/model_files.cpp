@@ -21,9 +21,11 @@ constexpr std::size_t kHashStepBytes = 4U << 20;  // about 3 ms
 }  // namespace
 
 Result<std::string> sha256_of(const std::filesystem::path& file, const CancelToken& cancel) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> input(std::fopen(file.c_str(), "rbe"), std::fclose);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> input(std::fopen(file.c_str(), "rbe"),
+                                                              std::fclose);
   if (!input) return errno_error(errno, "cannot read", file);
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
+                                                                   EVP_MD_CTX_free);
   EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
   std::vector<char> step(kHashStepBytes);
   for (;;) {
@@ -45,22 +47,26 @@ ModelFiles::ModelFiles(const ModelSpec& spec, std::filesystem::path models_dir)
     : spec_(spec), dir_(std::move(models_dir) / spec.name) {}
 
 std::string ModelFiles::repair_advice() const {
-  return fmt::format("run `knap models verify {0}`, or fetch it again: `knap models pull {0}`", spec_.name);
+  return fmt::format("run `knap models verify {0}`, or fetch it again: `knap models pull {0}`",
+                     spec_.name);
 }
 
 Status ModelFiles::check_sizes() const {
   std::error_code error;
   if (!std::filesystem::is_directory(dir_, error)) {
-    return make_error(ErrorCode::kNotFound, fmt::format("not installed: run `knap models pull {}`", spec_.name));
+    return make_error(ErrorCode::kNotFound,
+                      fmt::format("not installed: run `knap models pull {}`", spec_.name));
   }
   for (const ModelFile& file : spec_.files) {
     const std::uint64_t bytes = std::filesystem::file_size(dir_ / file.name, error);
     if (error) {
-      return make_error(ErrorCode::kCorruptData, fmt::format("{} is missing; {}", file.name, repair_advice()));
+      return make_error(ErrorCode::kCorruptData,
+                        fmt::format("{} is missing; {}", file.name, repair_advice()));
     }
     if (bytes != file.bytes) {
-      return make_error(ErrorCode::kCorruptData, fmt::format("{} has {} bytes instead of {}; {}", file.name, bytes,
-                                                             file.bytes, repair_advice()));
+      return make_error(ErrorCode::kCorruptData,
+                        fmt::format("{} has {} bytes instead of {}; {}", file.name, bytes,
+                                    file.bytes, repair_advice()));
     }
   }
   return {};
@@ -71,8 +77,8 @@ std::string ModelFiles::stamp_text() const {
   for (const ModelFile& file : spec_.files) {
     struct stat status {};
     if (::stat((dir_ / file.name).c_str(), &status) != 0) return {};
-    text += fmt::format("{} {} {} {}.{:09}\n", file.name, file.sha256, status.st_size, status.st_mtim.tv_sec,
-                        status.st_mtim.tv_nsec);
+    text += fmt::format("{} {} {} {}.{:09}\n", file.name, file.sha256, status.st_size,
+                        status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
   }
   return text;
 }
@@ -92,14 +98,17 @@ Status ModelFiles::verify(const CancelToken& cancel) const {
   for (const ModelFile& file : spec_.files) {
     KNAP_TRY(const std::string found, sha256_of(dir_ / file.name, cancel));
     if (found != file.sha256) {
-      return make_error(ErrorCode::kCorruptData,
-                        fmt::format("{} has checksum {}... instead of {}...: it is damaged; fetch it again: `knap models "
-                                    "pull {}`",
-                                    file.name, found.substr(0, 12), file.sha256.substr(0, 12), spec_.name));
+      return make_error(
+          ErrorCode::kCorruptData,
+          fmt::format(
+              "{} has checksum {}... instead of {}...: it is damaged; fetch it again: `knap models "
+              "pull {}`",
+              file.name, found.substr(0, 12), file.sha256.substr(0, 12), spec_.name));
     }
   }
   // A read-only models folder is no fault: the files are then hashed again at the next start.
-  if (before == stamp_text()) static_cast<void>(write_file_atomic(dir_ / kStampName, before).has_value());
+  if (before == stamp_text())
+    static_cast<void>(write_file_atomic(dir_ / kStampName, before).has_value());
   return {};
 }
 

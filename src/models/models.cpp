@@ -22,7 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a remote server's window is cannot be asked through its interface; answers keep their prompts under this.
+// What a remote server's window is cannot be asked through its interface; answers keep their
+// prompts under this.
 constexpr std::uint32_t kRemoteContextTokens = 8'192;
 // The system's limit for a socket's path is 107 bytes.
 constexpr std::size_t kSocketPathMax = 100;
@@ -40,7 +41,8 @@ class LocalModels final : public Models {
       : options_(std::move(options)),
         catalogue_(std::move(catalogue)),
         metrics_(metrics),
-        threads_(options_.threads > 0 ? options_.threads : std::max(1U, std::thread::hardware_concurrency())) {}
+        threads_(options_.threads > 0 ? options_.threads
+                                      : std::max(1U, std::thread::hardware_concurrency())) {}
 
   // Embedders and generators that callers still hold answer kUnavailable from here on.
   ~LocalModels() override {
@@ -94,7 +96,8 @@ class LocalModels final : public Models {
       info.summary = spec.summary;
       info.bytes = spec.bytes();
       info.run_by_us = spec.run_by_us;
-      info.in_use = name == options_.embed_model || (name == options_.answer_model && remote_ == nullptr);
+      info.in_use =
+          name == options_.embed_model || (name == options_.answer_model && remote_ == nullptr);
       info.state = state_of(spec);
       info.installed = ModelFiles(spec, options_.models_dir).check_sizes().has_value();
       result.push_back(std::move(info));
@@ -122,7 +125,8 @@ class LocalModels final : public Models {
     std::map<std::string, LoadedModel, std::less<>>::node_type stopped;
     {
       MutexLock lock(mutex_);
-      if (const auto found = loaded_.find(name); found != loaded_.end()) stopped = loaded_.extract(found);
+      if (const auto found = loaded_.find(name); found != loaded_.end())
+        stopped = loaded_.extract(found);
     }
     const fs::path dir = ModelFiles(*spec, options_.models_dir).dir();
     if (!stopped.empty()) stopped.mapped().supervisor->stop();
@@ -137,8 +141,10 @@ class LocalModels final : public Models {
  private:
   Status connect_remote() {
     KNAP_TRY(http::Endpoint endpoint, http::Endpoint::parse(options_.remote_url));
-    // Addresses are written with and without the version, e.g. http://127.0.0.1:8080 and http://127.0.0.1:8080/v1.
-    const std::string version = endpoint.base_path.empty() || endpoint.base_path == "/" ? "/v1" : "";
+    // Addresses are written with and without the version, e.g. http://127.0.0.1:8080 and
+    // http://127.0.0.1:8080/v1.
+    const std::string version =
+        endpoint.base_path.empty() || endpoint.base_path == "/" ? "/v1" : "";
     if (endpoint.base_path == "/") endpoint.base_path.clear();
     remote_client_ = http::Client::create(endpoint, {});
     ChatTarget target;
@@ -163,7 +169,8 @@ class LocalModels final : public Models {
 
   void retry(std::string_view name) {
     MutexLock lock(mutex_);
-    if (const auto found = loaded_.find(name); found != loaded_.end()) found->second.supervisor->retry();
+    if (const auto found = loaded_.find(name); found != loaded_.end())
+      found->second.supervisor->retry();
   }
 
   // Null when its files are not there or plainly broken.
@@ -181,7 +188,8 @@ class LocalModels final : public Models {
     return &loaded_.emplace(spec.name, std::move(model)).first->second;
   }
 
-  ChatTarget chat_target(const ModelSpec& spec, const std::shared_ptr<Supervisor>& supervisor) const {
+  ChatTarget chat_target(const ModelSpec& spec,
+                         const std::shared_ptr<Supervisor>& supervisor) const {
     ChatTarget target;
     target.id = spec.name;
     target.model = spec.name;
@@ -202,14 +210,22 @@ class LocalModels final : public Models {
     options.name = spec.name;
     options.socket = (options_.run_dir / (spec.name + ".sock")).string();
     const ModelFiles files(spec, options_.models_dir);
-    options.command = {options_.runner_program.string(), "runner", "--role", std::string(to_string(spec.role)),
-                       "--threads", fmt::format("{}", threads_), "--model", spec.name};
+    options.command = {options_.runner_program.string(),
+                       "runner",
+                       "--role",
+                       std::string(to_string(spec.role)),
+                       "--threads",
+                       fmt::format("{}", threads_),
+                       "--model",
+                       spec.name};
     if (spec.role == Role::kEmbed) {
-      options.command.insert(options.command.end(), {"--model-dir", files.dir().string(), "--max-tokens",
-                                                     fmt::format("{}", spec.max_tokens), "--precision", precision});
+      options.command.insert(options.command.end(),
+                             {"--model-dir", files.dir().string(), "--max-tokens",
+                              fmt::format("{}", spec.max_tokens), "--precision", precision});
     } else {
-      options.command.insert(options.command.end(), {"--model-file", (files.dir() / "model.gguf").string(), "--context",
-                                                     fmt::format("{}", spec.context)});
+      options.command.insert(options.command.end(),
+                             {"--model-file", (files.dir() / "model.gguf").string(), "--context",
+                              fmt::format("{}", spec.context)});
     }
     // A copy: a supervisor may outlive the catalogue, held by an embedder.
     options.prepare = [copy = spec, dir = options_.models_dir](const CancelToken& cancel) {
@@ -233,8 +249,9 @@ Status check_role(const Catalogue& catalogue, const std::string& name, Role role
   if (name.empty()) return {};
   KNAP_TRY(const ModelSpec* spec, catalogue.require(name));
   if (spec->role == role) return {};
-  return make_error(ErrorCode::kInvalidArgument, fmt::format("model '{}' is for the role {}, not {}", name,
-                                                             to_string(spec->role), to_string(role)));
+  return make_error(ErrorCode::kInvalidArgument,
+                    fmt::format("model '{}' is for the role {}, not {}", name,
+                                to_string(spec->role), to_string(role)));
 }
 
 // Sockets are reached by whoever may enter their folder: the owner alone.
@@ -242,7 +259,8 @@ Status make_run_dir(const fs::path& run_dir) {
   std::error_code error;
   fs::create_directories(run_dir, error);
   if (error) return errno_error(error.value(), "cannot make the folder", run_dir);
-  if (::chmod(run_dir.c_str(), 0700) != 0) return errno_error(errno, "cannot make private", run_dir);
+  if (::chmod(run_dir.c_str(), 0700) != 0)
+    return errno_error(errno, "cannot make private", run_dir);
   return {};
 }
 
@@ -251,12 +269,15 @@ Status make_run_dir(const fs::path& run_dir) {
 Result<std::unique_ptr<Models>> Models::open(ModelsOptions options, observe::Registry& metrics) {
   KNAP_TRY(Catalogue catalogue, Catalogue::open(options.user_catalogue));
   KNAP_CHECK_OK(check_role(catalogue, options.embed_model, Role::kEmbed));
-  if (options.remote_url.empty()) KNAP_CHECK_OK(check_role(catalogue, options.answer_model, Role::kAnswer));
+  if (options.remote_url.empty())
+    KNAP_CHECK_OK(check_role(catalogue, options.answer_model, Role::kAnswer));
   std::size_t longest = 0;
   for (const auto& each : catalogue.models()) longest = std::max(longest, each.first.size());
   if (options.run_dir.string().size() + longest + 6 > kSocketPathMax) {
-    return make_error(ErrorCode::kInvalidArgument,
-                      fmt::format("the path {} is too long for sockets: choose a shorter data folder", options.run_dir.string()));
+    return make_error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("the path {} is too long for sockets: choose a shorter data folder",
+                    options.run_dir.string()));
   }
   KNAP_CHECK_OK(make_run_dir(options.run_dir));
   auto models = std::make_unique<LocalModels>(std::move(options), std::move(catalogue), metrics);

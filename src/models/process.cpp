@@ -23,16 +23,20 @@ namespace {
 
 constexpr std::chrono::milliseconds kPollStep{5};
 
-// What a runner may know of its parent's environment. Keys and passwords stand in variables: none is passed on.
-constexpr std::array<std::string_view, 10> kPassedOn{"PATH=",         "HOME=",          "LANG=",        "TMPDIR=",
-                                                     "LC_ALL=",       "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
-                                                     "TSAN_OPTIONS=", "LSAN_OPTIONS="};
+// What a runner may know of its parent's environment. Keys and passwords stand in variables: none
+// is passed on.
+constexpr std::array<std::string_view, 10> kPassedOn{
+    "PATH=",         "HOME=",          "LANG=",
+    "TMPDIR=",       "LC_ALL=",        "LD_LIBRARY_PATH=",
+    "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=",
+    "LSAN_OPTIONS="};
 
 std::vector<char*> pick_environment(bool whole) {
   std::vector<char*> result;
   for (char** each = environ; each != nullptr && *each != nullptr; ++each) {
     bool wanted = whole;
-    for (const std::string_view name : kPassedOn) wanted = wanted || std::string_view(*each).starts_with(name);
+    for (const std::string_view name : kPassedOn)
+      wanted = wanted || std::string_view(*each).starts_with(name);
     if (wanted) result.push_back(*each);
   }
   result.push_back(nullptr);
@@ -66,18 +70,20 @@ Result<ChildProcess> ChildProcess::start(const Options& options) {
   SpawnSettings settings;
   ::posix_spawn_file_actions_addopen(&settings.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   if (!options.output_file.empty()) {
-    ::posix_spawn_file_actions_addopen(&settings.actions, STDOUT_FILENO, options.output_file.c_str(),
-                                       O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::posix_spawn_file_actions_addopen(&settings.actions, STDOUT_FILENO,
+                                       options.output_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                       0600);
     ::posix_spawn_file_actions_adddup2(&settings.actions, STDOUT_FILENO, STDERR_FILENO);
   }
   ::posix_spawn_file_actions_addclosefrom_np(&settings.actions, STDERR_FILENO + 1);
-  // A group of its own: Ctrl-C in the terminal reaches the server, which then ends its children in order.
+  // A group of its own: Ctrl-C in the terminal reaches the server, which then ends its children in
+  // order.
   sigset_t none;
   sigset_t all;
   ::sigemptyset(&none);
   ::sigfillset(&all);
-  ::posix_spawnattr_setflags(&settings.attributes,
-                             POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  ::posix_spawnattr_setflags(
+      &settings.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   ::posix_spawnattr_setpgroup(&settings.attributes, 0);
   ::posix_spawnattr_setsigmask(&settings.attributes, &none);
   ::posix_spawnattr_setsigdefault(&settings.attributes, &all);
@@ -88,8 +94,8 @@ Result<ChildProcess> ChildProcess::start(const Options& options) {
   arguments.push_back(nullptr);
   std::vector<char*> environment = pick_environment(options.whole_environment);
   pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, arguments.front(), &settings.actions, &settings.attributes, arguments.data(),
-                                   environment.data());
+  const int error = ::posix_spawnp(&pid, arguments.front(), &settings.actions, &settings.attributes,
+                                   arguments.data(), environment.data());
   if (error != 0) return errno_error(error, "cannot start", options.arguments.front());
   ChildProcess child;
   child.pid_ = pid;
@@ -98,7 +104,9 @@ Result<ChildProcess> ChildProcess::start(const Options& options) {
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), end_(std::move(other.end_)) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      pidfd_(std::move(other.pidfd_)),
+      end_(std::move(other.end_)) {}
 
 ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   if (this != &other) {

@@ -19,16 +19,18 @@ struct ProcessEnd {
   std::string describe() const;  ///< "exit code 3", "signal 9 (Killed)"
 };
 
-/// A child process, started without a shell, with no file descriptor but the standard ones and an environment cut down
-/// to what it needs. Destruction kills and reaps it.
+/// A child process, started without a shell, with no file descriptor but the standard ones and an
+/// environment cut down to what it needs. Destruction kills and reaps it.
 ///
-/// Threads: from one at a time. A runner dies with the *thread* that started it (PR_SET_PDEATHSIG): keep that alive.
+/// Threads: from one at a time. A runner dies with the *thread* that started it (PR_SET_PDEATHSIG):
+/// keep that alive.
 class ChildProcess {
  public:
   struct Options {
-    std::vector<std::string> arguments;  ///< The program first; a name without "/" is looked up in PATH.
-    std::string output_file;             ///< Standard output and error go there; empty: inherited.
-    bool whole_environment = false;      ///< pip needs its user's settings; runners do not.
+    std::vector<std::string>
+        arguments;            ///< The program first; a name without "/" is looked up in PATH.
+    std::string output_file;  ///< Standard output and error go there; empty: inherited.
+    bool whole_environment = false;  ///< pip needs its user's settings; runners do not.
   };
   /// Errors: kNotFound (no such program), kIo.
   static Result<ChildProcess> start(const Options& options);

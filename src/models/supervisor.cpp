@@ -16,7 +16,8 @@ namespace knap::models {
 namespace {
 
 constexpr std::chrono::milliseconds kStartProbeInterval{20};
-constexpr std::chrono::milliseconds kNoPidfdStep{50};  // how soon a crash is seen on kernels without pidfd
+constexpr std::chrono::milliseconds kNoPidfdStep{
+    50};  // how soon a crash is seen on kernels without pidfd
 constexpr std::chrono::milliseconds kEndPatience{20};
 constexpr std::size_t kReasonBytesMax = 500;
 
@@ -41,10 +42,12 @@ std::string read_failure(const std::string& body) {
 Supervisor::Supervisor(Options options, observe::Registry& metrics)
     : options_(std::move(options)),
       client_(http::Client::create(unix_endpoint(options_.socket), {})),
-      restarts_(metrics.counter("knap_models_runner_restarts_total", "Model runners started again after a crash or hang",
+      restarts_(metrics.counter("knap_models_runner_restarts_total",
+                                "Model runners started again after a crash or hang",
                                 {{"model", options_.name}})),
       wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      random_(static_cast<std::minstd_rand::result_type>(SteadyClock::now().time_since_epoch().count())),
+      random_(static_cast<std::minstd_rand::result_type>(
+          SteadyClock::now().time_since_epoch().count())),
       back_off_(options_.back_off_min),
       thread_([this] { run(); }) {}
 
@@ -110,19 +113,25 @@ void Supervisor::retry() {
 }
 
 Status Supervisor::not_ready() const {
-  if (stopping_) return make_error(ErrorCode::kUnavailable, fmt::format("model {} is being stopped", options_.name));
+  if (stopping_)
+    return make_error(ErrorCode::kUnavailable,
+                      fmt::format("model {} is being stopped", options_.name));
   switch (state_) {
     case State::kReady:
       if (!suspected_) return {};
       break;
-    case State::kFailed: return make_error(ErrorCode::kFailedPrecondition, fmt::format("model {}: {}", options_.name, reason_));
+    case State::kFailed:
+      return make_error(ErrorCode::kFailedPrecondition,
+                        fmt::format("model {}: {}", options_.name, reason_));
     case State::kPaused:
       return make_error(ErrorCode::kUnavailable,
-                        fmt::format("model {} stopped ({}) and is being started again; try again", options_.name, reason_));
+                        fmt::format("model {} stopped ({}) and is being started again; try again",
+                                    options_.name, reason_));
     case State::kIdle:
     case State::kStarting: break;
   }
-  return make_error(ErrorCode::kUnavailable, fmt::format("model {} is loading; try again", options_.name));
+  return make_error(ErrorCode::kUnavailable,
+                    fmt::format("model {} is loading; try again", options_.name));
 }
 
 Status Supervisor::check_ready() {
@@ -192,7 +201,8 @@ void Supervisor::run() {
 void Supervisor::pause() {
   MutexLock lock(mutex_);
   if (state_ != State::kPaused) return;
-  const auto jitter = std::chrono::milliseconds(random_() % static_cast<unsigned>(back_off_.count() / 2 + 1));
+  const auto jitter =
+      std::chrono::milliseconds(random_() % static_cast<unsigned>(back_off_.count() / 2 + 1));
   const Deadline until = Deadline::after(back_off_ + jitter);
   back_off_ = std::min(back_off_ * 2, options_.back_off_max);
   while (!stopping_ && !until.expired()) changed_.wait_until(mutex_, until);
@@ -202,7 +212,8 @@ void Supervisor::pause() {
 void Supervisor::run_child() {
   if (options_.prepare) {
     if (const auto prepared = options_.prepare(stop_); !prepared) {
-      if (!stopping()) observe::log_error("model_failed", prepared.error().message, {{"model", options_.name}});
+      if (!stopping())
+        observe::log_error("model_failed", prepared.error().message, {{"model", options_.name}});
       set_state(State::kFailed, prepared.error().message);
       return;
     }
@@ -210,7 +221,8 @@ void Supervisor::run_child() {
   std::error_code ignored;
   std::filesystem::remove(options_.socket, ignored);
   auto command = options_.command;
-  command.insert(command.end(), {"--socket", options_.socket, "--parent", fmt::format("{}", ::getpid())});
+  command.insert(command.end(),
+                 {"--socket", options_.socket, "--parent", fmt::format("{}", ::getpid())});
   auto child = ChildProcess::start({.arguments = std::move(command), .output_file = {}});
   if (!child) {
     set_state(State::kFailed, child.error().message);
@@ -224,8 +236,10 @@ void Supervisor::run_child() {
   const auto begin = SteadyClock::now();
   std::string reason;
   if (const auto ready = await_ready(*child); ready) {
-    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin);
-    observe::log_info("runner_ready", "model loaded", {{"model", options_.name}, {"took_ms", std::int64_t{took.count()}}});
+    const auto took =
+        std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin);
+    observe::log_info("runner_ready", "model loaded",
+                      {{"model", options_.name}, {"took_ms", std::int64_t{took.count()}}});
     set_state(State::kReady);
     reason = watch(*child);
   } else if (ready.error().code == ErrorCode::kFailedPrecondition) {
@@ -260,7 +274,8 @@ Status Supervisor::await_ready(ChildProcess& child) {
   const Deadline deadline = Deadline::after(options_.start_timeout);
   while (!stopping()) {
     if (const auto end = child.poll_end(); end.has_value()) {
-      return make_error(ErrorCode::kUnavailable, fmt::format("it ended while starting with {}", end->describe()));
+      return make_error(ErrorCode::kUnavailable,
+                        fmt::format("it ended while starting with {}", end->describe()));
     }
     if (deadline.expired()) return make_error(ErrorCode::kUnavailable, "it was not ready in time");
     const auto ready = probe(options_.probe_timeout);
@@ -275,7 +290,8 @@ Status Supervisor::await_ready(ChildProcess& child) {
 std::string Supervisor::watch(ChildProcess& child) {
   while (!stopping()) {
     wait_for_change(child, options_.probe_interval);
-    if (const auto end = child.poll_end(); end.has_value()) return fmt::format("it ended with {}", end->describe());
+    if (const auto end = child.poll_end(); end.has_value())
+      return fmt::format("it ended with {}", end->describe());
     if (stopping()) break;
     const auto alive = probe(options_.probe_timeout);
     if (alive && *alive) {
@@ -283,17 +299,21 @@ std::string Supervisor::watch(ChildProcess& child) {
       continue;
     }
     if (stopping()) break;
-    wait_for_change(child, kEndPatience);  // a connection breaks a little before the child's end can be seen
-    if (const auto end = child.poll_end(); end.has_value()) return fmt::format("it ended with {}", end->describe());
+    wait_for_change(
+        child, kEndPatience);  // a connection breaks a little before the child's end can be seen
+    if (const auto end = child.poll_end(); end.has_value())
+      return fmt::format("it ended with {}", end->describe());
     if (!alive && alive.error().code != ErrorCode::kDeadlineExceeded) return alive.error().message;
-    return fmt::format("it did not answer its health check within {} ms", options_.probe_timeout.count());
+    return fmt::format("it did not answer its health check within {} ms",
+                       options_.probe_timeout.count());
   }
   return {};
 }
 
 // Until the child ends, somebody calls wake(), or the time is over.
 void Supervisor::wait_for_change(const ChildProcess& child, std::chrono::milliseconds at_most) {
-  std::array<pollfd, 2> watched{pollfd{wake_fd_.get(), POLLIN, 0}, pollfd{child.ended_descriptor().get(), POLLIN, 0}};
+  std::array<pollfd, 2> watched{pollfd{wake_fd_.get(), POLLIN, 0},
+                                pollfd{child.ended_descriptor().get(), POLLIN, 0}};
   const bool has_pidfd = child.ended_descriptor().valid();
   const auto wait = has_pidfd ? at_most : std::min(at_most, kNoPidfdStep);
   ::poll(watched.data(), has_pidfd ? 2 : 1, static_cast<int>(wait.count()));

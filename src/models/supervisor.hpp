@@ -18,17 +18,21 @@
 
 namespace knap::models {
 
-/// Keeps one runner child alive: starts it, waits until it is ready, probes it, replaces it when it crashes or hangs.
+/// Keeps one runner child alive: starts it, waits until it is ready, probes it, replaces it when it
+/// crashes or hangs.
 ///
-/// Threads: safe. One thread of its own starts and watches the child. A runner that says its model cannot be loaded is
-/// not started again until retry(); one that crashes is, after a pause that doubles up to back_off_max.
+/// Threads: safe. One thread of its own starts and watches the child. A runner that says its model
+/// cannot be loaded is not started again until retry(); one that crashes is, after a pause that
+/// doubles up to back_off_max.
 class Supervisor {
  public:
   struct Options {
-    std::string name;                    ///< The model's.
-    std::vector<std::string> command;    ///< Program and arguments; "--socket PATH --parent PID" are added.
-    std::string socket;                  ///< At most 100 bytes, as the system asks.
-    std::function<Status(const CancelToken&)> prepare;  ///< Before each start, e.g. checksums. An error is final.
+    std::string name;  ///< The model's.
+    std::vector<std::string>
+        command;         ///< Program and arguments; "--socket PATH --parent PID" are added.
+    std::string socket;  ///< At most 100 bytes, as the system asks.
+    std::function<Status(const CancelToken&)>
+        prepare;  ///< Before each start, e.g. checksums. An error is final.
     std::chrono::milliseconds start_timeout{60'000};
     std::chrono::milliseconds probe_interval{500};
     std::chrono::milliseconds probe_timeout{2'000};
@@ -44,15 +48,17 @@ class Supervisor {
 
   /// Starts the child if that has not been asked yet. Returns at once.
   void start() KNAP_EXCLUDES(mutex_);
-  /// start(), then waits. Errors: kFailedPrecondition (failed for good: the reason), kUnavailable (deadline passed while
-  /// it was starting), kCancelled.
+  /// start(), then waits. Errors: kFailedPrecondition (failed for good: the reason), kUnavailable
+  /// (deadline passed while it was starting), kCancelled.
   Status wait_ready(Deadline deadline, const CancelToken& cancel) KNAP_EXCLUDES(mutex_);
-  /// Ready now, else kUnavailable or kFailedPrecondition with the reason. Starts the child if that was not asked yet.
+  /// Ready now, else kUnavailable or kFailedPrecondition with the reason. Starts the child if that
+  /// was not asked yet.
   Status check_ready() KNAP_EXCLUDES(mutex_);
   /// Tries again after a failure, e.g. when the model was fetched anew.
   void retry() KNAP_EXCLUDES(mutex_);
 
-  /// A call of the child's broke: it is probed at once, and nobody is told "ready" until that is answered.
+  /// A call of the child's broke: it is probed at once, and nobody is told "ready" until that is
+  /// answered.
   void suspect() KNAP_EXCLUDES(mutex_);
   /// Stops the child for good, within 2 s. Callers that wait are told kUnavailable.
   void stop() KNAP_EXCLUDES(mutex_);

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "knap/models/models.hpp"
 #include "chat_generator.hpp"
+#include "knap/models/models.hpp"
 #include "test_folder.hpp"
 
 namespace knap::models {
@@ -14,7 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-// Answers /health by its mode; /die ends it at once, /v1/chat/completions writes half an answer and dies.
+// Answers /health by its mode; /die ends it at once, /v1/chat/completions writes half an answer and
+// dies.
 constexpr const char* kFakeRunner = R"(#!/usr/bin/env python3
 import os, socketserver, sys
 from http.server import BaseHTTPRequestHandler
@@ -107,8 +108,10 @@ TEST_F(SupervisorTest, ReplacesAKilledRunner) {
   ASSERT_TRUE(supervisor->wait_ready(Deadline::after(20s), {}));
   const pid_t first = supervisor->pid();
   ::kill(first, SIGKILL);
-  ASSERT_TRUE(eventually([&] { return supervisor->pid() != first && supervisor->state() == "ready"; }));
-  EXPECT_EQ(metrics_.counter("knap_models_runner_restarts_total", "", {{"model", "fake"}}).value(), 1U);
+  ASSERT_TRUE(
+      eventually([&] { return supervisor->pid() != first && supervisor->state() == "ready"; }));
+  EXPECT_EQ(metrics_.counter("knap_models_runner_restarts_total", "", {{"model", "fake"}}).value(),
+            1U);
 }
 
 TEST_F(SupervisorTest, ReplacesAHangingRunner) {
@@ -143,9 +146,12 @@ TEST_F(SupervisorTest, GivesUpOnAModelThatCannotBeLoadedUntilRetried) {
 }
 
 TEST_F(SupervisorTest, FailsWithTheReasonOfItsPreparation) {
-  prepare_ = [](const CancelToken&) -> Status { return make_error(ErrorCode::kCorruptData, "checksum differs"); };
+  prepare_ = [](const CancelToken&) -> Status {
+    return make_error(ErrorCode::kCorruptData, "checksum differs");
+  };
   const auto supervisor = make("good");
-  EXPECT_EQ(supervisor->wait_ready(Deadline::after(20s), {}).error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(supervisor->wait_ready(Deadline::after(20s), {}).error().code,
+            ErrorCode::kFailedPrecondition);
   EXPECT_EQ(supervisor->state(), "failed: checksum differs");
 }
 
@@ -167,7 +173,9 @@ TEST_F(SupervisorTest, AnswerOfADyingRunnerIsAnErrorAndTheNextWaitsForItsSuccess
   ChatTarget target;
   target.id = "fake";
   target.path = "/v1/chat/completions";
-  target.prepare = [&](Deadline deadline, const CancelToken& cancel) { return supervisor->wait_ready(deadline, cancel); };
+  target.prepare = [&](Deadline deadline, const CancelToken& cancel) {
+    return supervisor->wait_ready(deadline, cancel);
+  };
   target.on_broken = [&] { supervisor->suspect(); };
   target.client = [&]() -> http::Client& { return supervisor->client(); };
   const auto generator = make_chat_generator(target, metrics_);
@@ -175,10 +183,11 @@ TEST_F(SupervisorTest, AnswerOfADyingRunnerIsAnErrorAndTheNextWaitsForItsSuccess
   request.messages = {{"user", "hello"}};
   for (int i = 0; i < 2; ++i) {
     std::string seen;
-    const auto result = generator->generate(request, Deadline::after(20s), {}, [&](std::string_view piece) {
-      seen += piece;
-      return true;
-    });
+    const auto result =
+        generator->generate(request, Deadline::after(20s), {}, [&](std::string_view piece) {
+          seen += piece;
+          return true;
+        });
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, ErrorCode::kUnavailable);
     EXPECT_THAT(result.error().message, HasSubstr("stopped while answering; try again"));
@@ -189,7 +198,8 @@ TEST_F(SupervisorTest, AnswerOfADyingRunnerIsAnErrorAndTheNextWaitsForItsSuccess
 TEST(Models, OpensWithoutModelsAndSaysWhatToDo) {
   const TestFolder folder;
   observe::Registry metrics;
-  const auto models = Models::open({.models_dir = folder.path() / "models", .run_dir = folder.path() / "run"}, metrics);
+  const auto models = Models::open(
+      {.models_dir = folder.path() / "models", .run_dir = folder.path() / "run"}, metrics);
   ASSERT_TRUE(models) << models.error().message;
   EXPECT_EQ((*models)->embedder(), nullptr);
   EXPECT_EQ((*models)->generator(), nullptr);
@@ -202,7 +212,8 @@ TEST(Models, OpensWithATruncatedModelAndSaysSo) {
   const TestFolder folder;
   folder.write("models/smollm2-135m-instruct/model.gguf", "GGUF");
   observe::Registry metrics;
-  const auto models = Models::open({.models_dir = folder.path() / "models", .run_dir = folder.path() / "run"}, metrics);
+  const auto models = Models::open(
+      {.models_dir = folder.path() / "models", .run_dir = folder.path() / "run"}, metrics);
   ASSERT_TRUE(models);
   EXPECT_EQ((*models)->generator(), nullptr);
   for (const auto& info : (*models)->list()) {
@@ -216,7 +227,8 @@ TEST(Models, RefusesUnknownNamesAndWrongRoles) {
   observe::Registry metrics;
   ModelsOptions options{.models_dir = folder.path() / "models", .run_dir = folder.path() / "run"};
   options.answer_model = "smollm2-135m-instruckt";
-  EXPECT_THAT(Models::open(options, metrics).error().message, HasSubstr("did you mean 'smollm2-135m-instruct'?"));
+  EXPECT_THAT(Models::open(options, metrics).error().message,
+              HasSubstr("did you mean 'smollm2-135m-instruct'?"));
   options.answer_model = "all-minilm-l6-v2";
   EXPECT_THAT(Models::open(options, metrics).error().message, HasSubstr("is for the role embed"));
 }

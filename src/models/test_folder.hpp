@@ -41,12 +41,15 @@ class TestFolder {
   std::filesystem::path path_;
 };
 
-/// Where models lie on this machine: KNAP_MODELS_DIR, else the default of `knap models pull`. May not exist.
+/// Where models lie on this machine: KNAP_MODELS_DIR, else the default of `knap models pull`. May
+/// not exist.
 inline std::filesystem::path installed_models_dir() {
   if (const char* dir = std::getenv("KNAP_MODELS_DIR"); dir != nullptr) return dir;
-  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr) return std::filesystem::path(data) / "knap" / "models";
+  if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr)
+    return std::filesystem::path(data) / "knap" / "models";
   const char* home = std::getenv("HOME");
-  return std::filesystem::path(home == nullptr ? "/" : home) / ".local" / "share" / "knap" / "models";
+  return std::filesystem::path(home == nullptr ? "/" : home) / ".local" / "share" / "knap" /
+         "models";
 }
 
 }  // namespace knap::models

@@ -16,8 +16,8 @@ namespace knap::models::runner {
 
 /// A language model run by llama.cpp: chat template, prompt, tokens out.
 ///
-/// Threads: one call at a time. The state of the last prompt is kept: what the next one shares with it from the start
-/// is not read again.
+/// Threads: one call at a time. The state of the last prompt is kept: what the next one shares with
+/// it from the start is not read again.
 class AnswerEngine {
  public:
   struct Options {
@@ -43,7 +43,8 @@ class AnswerEngine {
     std::chrono::microseconds prompt_time{}, generation_time{};
   };
 
-  /// Errors: kCorruptData (llama.cpp cannot load the file), kResourceExhausted (no memory for the context).
+  /// Errors: kCorruptData (llama.cpp cannot load the file), kResourceExhausted (no memory for the
+  /// context).
   static Result<std::unique_ptr<AnswerEngine>> open(const Options& options);
   virtual ~AnswerEngine() = default;
 
@@ -51,9 +52,10 @@ class AnswerEngine {
   virtual std::string description() const = 0;
 
   /// on_text gets valid UTF-8; false stops with kCancelled.
-  /// Errors: kResourceExhausted (prompt over the context: both numbers), kCancelled, kDeadlineExceeded (nothing written
-  /// yet; later the outcome is "length"), kInternal.
-  virtual Result<Outcome> generate(const Request& request, Deadline deadline, const CancelToken& cancel,
+  /// Errors: kResourceExhausted (prompt over the context: both numbers), kCancelled,
+  /// kDeadlineExceeded (nothing written yet; later the outcome is "length"), kInternal.
+  virtual Result<Outcome> generate(const Request& request, Deadline deadline,
+                                   const CancelToken& cancel,
                                    const std::function<bool(std::string_view)>& on_text) = 0;
 };
 

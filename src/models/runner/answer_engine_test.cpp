@@ -15,14 +15,17 @@ class AnswerEngineTest : public testing::Test {
  protected:
   void SetUp() override {
     const auto file = installed_models_dir() / "smollm2-135m-instruct" / "model.gguf";
-    if (!std::filesystem::exists(file)) GTEST_SKIP() << "smollm2-135m-instruct is not installed; set KNAP_MODELS_DIR";
+    if (!std::filesystem::exists(file))
+      GTEST_SKIP() << "smollm2-135m-instruct is not installed; set KNAP_MODELS_DIR";
     auto engine = AnswerEngine::open({.model_file = file, .context = 512, .threads = 1});
     ASSERT_TRUE(engine) << engine.error().message;
     engine_ = *std::move(engine);
-    request_.messages = {{"system", "You answer in one sentence."}, {"user", "Name three colours."}};
+    request_.messages = {{"system", "You answer in one sentence."},
+                         {"user", "Name three colours."}};
     request_.max_tokens = 12;
   }
-  Result<AnswerEngine::Outcome> run(Deadline deadline = Deadline::never(), const CancelToken& cancel = {}) {
+  Result<AnswerEngine::Outcome> run(Deadline deadline = Deadline::never(),
+                                    const CancelToken& cancel = {}) {
     text_.clear();
     return engine_->generate(request_, deadline, cancel, [this](std::string_view piece) {
       text_ += piece;
@@ -108,7 +111,8 @@ TEST_F(AnswerEngineTest, KeepsSeedsAndStops) {
 
 TEST(AnswerEngine, RefusesAFileThatIsNoModel) {
   const TestFolder folder;
-  const auto engine = AnswerEngine::open({.model_file = folder.write("model.gguf", "GGUF\x03 and nothing else")});
+  const auto engine =
+      AnswerEngine::open({.model_file = folder.write("model.gguf", "GGUF\x03 and nothing else")});
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().code, ErrorCode::kCorruptData);
 }

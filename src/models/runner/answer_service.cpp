@@ -27,11 +27,12 @@ json::object usage_of(const AnswerEngine::Outcome& outcome) {
   return usage;
 }
 
-/// Writes one answer as a stream of chunks or as one object. The head goes out with the first text, so that an error
-/// before it still has its status.
+/// Writes one answer as a stream of chunks or as one object. The head goes out with the first text,
+/// so that an error before it still has its status.
 class Answer {
  public:
-  Answer(std::string model, std::uint64_t number, bool stream, std::shared_ptr<http::Responder> responder)
+  Answer(std::string model, std::uint64_t number, bool stream,
+         std::shared_ptr<http::Responder> responder)
       : model_(std::move(model)),
         id_(fmt::format("chatcmpl-{}", number)),
         created_(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())),
@@ -57,7 +58,8 @@ class Answer {
   void fail(const Error& error) {
     if (!begun_) return responder_->send(error_response(error));
     // A client that has gone is told nothing; one that is there reads the error as an event.
-    if (responder_->write(fmt::format("data: {}\n\n", error_response(error).body))) responder_->end();
+    if (responder_->write(fmt::format("data: {}\n\n", error_response(error).body)))
+      responder_->end();
   }
 
  private:
@@ -75,7 +77,8 @@ class Answer {
     return {{"id", id_}, {"object", kind}, {"created", created_}, {"model", model_}};
   }
 
-  bool send_chunk(std::optional<json::object> delta, const char* finish_reason, const json::object* usage) {
+  bool send_chunk(std::optional<json::object> delta, const char* finish_reason,
+                  const json::object* usage) {
     json::object chunk = envelope("chat.completion.chunk");
     json::array choices;
     if (delta) {
@@ -108,19 +111,26 @@ class Answer {
 class AnswerService final : public Service {
  public:
   AnswerService(const RunnerOptions& options, std::unique_ptr<AnswerEngine> engine)
-      : options_(options), engine_(std::move(engine)), pool_({.name = "answers", .threads = 1, .queue_limit = kQueueLimit}) {}
+      : options_(options),
+        engine_(std::move(engine)),
+        pool_({.name = "answers", .threads = 1, .queue_limit = kQueueLimit}) {}
 
-  bool handle(const std::shared_ptr<const http::Request>& request, const std::shared_ptr<http::Responder>& responder) override {
+  bool handle(const std::shared_ptr<const http::Request>& request,
+              const std::shared_ptr<http::Responder>& responder) override {
     if (request->method != "POST" || request->path != "/v1/chat/completions") return false;
     auto parsed = parse_chat_request(request->body);
     if (!parsed) {
       responder->send(error_response(parsed.error()));
       return true;
     }
-    const Deadline deadline = parsed->deadline ? Deadline::at(request->received + *parsed->deadline) : Deadline::never();
+    const Deadline deadline =
+        parsed->deadline ? Deadline::at(request->received + *parsed->deadline) : Deadline::never();
     auto work = std::make_shared<ChatRequest>(*std::move(parsed));
-    const auto queued = pool_.submit([this, request, responder, work, deadline] { run(*request, responder, *work, deadline); });
-    if (!queued) responder->send(error_response(make_error(ErrorCode::kUnavailable, "too many answers wait; try again")));
+    const auto queued = pool_.submit(
+        [this, request, responder, work, deadline] { run(*request, responder, *work, deadline); });
+    if (!queued)
+      responder->send(
+          error_response(make_error(ErrorCode::kUnavailable, "too many answers wait; try again")));
     return true;
   }
 
@@ -140,11 +150,12 @@ class AnswerService final : public Service {
   }
 
  private:
-  void run(const http::Request& request, const std::shared_ptr<http::Responder>& responder, const ChatRequest& work,
-           Deadline deadline) {
+  void run(const http::Request& request, const std::shared_ptr<http::Responder>& responder,
+           const ChatRequest& work, Deadline deadline) {
     Answer answer(options_.model, ++answers_, work.stream, responder);
     // It may have waited: not begun when nobody wants it any more.
-    if (const auto wanted = still_wanted(request.cancel, deadline); !wanted) return answer.fail(wanted.error());
+    if (const auto wanted = still_wanted(request.cancel, deadline); !wanted)
+      return answer.fail(wanted.error());
     const auto outcome = engine_->generate(work.work, deadline, request.cancel,
                                            [&](std::string_view text) { return answer.add(text); });
     if (!outcome) return answer.fail(outcome.error());
@@ -158,15 +169,17 @@ class AnswerService final : public Service {
 
   const RunnerOptions options_;
   const std::unique_ptr<AnswerEngine> engine_;
-  std::atomic<std::uint64_t> answers_ = 0, prompt_tokens_ = 0, reused_tokens_ = 0, completion_tokens_ = 0, prompt_us_ = 0,
-                             generation_us_ = 0;
+  std::atomic<std::uint64_t> answers_ = 0, prompt_tokens_ = 0, reused_tokens_ = 0,
+                             completion_tokens_ = 0, prompt_us_ = 0, generation_us_ = 0;
   ThreadPool pool_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Service>> open_answer_service(const RunnerOptions& options) {
-  KNAP_TRY(auto engine, AnswerEngine::open({.model_file = options.model_file, .context = options.context, .threads = options.threads}));
+  KNAP_TRY(auto engine, AnswerEngine::open({.model_file = options.model_file,
+                                            .context = options.context,
+                                            .threads = options.threads}));
   return std::unique_ptr<Service>(std::make_unique<AnswerService>(options, std::move(engine)));
 }
 

@@ -17,14 +17,16 @@ Result<std::size_t> read_size(const json::object& config, std::string_view key, 
   const auto* value = config.if_contains(key);
   if (value == nullptr || !value->is_int64() || value->get_int64() < 1 ||
       value->get_int64() > static_cast<std::int64_t>(max)) {
-    return make_error(ErrorCode::kCorruptData, fmt::format("{} is missing or not from 1 to {}", key, max));
+    return make_error(ErrorCode::kCorruptData,
+                      fmt::format("{} is missing or not from 1 to {}", key, max));
   }
   return static_cast<std::size_t>(value->get_int64());
 }
 
 std::string_view read_text(const json::object& config, std::string_view key) {
   const auto* value = config.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string_view(value->get_string()) : std::string_view();
+  return value != nullptr && value->is_string() ? std::string_view(value->get_string())
+                                                : std::string_view();
 }
 
 }  // namespace
@@ -48,7 +50,8 @@ Result<BertConfig> parse_bert_config(std::string_view text) {
   if (result.hidden % result.heads != 0) {
     return make_error(ErrorCode::kCorruptData, "hidden_size is no multiple of num_attention_heads");
   }
-  if (const auto* epsilon = config.if_contains("layer_norm_eps"); epsilon != nullptr && epsilon->is_double()) {
+  if (const auto* epsilon = config.if_contains("layer_norm_eps");
+      epsilon != nullptr && epsilon->is_double()) {
     result.norm_epsilon = static_cast<float>(epsilon->get_double());
   }
   return result;

@@ -17,9 +17,11 @@ using Node = ov::Output<ov::Node>;
 // The CPU plugin's products of 8-bit activations and weights take unsigned weights only.
 constexpr std::uint8_t kZeroPoint = 128;
 
-// Thrown inside this file only, where the operators' constructors may throw too; caught in build_bert_encoder().
+// Thrown inside this file only, where the operators' constructors may throw too; caught in
+// build_bert_encoder().
 struct BuildError : std::runtime_error {
-  explicit BuildError(Error reason) : std::runtime_error(reason.message), error(std::move(reason)) {}
+  explicit BuildError(Error reason)
+      : std::runtime_error(reason.message), error(std::move(reason)) {}
   Error error;
 };
 
@@ -39,7 +41,8 @@ class Builder {
 
   std::shared_ptr<ov::Model> build() {
     const auto hidden_size = static_cast<std::int64_t>(config_.hidden);
-    auto hidden = std::make_shared<op::Parameter>(ov::element::f32, ov::PartialShape{-1, -1, hidden_size});
+    auto hidden =
+        std::make_shared<op::Parameter>(ov::element::f32, ov::PartialShape{-1, -1, hidden_size});
     auto mask = std::make_shared<op::Parameter>(ov::element::f32, ov::PartialShape{-1, 1, 1, -1});
     hidden->output(0).set_names({"hidden"});
     mask->output(0).set_names({"mask"});
@@ -48,7 +51,8 @@ class Builder {
       state = encoder_layer(state, mask, fmt::format("encoder.layer.{}.", layer));
     }
     auto result = std::make_shared<op::Result>(state);
-    return std::make_shared<ov::Model>(ov::ResultVector{result}, ov::ParameterVector{hidden, mask}, "bert");
+    return std::make_shared<ov::Model>(ov::ResultVector{result}, ov::ParameterVector{hidden, mask},
+                                       "bert");
   }
 
  private:
@@ -60,8 +64,8 @@ class Builder {
     return *std::move(values);
   }
 
-  // [out, in] weights, as a plain constant or as 8-bit integers with one scale per output channel: the shape of
-  // subgraph that the CPU plugin keeps compressed.
+  // [out, in] weights, as a plain constant or as 8-bit integers with one scale per output channel:
+  // the shape of subgraph that the CPU plugin keeps compressed.
   Node weight(const std::vector<float>& values, std::size_t out, std::size_t in) const {
     if (!int8_) return constant(values, ov::Shape{out, in});
     std::vector<std::uint8_t> quantised(values.size());
@@ -73,18 +77,20 @@ class Builder {
       const float scale = largest > 0 ? largest / 127.0F : 1.0F;
       scales[row] = scale;
       for (std::size_t i = 0; i < in; ++i) {
-        quantised[row * in + i] = static_cast<std::uint8_t>(kZeroPoint + std::lround(from[i] / scale));
+        quantised[row * in + i] =
+            static_cast<std::uint8_t>(kZeroPoint + std::lround(from[i] / scale));
       }
     }
     auto integer = op::Constant::create(ov::element::u8, ov::Shape{out, in}, quantised);
     auto widened = std::make_shared<op::Convert>(integer, ov::element::f32);
     auto zero = op::Constant::create(ov::element::u8, ov::Shape{1, 1}, {kZeroPoint});
-    auto centred = std::make_shared<op::Subtract>(widened, std::make_shared<op::Convert>(zero, ov::element::f32));
+    auto centred = std::make_shared<op::Subtract>(
+        widened, std::make_shared<op::Convert>(zero, ov::element::f32));
     return std::make_shared<op::Multiply>(centred, constant(scales, ov::Shape{out, 1}));
   }
 
-  Node linear(const Node& input, const std::vector<float>& weights, const std::vector<float>& bias, std::size_t out,
-              std::size_t in) const {
+  Node linear(const Node& input, const std::vector<float>& weights, const std::vector<float>& bias,
+              std::size_t out, std::size_t in) const {
     auto product = std::make_shared<op::MatMul>(input, weight(weights, out, in), false, true);
     return std::make_shared<op::Add>(product, constant(bias, ov::Shape{1, 1, out}));
   }
@@ -97,8 +103,10 @@ class Builder {
     const ov::Shape shape{1, 1, config_.hidden};
     auto centred = std::make_shared<op::MVN>(input, integers({-1}), true, config_.norm_epsilon,
                                              ov::op::MVNEpsMode::INSIDE_SQRT);
-    auto scaled = std::make_shared<op::Multiply>(centred, constant(read(name + ".weight", {config_.hidden}), shape));
-    return std::make_shared<op::Add>(scaled, constant(read(name + ".bias", {config_.hidden}), shape));
+    auto scaled = std::make_shared<op::Multiply>(
+        centred, constant(read(name + ".weight", {config_.hidden}), shape));
+    return std::make_shared<op::Add>(scaled,
+                                     constant(read(name + ".bias", {config_.hidden}), shape));
   }
 
   // Query, key and value in one product: one pass over the input instead of three.
@@ -116,21 +124,27 @@ class Builder {
     const Node joined = linear(state, weights, bias, 3 * size, size);
     const auto heads = static_cast<std::int64_t>(config_.heads);
     const auto head_size = static_cast<std::int64_t>(size / config_.heads);
-    auto split = std::make_shared<op::Split>(joined, op::Constant::create(ov::element::i64, ov::Shape{}, {2}), 3);
+    auto split = std::make_shared<op::Split>(
+        joined, op::Constant::create(ov::element::i64, ov::Shape{}, {2}), 3);
     std::vector<Node> parts;
     for (std::size_t i = 0; i < 3; ++i) {
-      auto shaped = std::make_shared<op::Reshape>(split->output(i), integers({0, 0, heads, head_size}), true);
+      auto shaped =
+          std::make_shared<op::Reshape>(split->output(i), integers({0, 0, heads, head_size}), true);
       parts.push_back(std::make_shared<op::Transpose>(shaped, integers({0, 2, 1, 3})));
     }
-    auto mixed = std::make_shared<op::ScaledDotProductAttention>(parts[0], parts[1], parts[2], mask, false);
+    auto mixed =
+        std::make_shared<op::ScaledDotProductAttention>(parts[0], parts[1], parts[2], mask, false);
     auto back = std::make_shared<op::Transpose>(mixed, integers({0, 2, 1, 3}));
-    return std::make_shared<op::Reshape>(back, integers({0, 0, static_cast<std::int64_t>(size)}), true);
+    return std::make_shared<op::Reshape>(back, integers({0, 0, static_cast<std::int64_t>(size)}),
+                                         true);
   }
 
   Node encoder_layer(const Node& state, const Node& mask, const std::string& prefix) const {
     const std::size_t size = config_.hidden;
-    const Node mixed = linear(attention(state, mask, prefix), prefix + "attention.output.dense", size, size);
-    const Node attended = norm(std::make_shared<op::Add>(mixed, state), prefix + "attention.output.LayerNorm");
+    const Node mixed =
+        linear(attention(state, mask, prefix), prefix + "attention.output.dense", size, size);
+    const Node attended =
+        norm(std::make_shared<op::Add>(mixed, state), prefix + "attention.output.LayerNorm");
     const Node wide = linear(attended, prefix + "intermediate.dense", config_.intermediate, size);
     auto active = std::make_shared<op::Gelu>(wide, ov::op::GeluApproximationMode::ERF);
     const Node narrow = linear(active, prefix + "output.dense", size, config_.intermediate);
@@ -144,14 +158,16 @@ class Builder {
 
 }  // namespace
 
-Result<std::shared_ptr<ov::Model>> build_bert_encoder(const BertConfig& config, const Safetensors& weights,
+Result<std::shared_ptr<ov::Model>> build_bert_encoder(const BertConfig& config,
+                                                      const Safetensors& weights,
                                                       Precision precision) {
   try {
     return Builder(config, weights, precision).build();
   } catch (const BuildError& failure) {
     return failure.error;
   } catch (const std::exception& failure) {
-    return make_error(ErrorCode::kInternal, fmt::format("building the encoder failed: {}", failure.what()));
+    return make_error(ErrorCode::kInternal,
+                      fmt::format("building the encoder failed: {}", failure.what()));
   }
 }
 

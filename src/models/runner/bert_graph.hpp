@@ -14,10 +14,11 @@ class Model;
 namespace knap::models::runner {
 
 /// The encoder layers of a BERT model as an OpenVINO graph, weights included.
-/// Inputs: "hidden" f32 [batch, tokens, hidden], the normalised embeddings; "mask" f32 [batch, 1, 1, tokens], 0 for
-/// tokens and a large negative number for padding. Output: f32 [batch, tokens, hidden].
-/// Errors: kCorruptData (tensors missing or of another shape).
-Result<std::shared_ptr<ov::Model>> build_bert_encoder(const BertConfig& config, const Safetensors& weights,
+/// Inputs: "hidden" f32 [batch, tokens, hidden], the normalised embeddings; "mask" f32 [batch, 1,
+/// 1, tokens], 0 for tokens and a large negative number for padding. Output: f32 [batch, tokens,
+/// hidden]. Errors: kCorruptData (tensors missing or of another shape).
+Result<std::shared_ptr<ov::Model>> build_bert_encoder(const BertConfig& config,
+                                                      const Safetensors& weights,
                                                       Precision precision);
 
 }  // namespace knap::models::runner

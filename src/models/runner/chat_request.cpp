@@ -19,25 +19,31 @@ constexpr std::int64_t kTokensMax = 1'048'576;
 constexpr std::int64_t kDeadlineMaxMs = 86'400'000;
 constexpr std::array<std::string_view, 3> kRoles{"system", "user", "assistant"};
 
-Error wrong(std::string message) { return make_error(ErrorCode::kInvalidArgument, std::move(message)); }
+Error wrong(std::string message) {
+  return make_error(ErrorCode::kInvalidArgument, std::move(message));
+}
 
 // Absent and null leave `value` as it is.
-Status read_integer(const json::object& body, std::string_view key, std::int64_t min, std::int64_t max, std::int64_t& value) {
+Status read_integer(const json::object& body, std::string_view key, std::int64_t min,
+                    std::int64_t max, std::int64_t& value) {
   const auto* field = body.if_contains(key);
   if (field == nullptr || field->is_null()) return {};
   boost::system::error_code error;
   const auto number = field->to_number<std::int64_t>(error);
-  if (error || number < min || number > max) return wrong(fmt::format("'{}' must be a whole number from {} to {}", key, min, max));
+  if (error || number < min || number > max)
+    return wrong(fmt::format("'{}' must be a whole number from {} to {}", key, min, max));
   value = number;
   return {};
 }
 
-Status read_float(const json::object& body, std::string_view key, double min, double max, float& value) {
+Status read_float(const json::object& body, std::string_view key, double min, double max,
+                  float& value) {
   const auto* field = body.if_contains(key);
   if (field == nullptr || field->is_null()) return {};
   boost::system::error_code error;
   const auto number = field->to_number<double>(error);
-  if (error || !(number >= min && number <= max)) return wrong(fmt::format("'{}' must be a number from {} to {}", key, min, max));
+  if (error || !(number >= min && number <= max))
+    return wrong(fmt::format("'{}' must be a number from {} to {}", key, min, max));
   value = static_cast<float>(number);
   return {};
 }
@@ -50,7 +56,8 @@ bool read_flag(const json::object& body, std::string_view key) {
 // A text, or OpenAI's list of parts, of which the texts are taken.
 Result<std::string> read_content(const json::value* content) {
   if (content != nullptr && content->is_string()) return std::string(content->get_string());
-  if (content == nullptr || !content->is_array()) return wrong("'content' of a message must be text");
+  if (content == nullptr || !content->is_array())
+    return wrong("'content' of a message must be text");
   std::string text;
   for (const json::value& part : content->get_array()) {
     const auto* object = part.if_object();
@@ -73,7 +80,8 @@ Status read_messages(const json::object& body, AnswerEngine::Request& work) {
     if (role == nullptr || !role->is_string()) return wrong("a message has no 'role'");
     std::string name(role->get_string());
     if (name == "developer") name = "system";
-    if (std::ranges::find(kRoles, name) == kRoles.end()) return wrong("'role' must be system, user or assistant");
+    if (std::ranges::find(kRoles, name) == kRoles.end())
+      return wrong("'role' must be system, user or assistant");
     KNAP_TRY(std::string content, read_content(object->if_contains("content")));
     work.messages.push_back({std::move(name), std::move(content)});
   }
@@ -86,12 +94,14 @@ Status read_stop(const json::object& body, AnswerEngine::Request& work) {
   if (stop->is_string()) work.stop.emplace_back(stop->get_string());
   if (stop->is_array()) {
     for (const json::value& each : stop->get_array()) {
-      if (!each.is_string() || work.stop.size() >= kStopsMax) return wrong(fmt::format("'stop' takes at most {} texts", kStopsMax));
+      if (!each.is_string() || work.stop.size() >= kStopsMax)
+        return wrong(fmt::format("'stop' takes at most {} texts", kStopsMax));
       work.stop.emplace_back(each.get_string());
     }
   }
   for (const std::string& each : work.stop) {
-    if (each.empty() || each.size() > kStopBytesMax) return wrong(fmt::format("each 'stop' has 1 to {} bytes", kStopBytesMax));
+    if (each.empty() || each.size() > kStopBytesMax)
+      return wrong(fmt::format("each 'stop' has 1 to {} bytes", kStopBytesMax));
   }
   return {};
 }
@@ -122,7 +132,8 @@ Result<ChatRequest> parse_chat_request(const std::string& text) {
   request.work.threads = static_cast<std::size_t>(threads);
   if (body.contains("deadline_ms")) request.deadline = std::chrono::milliseconds(deadline_ms);
   request.stream = read_flag(body, "stream");
-  if (const auto* options = body.if_contains("stream_options"); options != nullptr && options->is_object()) {
+  if (const auto* options = body.if_contains("stream_options");
+      options != nullptr && options->is_object()) {
     request.include_usage = read_flag(options->get_object(), "include_usage");
   }
   return request;

@@ -9,14 +9,16 @@
 
 namespace knap::models::runner {
 
-/// A body of POST /v1/chat/completions as a runner takes it: OpenAI's fields, and "threads" and "deadline_ms" of ours.
+/// A body of POST /v1/chat/completions as a runner takes it: OpenAI's fields, and "threads" and
+/// "deadline_ms" of ours.
 struct ChatRequest {
   AnswerEngine::Request work;
   bool stream = false, include_usage = false;
   std::optional<std::chrono::milliseconds> deadline;
 };
 
-/// Errors: kInvalidArgument, naming the field. Unknown fields are ignored, as OpenAI's clients expect.
+/// Errors: kInvalidArgument, naming the field. Unknown fields are ignored, as OpenAI's clients
+/// expect.
 Result<ChatRequest> parse_chat_request(const std::string& body);
 
 }  // namespace knap::models::runner

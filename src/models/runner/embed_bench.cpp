@@ -20,6 +20,7 @@
 #include "knap/base/version.hpp"
 #include "runner/bert_gguf.hpp"
 #include "runner/embed_engine.hpp"
+#include "test_folder.hpp"
 
 namespace knap::models::runner {
 namespace {

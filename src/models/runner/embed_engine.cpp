@@ -17,15 +17,17 @@
 namespace knap::models::runner {
 namespace {
 
-// Added to the scores of padding before softmax. Finite and within bf16 and f16: minus infinity would make a row of
-// padding alone into NaN.
+// Added to the scores of padding before softmax. Finite and within bf16 and f16: minus infinity
+// would make a row of padding alone into NaN.
 constexpr float kMasked = -10'000.0F;
 
-/// Looks up word, position and type vectors and normalises their sum. Done here and not in the graph: it is a copy,
-/// and the table (half of the model) stays in the mapped file, shared by all streams and never quantised.
+/// Looks up word, position and type vectors and normalises their sum. Done here and not in the
+/// graph: it is a copy, and the table (half of the model) stays in the mapped file, shared by all
+/// streams and never quantised.
 class EmbeddingTable {
  public:
-  static Result<EmbeddingTable> open(const BertConfig& config, const Safetensors& weights, std::size_t positions) {
+  static Result<EmbeddingTable> open(const BertConfig& config, const Safetensors& weights,
+                                     std::size_t positions) {
     EmbeddingTable table;
     table.hidden_ = config.hidden;
     table.epsilon_ = config.norm_epsilon;
@@ -38,8 +40,9 @@ class EmbeddingTable {
       KNAP_TRY(table.owned_words_, weights.read(words, words_shape));
       table.words_ = table.owned_words_;
     }
-    KNAP_TRY(const auto position_rows, weights.read("embeddings.position_embeddings.weight",
-                                                    std::vector<std::size_t>{config.positions, config.hidden}));
+    KNAP_TRY(const auto position_rows,
+             weights.read("embeddings.position_embeddings.weight",
+                          std::vector<std::size_t>{config.positions, config.hidden}));
     KNAP_TRY(const auto types, weights.read("embeddings.token_type_embeddings.weight",
                                             std::vector<std::size_t>{config.types, config.hidden}));
     table.offsets_.resize(positions * config.hidden);  // every text is of type 0
@@ -64,7 +67,8 @@ class EmbeddingTable {
     float squares = 0;
     for (std::size_t i = 0; i < hidden_; ++i) squares += (out[i] - mean) * (out[i] - mean);
     const float scale = 1.0F / std::sqrt(squares / static_cast<float>(hidden_) + epsilon_);
-    for (std::size_t i = 0; i < hidden_; ++i) out[i] = (out[i] - mean) * scale * gain_[i] + bias_[i];
+    for (std::size_t i = 0; i < hidden_; ++i)
+      out[i] = (out[i] - mean) * scale * gain_[i] + bias_[i];
   }
 
  private:
@@ -74,27 +78,25 @@ class EmbeddingTable {
   std::vector<float> owned_words_, offsets_, gain_, bias_;
 };
 
-// Values that share one scale when activations are quantised. Measured on MiniLM (AVX-512, tokens/s): 32 4,088;
-// 64 4,858; 128 5,515; 384 5,663. It must be a multiple of 16 and divide the rows of all products, as the hidden size
-// does in this family; otherwise the plugin falls back to unquantised activations.
-ov::AnyMap compile_settings(Precision precision, std::size_t hidden, std::size_t streams) {
+// Values that share one scale when activations are quantised. Measured on MiniLM (AVX-512,
+// tokens/s): 32 4,088; 64 4,858; 128 5,515; 384 5,663. It must be a multiple of 16 and divide the
+// rows of all products, as the hidden size does in this family; otherwise the plugin falls back to
+// unquantised activations.
+ov::AnyMap compile_settings(Precision precision, std::size_t hidden) {
   const bool bf16 = precision == Precision::kBf16 || precision == Precision::kInt8Bf16;
   const bool int8 = precision == Precision::kInt8 || precision == Precision::kInt8Bf16;
   ov::AnyMap settings;
-  settings.emplace(ov::inference_num_threads(static_cast<std::int32_t>(streams)));
-  settings.emplace(ov::num_streams(static_cast<std::int32_t>(streams)));
+  settings.emplace(ov::inference_num_threads(1));
+  settings.emplace(ov::num_streams(1));
   settings.emplace(ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32));
   settings.emplace(ov::hint::enable_cpu_pinning(false));
   settings.emplace(ov::hint::dynamic_quantization_group_size(int8 ? hidden : 0));
   return settings;
 }
 
-/// Requests of one compiled model, as many as streams, lent to the callers.
+/// Requests lent to the callers, one each.
 class RequestPool {
  public:
-  void fill(ov::CompiledModel& model, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) free_.push_back(model.create_infer_request());
-  }
   ov::InferRequest take() KNAP_EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     while (free_.empty()) returned_.wait(mutex_);
@@ -118,8 +120,9 @@ class RequestPool {
 
 class OpenVinoEmbedEngine final : public EmbedEngine {
  public:
-  OpenVinoEmbedEngine(const Options& options, BertConfig config, std::unique_ptr<Safetensors> weights,
-                      Wordpiece tokenizer, EmbeddingTable table)
+  OpenVinoEmbedEngine(const Options& options, BertConfig config,
+                      std::unique_ptr<Safetensors> weights, Wordpiece tokenizer,
+                      EmbeddingTable table)
       : options_(options),
         config_(config),
         weights_(std::move(weights)),
@@ -127,11 +130,16 @@ class OpenVinoEmbedEngine final : public EmbedEngine {
         table_(std::move(table)) {}
 
   void compile(const std::shared_ptr<ov::Model>& model) {
-    // Two compiled models: an interactive call never waits for a request that background work holds.
-    background_ = core_.compile_model(model, "CPU", compile_settings(options_.precision, config_.hidden, options_.streams));
-    interactive_ = core_.compile_model(model, "CPU", compile_settings(options_.precision, config_.hidden, 1));
-    background_requests_.fill(background_, options_.streams);
-    interactive_requests_.fill(interactive_, 1);
+    // One compiled model for each call that may run at a time, one of them for interactive calls
+    // alone. A model of one stream computes on the thread that calls, whose priority then counts;
+    // one model of several streams would compute on threads of its own. It costs a copy of the
+    // encoder's weights each (11 MB in int8).
+    const ov::AnyMap settings = compile_settings(options_.precision, config_.hidden);
+    for (std::size_t i = 0; i <= options_.streams; ++i) {
+      compiled_.push_back(core_.compile_model(model, "CPU", settings));
+      (i == 0 ? interactive_requests_ : background_requests_)
+          .give(compiled_.back().create_infer_request());
+    }
   }
 
   std::size_t dimensions() const override { return config_.hidden; }
@@ -141,7 +149,8 @@ class OpenVinoEmbedEngine final : public EmbedEngine {
     return tokenizer_.encode(text, options_.max_tokens).ids;
   }
 
-  Status run(std::span<const std::vector<std::int32_t>* const> texts, std::span<float> out, Lane lane) override {
+  Status run(std::span<const std::vector<std::int32_t>* const> texts, std::span<float> out,
+             Lane lane) override {
     KNAP_ASSERT(!texts.empty() && out.size() == texts.size() * config_.hidden);
     RequestPool& pool = lane == Lane::kInteractive ? interactive_requests_ : background_requests_;
     ov::InferRequest request = pool.take();
@@ -171,7 +180,8 @@ class OpenVinoEmbedEngine final : public EmbedEngine {
       const auto& ids = *texts[t];
       for (std::size_t i = 0; i < longest; ++i) {
         const bool real = i < ids.size();
-        table_.look_up(real ? ids[i] : tokenizer_.pad_id(), i, hidden_values + (t * longest + i) * config_.hidden);
+        table_.look_up(real ? ids[i] : tokenizer_.pad_id(), i,
+                       hidden_values + (t * longest + i) * config_.hidden);
         mask_values[t * longest + i] = real ? 0.0F : kMasked;
       }
     }
@@ -180,7 +190,8 @@ class OpenVinoEmbedEngine final : public EmbedEngine {
   }
 
   // Mean over the text's own tokens, then unit length.
-  void pool_rows(const float* states, std::size_t longest, std::span<const std::vector<std::int32_t>* const> texts,
+  void pool_rows(const float* states, std::size_t longest,
+                 std::span<const std::vector<std::int32_t>* const> texts,
                  std::span<float> out) const {
     const std::size_t hidden = config_.hidden;
     std::ranges::fill(out, 0.0F);
@@ -203,7 +214,7 @@ class OpenVinoEmbedEngine final : public EmbedEngine {
   const Wordpiece tokenizer_;
   const EmbeddingTable table_;
   ov::Core core_;
-  ov::CompiledModel background_, interactive_;
+  std::vector<ov::CompiledModel> compiled_;
   RequestPool background_requests_, interactive_requests_;
 };
 
@@ -214,22 +225,25 @@ Result<std::unique_ptr<EmbedEngine>> EmbedEngine::open(const Options& options) {
   KNAP_TRY(const BertConfig config, read_bert_config(dir / "config.json"));
   if (options.max_tokens < 2 || options.max_tokens > config.positions) {
     return make_error(ErrorCode::kInvalidArgument,
-                      fmt::format("the window of {} tokens is not from 2 to {}", options.max_tokens, config.positions));
+                      fmt::format("the window of {} tokens is not from 2 to {}", options.max_tokens,
+                                  config.positions));
   }
   KNAP_TRY(auto tokenizer, Wordpiece::open(dir / "vocab.txt"));
   if (tokenizer.size() > config.vocabulary) {
-    return make_error(ErrorCode::kCorruptData, "vocab.txt has more pieces than the model has vectors");
+    return make_error(ErrorCode::kCorruptData,
+                      "vocab.txt has more pieces than the model has vectors");
   }
   KNAP_TRY(auto weights, Safetensors::open(dir / "model.safetensors"));
   KNAP_TRY(auto table, EmbeddingTable::open(config, *weights, options.max_tokens));
   KNAP_TRY(const auto graph, build_bert_encoder(config, *weights, options.precision));
   try {
-    auto engine = std::make_unique<OpenVinoEmbedEngine>(options, config, std::move(weights), std::move(tokenizer),
-                                                        std::move(table));
+    auto engine = std::make_unique<OpenVinoEmbedEngine>(options, config, std::move(weights),
+                                                        std::move(tokenizer), std::move(table));
     engine->compile(graph);
     return std::unique_ptr<EmbedEngine>(std::move(engine));
   } catch (const std::exception& failure) {
-    return make_error(ErrorCode::kInternal, fmt::format("OpenVINO cannot run this model: {}", failure.what()));
+    return make_error(ErrorCode::kInternal,
+                      fmt::format("OpenVINO cannot run this model: {}", failure.what()));
   }
 }
 

@@ -16,7 +16,8 @@ namespace knap::models::runner {
 
 /// A BERT sentence encoder run by OpenVINO: WordPiece, encoder, mean pooling, unit length.
 ///
-/// Threads: safe. Each running call computes on the thread that calls; two calls on two threads use two cores.
+/// Threads: safe. Each running call computes on the thread that calls; two calls on two threads use
+/// two cores.
 class EmbedEngine {
  public:
   struct Options {
@@ -36,7 +37,8 @@ class EmbedEngine {
   /// One batch in one step. Texts of unlike length waste work: batch by length.
   /// @param out  texts.size() x dimensions()
   enum class Lane { kInteractive, kBackground };
-  virtual Status run(std::span<const std::vector<std::int32_t>* const> texts, std::span<float> out, Lane lane) = 0;
+  virtual Status run(std::span<const std::vector<std::int32_t>* const> texts, std::span<float> out,
+                     Lane lane) = 0;
 };
 
 }  // namespace knap::models::runner

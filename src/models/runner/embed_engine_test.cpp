@@ -14,12 +14,14 @@ const std::vector<std::string> kTexts{
     "Die Katze sitzt auf dem Dach.",
     "The budget of the second quarter grew by 12 % because of travel.",
     "x",
-    "Tasks with a due date show up in the query block, sorted by priority and then by the folder that holds the note. "
+    "Tasks with a due date show up in the query block, sorted by priority and then by the folder "
+    "that holds the note. "
     "Recurring tasks are copied when they are done, and the copy carries the next date.",
     "print('hello') # a comment in a code block"};
 
 std::unique_ptr<EmbedEngine> open_engine(Precision precision) {
-  auto engine = EmbedEngine::open({.model_dir = installed_models_dir() / "all-minilm-l6-v2", .precision = precision});
+  auto engine = EmbedEngine::open(
+      {.model_dir = installed_models_dir() / "all-minilm-l6-v2", .precision = precision});
   EXPECT_TRUE(engine) << engine.error().message;
   return engine ? *std::move(engine) : nullptr;
 }
@@ -36,7 +38,8 @@ std::vector<float> embed(EmbedEngine& engine, const std::vector<std::string>& te
 }
 
 double dot(const std::vector<float>& a, const std::vector<float>& b, std::size_t row) {
-  return std::inner_product(a.begin() + 384 * static_cast<long>(row), a.begin() + 384 * static_cast<long>(row + 1),
+  return std::inner_product(a.begin() + 384 * static_cast<long>(row),
+                            a.begin() + 384 * static_cast<long>(row + 1),
                             b.begin() + 384 * static_cast<long>(row), 0.0);
 }
 
@@ -56,7 +59,8 @@ TEST_F(EmbedEngineTest, PaddingDoesNotChangeAVector) {
   for (std::size_t i = 0; i < kTexts.size(); ++i) {
     const auto alone = embed(*engine, {kTexts[i]});
     double product = 0;
-    for (std::size_t d = 0; d < 384; ++d) product += static_cast<double>(alone[d]) * together[i * 384 + d];
+    for (std::size_t d = 0; d < 384; ++d)
+      product += static_cast<double>(alone[d]) * together[i * 384 + d];
     EXPECT_NEAR(product, 1.0, 1e-4) << i;
   }
 }
@@ -79,7 +83,8 @@ TEST(EmbedEngine, SaysWhichFileIsBroken) {
   const TestFolder folder;
   EXPECT_EQ(EmbedEngine::open({.model_dir = folder.path()}).error().code, ErrorCode::kNotFound);
   folder.write("config.json", "{}");
-  EXPECT_NE(EmbedEngine::open({.model_dir = folder.path()}).error().message.find("config.json"), std::string::npos);
+  EXPECT_NE(EmbedEngine::open({.model_dir = folder.path()}).error().message.find("config.json"),
+            std::string::npos);
 }
 
 }  // namespace

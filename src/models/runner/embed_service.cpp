@@ -21,16 +21,19 @@ namespace json = boost::json;
 using Lane = EmbedEngine::Lane;
 
 constexpr std::size_t kTextsMax = 512;
-// Tokens a step. Short steps end soon after a search arrives, and larger ones are no faster: measured tokens/s on one
-// core with 128-token texts: 512 11,690, 1,024 8,828, 2,048 10,117, 4,096 9,859.
+// Tokens a step. Short steps end soon after a search arrives, and larger ones are no faster:
+// measured tokens/s on one core with 128-token texts: 512 11,690, 1,024 8,828, 2,048 10,117, 4,096
+// 9,859.
 constexpr std::size_t kStepTokens = 512;
 constexpr std::size_t kInteractiveQueue = 64;
 constexpr std::size_t kBackgroundQueue = 256;
-// Above this a body is parsed by the background threads, so that it never delays a query's few bytes.
+// Above this a body is parsed by the background threads, so that it never delays a query's few
+// bytes.
 constexpr std::size_t kLargeBodyBytes = 64U << 10;
 // Background threads give way to queries on the same core.
 constexpr int kBackgroundNice = 10;
-// Lengths of the queries that people type: kernels for these shapes are made before the first one comes.
+// Lengths of the queries that people type: kernels for these shapes are made before the first one
+// comes.
 constexpr std::size_t kWarmTokensMax = 24;
 
 struct EmbedRequest {
@@ -39,7 +42,9 @@ struct EmbedRequest {
   bool base64 = false;
 };
 
-Error wrong(std::string message) { return make_error(ErrorCode::kInvalidArgument, std::move(message)); }
+Error wrong(std::string message) {
+  return make_error(ErrorCode::kInvalidArgument, std::move(message));
+}
 
 Result<EmbedRequest> parse_request(const std::string& body) {
   boost::system::error_code error;
@@ -56,20 +61,23 @@ Result<EmbedRequest> parse_request(const std::string& body) {
       request.texts.emplace_back(each.get_string());
     }
   }
-  if (request.texts.empty()) return wrong(fmt::format("'input' must be a text or a list of 1 to {} texts", kTextsMax));
+  if (request.texts.empty())
+    return wrong(fmt::format("'input' must be a text or a list of 1 to {} texts", kTextsMax));
   if (const auto* format = object.if_contains("encoding_format"); format != nullptr) {
-    if (*format != "float" && *format != "base64") return wrong("'encoding_format' must be float or base64");
+    if (*format != "float" && *format != "base64")
+      return wrong("'encoding_format' must be float or base64");
     request.base64 = *format == "base64";
   }
   if (const auto* priority = object.if_contains("priority"); priority != nullptr) {
-    if (*priority != "interactive" && *priority != "background") return wrong("'priority' must be interactive or background");
+    if (*priority != "interactive" && *priority != "background")
+      return wrong("'priority' must be interactive or background");
     request.lane = *priority == "background" ? Lane::kBackground : Lane::kInteractive;
   }
   return request;
 }
 
-std::string make_answer(const EmbedRequest& request, std::span<const float> values, std::size_t dimensions,
-                        std::uint64_t tokens, const std::string& model) {
+std::string make_answer(const EmbedRequest& request, std::span<const float> values,
+                        std::size_t dimensions, std::uint64_t tokens, const std::string& model) {
   json::array data;
   data.reserve(request.texts.size());
   for (std::size_t i = 0; i < request.texts.size(); ++i) {
@@ -78,7 +86,8 @@ std::string make_answer(const EmbedRequest& request, std::span<const float> valu
     item["object"] = "embedding";
     item["index"] = i;
     if (request.base64) {
-      item["embedding"] = base64_encode({reinterpret_cast<const char*>(row.data()), row.size_bytes()});
+      item["embedding"] =
+          base64_encode({reinterpret_cast<const char*>(row.data()), row.size_bytes()});
     } else {
       item["embedding"] = json::array(row.begin(), row.end());
     }
@@ -113,9 +122,15 @@ class EmbedService final : public Service {
         engine_(std::move(engine)),
         interactive_({.name = "interactive", .threads = 1, .queue_limit = kInteractiveQueue}),
         requests_({.name = "requests", .threads = 2, .queue_limit = kBackgroundQueue}),
-        background_({.name = "background", .threads = options.threads, .queue_limit = kBackgroundQueue}) {
+        background_(
+            {.name = "background", .threads = options.threads, .queue_limit = kBackgroundQueue}) {
     for (std::size_t i = 0; i < options.threads; ++i) {
-      static_cast<void>(background_.submit([] { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kBackgroundNice); }).has_value());
+      static_cast<void>(background_
+                            .submit([] {
+                              ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()),
+                                            kBackgroundNice);
+                            })
+                            .has_value());
     }
   }
 
@@ -130,10 +145,12 @@ class EmbedService final : public Service {
     return {};
   }
 
-  bool handle(const std::shared_ptr<const http::Request>& request, const std::shared_ptr<http::Responder>& responder) override {
+  bool handle(const std::shared_ptr<const http::Request>& request,
+              const std::shared_ptr<http::Responder>& responder) override {
     if (request->method != "POST" || request->path != "/v1/embeddings") return false;
     const bool large = request->body.size() > kLargeBodyBytes;
-    submit(large ? requests_ : interactive_, responder, [this, request, responder, large] { receive(request, responder, large); });
+    submit(large ? requests_ : interactive_, responder,
+           [this, request, responder, large] { receive(request, responder, large); });
     return true;
   }
 
@@ -151,22 +168,27 @@ class EmbedService final : public Service {
   }
 
  private:
-  static void submit(ThreadPool& pool, const std::shared_ptr<http::Responder>& responder, std::function<void()> task) {
+  static void submit(ThreadPool& pool, const std::shared_ptr<http::Responder>& responder,
+                     std::function<void()> task) {
     if (pool.submit(std::move(task))) return;
-    responder->send(error_response(make_error(ErrorCode::kUnavailable, "too many requests wait; try again")));
+    responder->send(
+        error_response(make_error(ErrorCode::kUnavailable, "too many requests wait; try again")));
   }
 
-  void receive(const std::shared_ptr<const http::Request>& request, const std::shared_ptr<http::Responder>& responder, bool large) {
+  void receive(const std::shared_ptr<const http::Request>& request,
+               const std::shared_ptr<http::Responder>& responder, bool large) {
     auto parsed = parse_request(request->body);
     if (!parsed) return responder->send(error_response(parsed.error()));
     auto work = std::make_shared<EmbedRequest>(*std::move(parsed));
     if (work->lane == Lane::kBackground && !large) {
-      return submit(requests_, responder, [this, request, responder, work] { answer(*request, responder, *work); });
+      return submit(requests_, responder,
+                    [this, request, responder, work] { answer(*request, responder, *work); });
     }
     answer(*request, responder, *work);
   }
 
-  void answer(const http::Request& request, const std::shared_ptr<http::Responder>& responder, const EmbedRequest& work) {
+  void answer(const http::Request& request, const std::shared_ptr<http::Responder>& responder,
+              const EmbedRequest& work) {
     auto job = std::make_shared<Job>();
     job->cancel = request.cancel;
     std::vector<std::size_t> lengths;
@@ -182,22 +204,26 @@ class EmbedService final : public Service {
     if (!status) return responder->send(error_response(status.error()));
     texts_ += work.texts.size();
     tokens_ += tokens;
-    responder->send(http::Response::json(200, make_answer(work, job->values, engine_->dimensions(), tokens, options_.model)));
+    responder->send(http::Response::json(
+        200, make_answer(work, job->values, engine_->dimensions(), tokens, options_.model)));
   }
 
   Status run_here(Job& job) {
-    for (std::size_t i = 0; i < job.batches.size(); ++i) KNAP_CHECK_OK(run_step(job, i, Lane::kInteractive));
+    for (std::size_t i = 0; i < job.batches.size(); ++i)
+      KNAP_CHECK_OK(run_step(job, i, Lane::kInteractive));
     return {};
   }
 
-  // Two requests at most are in work at a time (the threads of requests_), so the queue of steps stays short.
+  // Two requests at most are in work at a time (the threads of requests_), so the queue of steps
+  // stays short.
   Status run_in_background(const std::shared_ptr<Job>& job) {
     std::size_t helpers = 0;
     for (std::size_t i = 0; i < std::min(options_.threads, job->batches.size()); ++i) {
       const auto queued = background_.submit([this, job] { run_steps(*job); });
       if (queued) ++helpers;
     }
-    if (helpers == 0) return make_error(ErrorCode::kUnavailable, "too much background work waits; try again");
+    if (helpers == 0)
+      return make_error(ErrorCode::kUnavailable, "too much background work waits; try again");
     MutexLock lock(job->mutex);
     while (job->finished < helpers) job->done.wait(job->mutex);
     return job->status;
@@ -223,7 +249,8 @@ class EmbedService final : public Service {
     std::vector<float> rows(texts.size() * dimensions);
     KNAP_CHECK_OK(engine_->run(texts, rows, lane));
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      std::copy_n(rows.data() + i * dimensions, dimensions, job.values.data() + job.batches[batch][i] * dimensions);
+      std::copy_n(rows.data() + i * dimensions, dimensions,
+                  job.values.data() + job.batches[batch][i] * dimensions);
     }
     return {};
   }

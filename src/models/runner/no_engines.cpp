@@ -1,4 +1,5 @@
-// Takes the place of runner_main.cpp in builds without engines (KNAP_ENGINES=OFF: fuzzers, quick checks of other rooms).
+// Takes the place of runner_main.cpp in builds without engines (KNAP_ENGINES=OFF: fuzzers, quick
+// checks of other rooms).
 #include <cstdio>
 
 #include "knap/models/models.hpp"

@@ -10,8 +10,10 @@ namespace knap::models::runner {
 namespace {
 
 #if defined(__x86_64__)
-// CPUID leaf 7: subleaf 0 EDX bit 22 AMX-BF16, ECX bit 11 AVX512-VNNI; subleaf 1 EAX bit 5 AVX512-BF16. GCC 12's
-// __builtin_cpu_supports knows no AMX. The system must also keep the wide registers: "avx512f" checks XCR0.
+// CPUID leaf 7: subleaf 0 EDX bit 22 AMX-BF16, ECX bit 11 AVX512-VNNI; subleaf 1 EAX bit 5
+// AVX512-BF16. GCC 12's
+// __builtin_cpu_supports knows no AMX. The system must also keep the wide registers: "avx512f"
+// checks XCR0.
 bool has_bf16() {
   unsigned eax = 0;
   unsigned ebx = 0;
@@ -40,7 +42,8 @@ std::string_view to_string(Precision precision) {
 }
 
 Result<Precision> parse_precision(std::string_view name) {
-  for (const Precision each : {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16}) {
+  for (const Precision each :
+       {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16}) {
     if (to_string(each) == name) return each;
   }
   return make_error(ErrorCode::kInvalidArgument,

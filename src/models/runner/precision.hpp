@@ -6,8 +6,8 @@
 
 namespace knap::models::runner {
 
-/// How the encoder computes. kInt8: weights of 8 bits with a scale per output channel, activations quantised
-/// as they come; kBf16: the rest in bfloat16 instead of float.
+/// How the encoder computes. kInt8: weights of 8 bits with a scale per output channel, activations
+/// quantised as they come; kBf16: the rest in bfloat16 instead of float.
 enum class Precision { kF32, kBf16, kInt8, kInt8Bf16 };
 
 std::string_view to_string(Precision precision);

@@ -14,7 +14,8 @@ using testing::HasSubstr;
 
 TEST(Batches, GroupLikeLengthsWithinTheBudget) {
   const std::vector<std::size_t> lengths{10, 100, 12, 90, 600};
-  EXPECT_THAT(make_batches(lengths, 200), ElementsAre(ElementsAre(0, 2), ElementsAre(3, 1), ElementsAre(4)));
+  EXPECT_THAT(make_batches(lengths, 200),
+              ElementsAre(ElementsAre(0, 2), ElementsAre(3, 1), ElementsAre(4)));
   EXPECT_TRUE(make_batches({}, 200).empty());
 }
 
@@ -35,7 +36,8 @@ TEST(ChatRequest, ReadsOpenAisFieldsAndOurs) {
 
 TEST(ChatRequest, NamesTheWrongField) {
   const auto with = [](const std::string& field) {
-    const auto parsed = parse_chat_request(R"({"messages":[{"role":"user","content":"x"}],)" + field + "}");
+    const auto parsed =
+        parse_chat_request(R"({"messages":[{"role":"user","content":"x"}],)" + field + "}");
     return parsed ? std::string("accepted") : parsed.error().message;
   };
   EXPECT_THAT(with(R"("max_tokens":0)"), HasSubstr("max_tokens"));
@@ -49,8 +51,10 @@ TEST(ChatRequest, NamesTheWrongField) {
 
 TEST(BertConfig, RefusesAbsurdShapes) {
   const auto with = [](const std::string& heads) {
-    return parse_bert_config(R"({"model_type":"bert","hidden_act":"gelu","vocab_size":10,"max_position_embeddings":8,
-      "type_vocab_size":2,"hidden_size":12,"num_hidden_layers":1,"intermediate_size":4,"num_attention_heads":)" + heads + "}");
+    return parse_bert_config(
+        R"({"model_type":"bert","hidden_act":"gelu","vocab_size":10,"max_position_embeddings":8,
+      "type_vocab_size":2,"hidden_size":12,"num_hidden_layers":1,"intermediate_size":4,"num_attention_heads":)" +
+        heads + "}");
   };
   EXPECT_TRUE(with("3"));
   EXPECT_FALSE(with("5"));
@@ -60,7 +64,8 @@ TEST(BertConfig, RefusesAbsurdShapes) {
 }
 
 TEST(Precision, NamesItself) {
-  for (const auto each : {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16}) {
+  for (const auto each :
+       {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16}) {
     EXPECT_EQ(*parse_precision(to_string(each)), each);
   }
   EXPECT_FALSE(parse_precision("f64"));

@@ -24,7 +24,8 @@ using namespace runner;  // the child's side, whose main this is
 
 constexpr std::chrono::seconds kParentCheck{2};
 constexpr std::chrono::milliseconds kStopGrace{200};
-constexpr int kOomScore = 500;  // when memory ends, a runner goes before the server: it is replaced at once
+constexpr int kOomScore =
+    500;  // when memory ends, a runner goes before the server: it is replaced at once
 
 Result<RunnerOptions> read_arguments(int argc, char** argv) {
   RunnerOptions options;
@@ -36,8 +37,10 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   app.add_option("--model-file", options.model_file, "GGUF file of an answer model");
   app.add_option("--socket", options.socket, "Unix socket to listen on")->required();
   app.add_option("--threads", options.threads, "Compute threads")->check(CLI::Range(1, 1'024));
-  app.add_option("--max-tokens", options.max_tokens, "Window of an embedding model")->check(CLI::Range(2, 65'536));
-  app.add_option("--context", options.context, "Context of an answer model")->check(CLI::Range(64, 1'048'576));
+  app.add_option("--max-tokens", options.max_tokens, "Window of an embedding model")
+      ->check(CLI::Range(2, 65'536));
+  app.add_option("--context", options.context, "Context of an answer model")
+      ->check(CLI::Range(64, 1'048'576));
   app.add_option("--precision", precision, "f32, bf16, int8 or int8-bf16");
   app.add_option("--parent", options.parent, "Process to end with");
   // Called as `knap runner ...` or as `runner ...`.
@@ -54,15 +57,16 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   return options;
 }
 
-// What a model file may do to its runner stays there: no network, no core file with note text in it, no life after the
-// parent's.
+// What a model file may do to its runner stays there: no network, no core file with note text in
+// it, no life after the parent's.
 void close_in(int parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (parent > 0 && ::getppid() != parent) ::_exit(1);  // the parent ended before the line above
   ::prctl(PR_SET_DUMPABLE, 0);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
-  // Allowed to root only, or in a new user namespace, which changes who files belong to: a limit that is nice to have.
+  // Allowed to root only, or in a new user namespace, which changes who files belong to: a limit
+  // that is nice to have.
   static_cast<void>(::unshare(CLONE_NEWNET));
   if (std::FILE* score = std::fopen("/proc/self/oom_score_adj", "we"); score != nullptr) {
     std::fprintf(score, "%d", kOomScore);
@@ -107,14 +111,18 @@ http::Response health_of(const Slot& slot) {
 
 void route(const Slot& slot, const std::shared_ptr<const http::Request>& request,
            const std::shared_ptr<http::Responder>& responder) {
-  if (request->method == "GET" && request->path == "/health") return responder->send(health_of(slot));
+  if (request->method == "GET" && request->path == "/health")
+    return responder->send(health_of(slot));
   const auto service = slot.service();
   if (service == nullptr) {
-    return responder->send(error_response(make_error(ErrorCode::kUnavailable, "the model is loading")));
+    return responder->send(
+        error_response(make_error(ErrorCode::kUnavailable, "the model is loading")));
   }
-  if (request->method == "GET" && request->path == "/stats") return responder->send(http::Response::json(200, service->stats()));
+  if (request->method == "GET" && request->path == "/stats")
+    return responder->send(http::Response::json(200, service->stats()));
   if (service->handle(request, responder)) return;
-  responder->send(error_response(make_error(ErrorCode::kNotFound, fmt::format("no route {}", request->path))));
+  responder->send(
+      error_response(make_error(ErrorCode::kNotFound, fmt::format("no route {}", request->path))));
 }
 
 void wait_for_end(int parent, const sigset_t& signals) {
@@ -145,10 +153,13 @@ int serve(const RunnerOptions& options) {
     std::fprintf(stderr, "knap runner: %s\n", server.error().message.c_str());
     return 1;
   }
-  std::thread loader([&] { slot->set(options.role == "embed" ? open_embed_service(options) : open_answer_service(options)); });
+  std::thread loader([&] {
+    slot->set(options.role == "embed" ? open_embed_service(options) : open_answer_service(options));
+  });
   wait_for_end(options.parent, signals);
   (*server)->stop(kStopGrace);
-  // Engines take their time to end, and nothing of theirs outlives the process: the parent waits for it.
+  // Engines take their time to end, and nothing of theirs outlives the process: the parent waits
+  // for it.
   std::fflush(nullptr);
   loader.detach();
   ::_exit(0);

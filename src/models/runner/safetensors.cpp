@@ -40,26 +40,31 @@ constexpr std::array kElementKinds{
     ElementKind{"I8", TensorType::kOther, 1},  ElementKind{"U8", TensorType::kOther, 1},
     ElementKind{"BOOL", TensorType::kOther, 1}};
 
-Error corrupt(std::string message) { return make_error(ErrorCode::kCorruptData, std::move(message)); }
+Error corrupt(std::string message) {
+  return make_error(ErrorCode::kCorruptData, std::move(message));
+}
 
 // Boost.JSON numbers may be signed, unsigned or floating: only whole numbers from 0 on are lengths.
 Result<std::uint64_t> to_length(const json::value& value, std::string_view what) {
   if (value.is_uint64()) return value.get_uint64();
-  if (value.is_int64() && value.get_int64() >= 0) return static_cast<std::uint64_t>(value.get_int64());
+  if (value.is_int64() && value.get_int64() >= 0)
+    return static_cast<std::uint64_t>(value.get_int64());
   return corrupt(fmt::format("{} is not a whole number", what));
 }
 
-Result<TensorEntry> parse_entry(const json::value& value, std::uint64_t data_begin, std::uint64_t file_bytes) {
+Result<TensorEntry> parse_entry(const json::value& value, std::uint64_t data_begin,
+                                std::uint64_t file_bytes) {
   const auto* object = value.if_object();
   if (object == nullptr) return corrupt("not an object");
   const auto* type = object->if_contains("dtype");
   const auto* shape = object->if_contains("shape");
   const auto* offsets = object->if_contains("data_offsets");
-  if (type == nullptr || !type->is_string() || shape == nullptr || !shape->is_array() || offsets == nullptr ||
-      !offsets->is_array() || offsets->get_array().size() != 2) {
+  if (type == nullptr || !type->is_string() || shape == nullptr || !shape->is_array() ||
+      offsets == nullptr || !offsets->is_array() || offsets->get_array().size() != 2) {
     return corrupt("dtype, shape or data_offsets missing");
   }
-  const auto* kind = std::ranges::find(kElementKinds, std::string_view(type->get_string()), &ElementKind::name);
+  const auto* kind =
+      std::ranges::find(kElementKinds, std::string_view(type->get_string()), &ElementKind::name);
   if (kind == kElementKinds.end()) return corrupt("unknown element type");
   TensorEntry entry;
   entry.type = kind->type;
@@ -74,7 +79,8 @@ Result<TensorEntry> parse_entry(const json::value& value, std::uint64_t data_beg
   KNAP_TRY(const std::uint64_t end, to_length(offsets->get_array()[1], "data_offsets"));
   const std::uint64_t data_bytes = file_bytes - data_begin;
   if (begin > end || end > data_bytes) {
-    return corrupt(fmt::format("its data ends at byte {} of {}: the file is truncated", end, data_bytes));
+    return corrupt(
+        fmt::format("its data ends at byte {} of {}: the file is truncated", end, data_bytes));
   }
   if (end - begin != bytes) return corrupt("shape and data_offsets differ");
   entry.begin = data_begin + begin;
@@ -87,20 +93,22 @@ float half_to_float(std::uint16_t half) {
   const std::uint32_t exponent = (half >> 10) & 0x1FU;
   const std::uint32_t mantissa = half & 0x3FFU;
   if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000U | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   const float value = static_cast<float>(mantissa) * 0x1p-24F;  // subnormal
   return sign != 0 ? -value : value;
 }
 
 }  // namespace
 
-Result<std::map<std::string, TensorEntry, std::less<>>> parse_safetensors_header(std::string_view head,
-                                                                                std::uint64_t file_bytes) {
+Result<std::map<std::string, TensorEntry, std::less<>>> parse_safetensors_header(
+    std::string_view head, std::uint64_t file_bytes) {
   if (head.size() < kPrefixBytes) return corrupt("shorter than a safetensors header");
   std::uint64_t header_bytes = 0;
   static_assert(std::endian::native == std::endian::little);
   std::memcpy(&header_bytes, head.data(), kPrefixBytes);
-  if (header_bytes > kHeaderBytesMax) return corrupt("its header is too long: not a safetensors file");
+  if (header_bytes > kHeaderBytesMax)
+    return corrupt("its header is too long: not a safetensors file");
   if (header_bytes > head.size() - kPrefixBytes) return corrupt("its header is truncated");
   if (file_bytes < kPrefixBytes + header_bytes) return corrupt("its header is truncated");
 
@@ -111,13 +119,16 @@ Result<std::map<std::string, TensorEntry, std::less<>>> parse_safetensors_header
   if (error) return corrupt("its header is not JSON");
   const auto* object = root.if_object();
   if (object == nullptr) return corrupt("its header is not a JSON object");
-  if (object->size() > kTensorsMax) return make_error(ErrorCode::kResourceExhausted, "too many tensors");
+  if (object->size() > kTensorsMax)
+    return make_error(ErrorCode::kResourceExhausted, "too many tensors");
 
   std::map<std::string, TensorEntry, std::less<>> tensors;
   for (const auto& [name, value] : *object) {
     if (name == "__metadata__") continue;
     auto entry = parse_entry(value, kPrefixBytes + header_bytes, file_bytes);
-    if (!entry) return with_context(std::move(entry).error(), fmt::format("tensor '{}'", std::string_view(name)));
+    if (!entry)
+      return with_context(std::move(entry).error(),
+                          fmt::format("tensor '{}'", std::string_view(name)));
     tensors.emplace(std::string(name), *std::move(entry));
   }
   return tensors;
@@ -125,7 +136,8 @@ Result<std::map<std::string, TensorEntry, std::less<>>> parse_safetensors_header
 
 Safetensors::~Safetensors() {
   // munmap takes a plain pointer; the mapping itself is read-only.
-  if (data_ != nullptr) ::munmap(const_cast<char*>(data_), bytes_);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  if (data_ != nullptr)
+    ::munmap(const_cast<char*>(data_), bytes_);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
 }
 
 Result<std::unique_ptr<Safetensors>> Safetensors::open(const std::filesystem::path& file) {
@@ -148,19 +160,23 @@ Result<std::unique_ptr<Safetensors>> Safetensors::open(const std::filesystem::pa
   return result;
 }
 
-Result<const TensorEntry*> Safetensors::find(std::string_view name, std::span<const std::size_t> shape) const {
+Result<const TensorEntry*> Safetensors::find(std::string_view name,
+                                             std::span<const std::size_t> shape) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) return corrupt(fmt::format("{}: no tensor '{}'", file_, name));
   if (!std::ranges::equal(found->second.shape, shape)) {
-    return corrupt(fmt::format("{}: tensor '{}' has another shape than the model's config says", file_, name));
+    return corrupt(
+        fmt::format("{}: tensor '{}' has another shape than the model's config says", file_, name));
   }
   return &found->second;
 }
 
-Result<std::vector<float>> Safetensors::read(std::string_view name, std::span<const std::size_t> shape) const {
+Result<std::vector<float>> Safetensors::read(std::string_view name,
+                                             std::span<const std::size_t> shape) const {
   KNAP_TRY(const TensorEntry* entry, find(name, shape));
   if (entry->type == TensorType::kOther) {
-    return make_error(ErrorCode::kUnsupported, fmt::format("{}: tensor '{}' holds no floats", file_, name));
+    return make_error(ErrorCode::kUnsupported,
+                      fmt::format("{}: tensor '{}' holds no floats", file_, name));
   }
   std::vector<float> values(entry->bytes / (entry->type == TensorType::kF32 ? 4 : 2));
   const char* from = data_ + entry->begin;
@@ -171,19 +187,23 @@ Result<std::vector<float>> Safetensors::read(std::string_view name, std::span<co
   for (std::size_t i = 0; i < values.size(); ++i) {
     std::uint16_t narrow = 0;
     std::memcpy(&narrow, from + 2 * i, 2);
-    values[i] = entry->type == TensorType::kF16 ? half_to_float(narrow)
-                                                : std::bit_cast<float>(static_cast<std::uint32_t>(narrow) << 16);
+    values[i] = entry->type == TensorType::kF16
+                    ? half_to_float(narrow)
+                    : std::bit_cast<float>(static_cast<std::uint32_t>(narrow) << 16);
   }
   return values;
 }
 
-Result<std::span<const float>> Safetensors::map(std::string_view name, std::span<const std::size_t> shape) const {
+Result<std::span<const float>> Safetensors::map(std::string_view name,
+                                                std::span<const std::size_t> shape) const {
   KNAP_TRY(const TensorEntry* entry, find(name, shape));
   if (entry->type != TensorType::kF32 || entry->begin % alignof(float) != 0) {
     return make_error(ErrorCode::kUnsupported, "not F32, or not aligned");
   }
-  // mmap gives page-aligned memory and the offset is aligned: the floats stand as the file holds them.
-  return std::span(reinterpret_cast<const float*>(data_ + entry->begin), entry->bytes / sizeof(float));
+  // mmap gives page-aligned memory and the offset is aligned: the floats stand as the file holds
+  // them.
+  return std::span(reinterpret_cast<const float*>(data_ + entry->begin),
+                   entry->bytes / sizeof(float));
 }
 
 }  // namespace knap::models::runner

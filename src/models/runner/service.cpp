@@ -15,7 +15,8 @@ Shape shape_of(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kUnsupported: return {400, "invalid_request_error", "invalid_request"};
-    case ErrorCode::kResourceExhausted: return {400, "invalid_request_error", "context_length_exceeded"};
+    case ErrorCode::kResourceExhausted:
+      return {400, "invalid_request_error", "context_length_exceeded"};
     case ErrorCode::kNotFound: return {404, "invalid_request_error", "not_found"};
     case ErrorCode::kDeadlineExceeded: return {504, "server_error", "deadline_exceeded"};
     case ErrorCode::kCancelled: return {499, "server_error", "cancelled"};

@@ -26,7 +26,8 @@ class Service {
  public:
   virtual ~Service() = default;
   /// @return false when the route is not its own
-  virtual bool handle(const std::shared_ptr<const http::Request>& request, const std::shared_ptr<http::Responder>& responder) = 0;
+  virtual bool handle(const std::shared_ptr<const http::Request>& request,
+                      const std::shared_ptr<http::Responder>& responder) = 0;
   virtual std::string stats() const = 0;  ///< JSON object.
 };
 

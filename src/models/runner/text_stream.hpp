@@ -6,8 +6,8 @@
 
 namespace knap::models::runner {
 
-/// Turns a model's raw pieces into text that may be shown: whole UTF-8 characters only, and nothing of a stop string,
-/// not even its beginning while it could still become one.
+/// Turns a model's raw pieces into text that may be shown: whole UTF-8 characters only, and nothing
+/// of a stop string, not even its beginning while it could still become one.
 class TextStream {
  public:
   explicit TextStream(std::vector<std::string> stop) : stop_(std::move(stop)) {}

@@ -20,7 +20,8 @@ std::string run(std::string_view text, std::size_t piece, std::vector<std::strin
 
 TEST(TextStream, ShowsWholeCharactersHoweverTokensCutThem) {
   const std::string text = "Grüße, 漢字 😀!";
-  for (std::size_t piece = 1; piece <= text.size(); ++piece) EXPECT_EQ(run(text, piece, {}), text) << piece;
+  for (std::size_t piece = 1; piece <= text.size(); ++piece)
+    EXPECT_EQ(run(text, piece, {}), text) << piece;
 }
 
 TEST(TextStream, StopsBeforeAStopStringHoweverItIsCut) {
@@ -29,7 +30,9 @@ TEST(TextStream, StopsBeforeAStopStringHoweverItIsCut) {
   }
 }
 
-TEST(TextStream, ShowsTheBeginningOfAStopStringThatDoesNotCome) { EXPECT_EQ(run("ab\n", 1, {"\n\n"}), "ab\n"); }
+TEST(TextStream, ShowsTheBeginningOfAStopStringThatDoesNotCome) {
+  EXPECT_EQ(run("ab\n", 1, {"\n\n"}), "ab\n");
+}
 
 TEST(TextStream, TakesTheFirstOfSeveralStops) { EXPECT_EQ(run("abcd", 4, {"d", "b"}), "a"); }
 

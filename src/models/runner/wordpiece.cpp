@@ -16,14 +16,16 @@ namespace {
 
 constexpr std::uint64_t kVocabularyBytesMax = 16U << 20;
 constexpr std::size_t kPiecesMax = 1'000'000;
-constexpr std::size_t kWordCodePointsMax = 100;  // longer words are unknown, as in the model's own tokenizer
-constexpr std::size_t kDecomposedMax = 16;       // the longest canonical decomposition has 4 code points
+constexpr std::size_t kWordCodePointsMax =
+    100;  // longer words are unknown, as in the model's own tokenizer
+constexpr std::size_t kDecomposedMax = 16;  // the longest canonical decomposition has 4 code points
 
 enum class CharClass { kDrop, kSpace, kPunctuation, kHan, kLetter };
 
 bool is_han(char32_t c) {
-  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
-         (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+         (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+         (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
@@ -43,22 +45,18 @@ CharClass classify(char32_t c) {
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_CN:
     case UTF8PROC_CATEGORY_CO:
-    case UTF8PROC_CATEGORY_CS:
-      return c == 0x85 ? CharClass::kSpace : CharClass::kDrop;
+    case UTF8PROC_CATEGORY_CS: return c == 0x85 ? CharClass::kSpace : CharClass::kDrop;
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-      return CharClass::kSpace;
+    case UTF8PROC_CATEGORY_ZP: return CharClass::kSpace;
     case UTF8PROC_CATEGORY_PC:
     case UTF8PROC_CATEGORY_PD:
     case UTF8PROC_CATEGORY_PS:
     case UTF8PROC_CATEGORY_PE:
     case UTF8PROC_CATEGORY_PI:
     case UTF8PROC_CATEGORY_PF:
-    case UTF8PROC_CATEGORY_PO:
-      return CharClass::kPunctuation;
-    default:
-      return CharClass::kLetter;
+    case UTF8PROC_CATEGORY_PO: return CharClass::kPunctuation;
+    default: return CharClass::kLetter;
   }
 }
 
@@ -67,7 +65,8 @@ CharClass classify(char32_t c) {
 /// The state of one encode(): the word being gathered and the ids so far.
 class Wordpiece::Encoder {
  public:
-  Encoder(const Wordpiece& tokenizer, std::size_t max_tokens) : tokenizer_(tokenizer), max_tokens_(max_tokens) {
+  Encoder(const Wordpiece& tokenizer, std::size_t max_tokens)
+      : tokenizer_(tokenizer), max_tokens_(max_tokens) {
     tokens_.ids.push_back(tokenizer.begin_);
   }
 
@@ -105,11 +104,11 @@ class Wordpiece::Encoder {
       case CharClass::kPunctuation:
       case CharClass::kLetter: break;
     }
-    // Accents are stripped by canonical decomposition; what it yields is classified anew, since a letter may
-    // decompose into punctuation.
+    // Accents are stripped by canonical decomposition; what it yields is classified anew, since a
+    // letter may decompose into punctuation.
     std::array<utf8proc_int32_t, kDecomposedMax> parts{};
-    const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts.data(), kDecomposedMax,
-                                               UTF8PROC_DECOMPOSE, nullptr);
+    const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts.data(),
+                                               kDecomposedMax, UTF8PROC_DECOMPOSE, nullptr);
     for (utf8proc_ssize_t i = 0; i < std::min<utf8proc_ssize_t>(count, kDecomposedMax); ++i) {
       const utf8proc_int32_t part = parts[static_cast<std::size_t>(i)];
       if (utf8proc_category(part) == UTF8PROC_CATEGORY_MN) continue;
@@ -209,8 +208,9 @@ Result<Wordpiece> Wordpiece::parse(std::string vocabulary) {
     result.longest_bytes_ = std::max(result.longest_bytes_, line.size());
   }
   result.size_ = static_cast<std::size_t>(id);
-  for (const auto& [piece, target] : {std::pair{"[UNK]", &result.unknown_}, std::pair{"[CLS]", &result.begin_},
-                                      std::pair{"[SEP]", &result.end_}, std::pair{"[PAD]", &result.pad_}}) {
+  for (const auto& [piece, target] :
+       {std::pair{"[UNK]", &result.unknown_}, std::pair{"[CLS]", &result.begin_},
+        std::pair{"[SEP]", &result.end_}, std::pair{"[PAD]", &result.pad_}}) {
     const auto found = result.starts_.find(piece);
     if (found == result.starts_.end()) {
       return make_error(ErrorCode::kCorruptData, fmt::format("the vocabulary has no {}", piece));

@@ -12,14 +12,14 @@
 
 namespace knap::models::runner {
 
-/// The uncased BERT tokenizer: control characters dropped, Han characters set apart, accents stripped,
-/// lower case, split at white space and punctuation, then greedy longest pieces of a vocabulary.
-/// Any bytes are accepted; ill-formed UTF-8 counts as U+FFFD, which the model's own tokenizer drops.
-/// Threads: const and safe.
+/// The uncased BERT tokenizer: control characters dropped, Han characters set apart, accents
+/// stripped, lower case, split at white space and punctuation, then greedy longest pieces of a
+/// vocabulary. Any bytes are accepted; ill-formed UTF-8 counts as U+FFFD, which the model's own
+/// tokenizer drops. Threads: const and safe.
 class Wordpiece {
  public:
-  /// @param vocabulary  one piece a line; the line number is the id. Errors: kCorruptData (special pieces
-  /// missing, too large).
+  /// @param vocabulary  one piece a line; the line number is the id. Errors: kCorruptData (special
+  /// pieces missing, too large).
   static Result<Wordpiece> parse(std::string vocabulary);
   static Result<Wordpiece> open(const std::filesystem::path& vocabulary_file);
 
@@ -40,8 +40,9 @@ class Wordpiece {
 
   // Pieces point into text_, which unique_ptr keeps in place when the tokenizer is moved.
   std::unique_ptr<const std::string> text_;
-  std::unordered_map<std::string_view, std::int32_t> starts_;     ///< Pieces that begin a word.
-  std::unordered_map<std::string_view, std::int32_t> continues_;  ///< "##" pieces, without the "##".
+  std::unordered_map<std::string_view, std::int32_t> starts_;  ///< Pieces that begin a word.
+  std::unordered_map<std::string_view, std::int32_t>
+      continues_;  ///< "##" pieces, without the "##".
   std::size_t size_ = 0;
   std::size_t longest_bytes_ = 0;
   std::int32_t unknown_ = 0, begin_ = 0, end_ = 0, pad_ = 0;

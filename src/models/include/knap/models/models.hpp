@@ -58,7 +58,8 @@ struct GenerateRequest {
   float top_p = 1;
   std::uint64_t seed = 0;
   std::vector<std::string> stop;
-  std::uint32_t threads = 0;  ///< Compute threads leased for it; 0: ModelsOptions::threads. Local models only.
+  std::uint32_t threads =
+      0;  ///< Compute threads leased for it; 0: ModelsOptions::threads. Local models only.
 };
 
 struct GenerateResult {
@@ -76,9 +77,9 @@ class Generator {
   virtual std::uint32_t context_tokens() const = 0;
   /// on_token gets pieces of valid UTF-8 as they come; returning false stops.
   /// A model that is not loaded yet is loaded first, within the deadline.
-  /// Errors: kUnavailable (crashed, starting), kFailedPrecondition (cannot be loaded), kResourceExhausted (prompt over the context: says
-  /// both numbers), kDeadlineExceeded (nothing was produced in time; text produced before is an
-  /// answer with "length"), kCancelled.
+  /// Errors: kUnavailable (crashed, starting), kFailedPrecondition (cannot be loaded),
+  /// kResourceExhausted (prompt over the context: says both numbers), kDeadlineExceeded (nothing
+  /// was produced in time; text produced before is an answer with "length"), kCancelled.
   virtual Result<GenerateResult> generate(
       const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
       const std::function<bool(std::string_view)>& on_token) = 0;
