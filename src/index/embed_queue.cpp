@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -134,23 +133,22 @@ Status EmbedQueue::swap_to(const std::shared_ptr<models::Embedder>& embedder) {
   return {};
 }
 
-/// All vectors of the model go to all vaults: an index keeps what its passages use, and a hash is rarely in one only.
 Status EmbedQueue::load_vectors(store::ModelKey key, std::size_t dimensions) {
   std::vector<Hash128> hashes;
   std::vector<std::int8_t> values;
   const auto flush = [&]() -> Status {
-    std::vector<search::Index::VectorInput> inputs;
-    inputs.reserve(hashes.size());
+    std::vector<store::EmbeddingRecord> records;
+    records.reserve(hashes.size());
     for (std::size_t i = 0; i < hashes.size(); ++i) {
-      inputs.push_back({hashes[i], std::span(values).subspan(i * dimensions, dimensions)});
+      records.push_back({hashes[i], std::span(values).subspan(i * dimensions, dimensions)});
     }
-    for (const auto& vault : vaults_) KNAP_CHECK_OK(vault->index.set_vectors(inputs));
+    KNAP_CHECK_OK(hand_out(records));
     hashes.clear();
     values.clear();
     return {};
   };
   Status flushed;
-  KNAP_CHECK_OK(store_.all_embeddings(key, [&](const Hash128& hash, std::span<const std::int8_t> vector) {
+  KNAP_CHECK_OK(store_.used_embeddings(key, [&](const Hash128& hash, std::span<const std::int8_t> vector) {
     if (vector.size() != dimensions || !flushed) return;
     hashes.push_back(hash);
     values.insert(values.end(), vector.begin(), vector.end());
@@ -359,27 +357,30 @@ Status EmbedQueue::publish(const Model& model, Done& done) {
     records.push_back({done.hashes[i], std::span(done.values).subspan(i * dimensions, dimensions)});
   }
   KNAP_CHECK_OK(store_.put_embeddings(model.key, records, unix_now_ms()));
-  std::unordered_map<std::int64_t, std::vector<search::Index::VectorInput>> by_vault;
-  for (const store::EmbeddingRecord& record : records) {
-    if (vaults_.size() == 1) {
-      by_vault[static_cast<std::int64_t>(vaults_.front()->id)].push_back({record.hash, record.values});
-      continue;
-    }
-    KNAP_TRY(const auto holders, store_.vaults_with(record.hash));
-    for (const store::VaultId id : holders) {
-      by_vault[static_cast<std::int64_t>(id)].push_back({record.hash, record.values});
-    }
-  }
   MutexLock publishing(publish_mutex_);
   {
     MutexLock lock(mutex_);
     if (model_.generation != model.generation) return {};
   }
-  for (const auto& vault : vaults_) {
-    const auto found = by_vault.find(static_cast<std::int64_t>(vault->id));
-    if (found != by_vault.end()) KNAP_CHECK_OK(vault->index.set_vectors(found->second));
-  }
+  KNAP_CHECK_OK(hand_out(records));
   done = {};
+  return {};
+}
+
+/// Each vector goes to the vaults that have its passage: an index keeps whatever it is given.
+Status EmbedQueue::hand_out(std::span<const store::EmbeddingRecord> records) {
+  for (const auto& vault : vaults_) {
+    std::vector<search::Index::VectorInput> inputs;
+    inputs.reserve(records.size());
+    for (const store::EmbeddingRecord& record : records) {
+      if (vaults_.size() > 1) {
+        KNAP_TRY(const auto holders, store_.vaults_with(record.hash));
+        if (std::find(holders.begin(), holders.end(), vault->id) == holders.end()) continue;
+      }
+      inputs.push_back({record.hash, record.values});
+    }
+    if (!inputs.empty()) KNAP_CHECK_OK(vault->index.set_vectors(inputs));
+  }
   return {};
 }
 

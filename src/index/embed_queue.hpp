@@ -87,7 +87,8 @@ class EmbedQueue {
       KNAP_EXCLUDES(mutex_, publish_mutex_);
   Status embed_batch(const Model& model, std::span<const Text> batch, Done& done);
   Status publish(const Model& model, Done& done) KNAP_EXCLUDES(mutex_, publish_mutex_);
-  Status load_vectors(store::ModelKey key, std::size_t dimensions);
+  Status load_vectors(store::ModelKey key, std::size_t dimensions) KNAP_REQUIRES(publish_mutex_);
+  Status hand_out(std::span<const store::EmbeddingRecord> records) KNAP_REQUIRES(publish_mutex_);
   void back_off(const Error& error) KNAP_EXCLUDES(mutex_);
   void collect_garbage();
 

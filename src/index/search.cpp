@@ -80,8 +80,9 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults, const 
     outcome.stages.insert(outcome.stages.end(), result.stages.begin(), result.stages.end());
     if (outcome.terms.empty()) outcome.terms = std::move(result.terms);
     outcome.ran = result.ran;
-    outcome.epoch += vault->index.epoch_of(result.epoch);
-    const search::IndexStats stats = index->stats();
+    const std::uint64_t epoch = vault->index.epoch_of(result.epoch);
+    outcome.epoch += epoch;
+    const search::IndexStats stats = vault->index.stats_at(epoch);
     outcome.notes += stats.notes;
     outcome.passages += stats.passages;
     with_vector += stats.passages_with_vector;

@@ -127,7 +127,17 @@ std::shared_ptr<const search::Index> LiveIndex::get() const { return current(); 
 search::IndexStats LiveIndex::stats() const {
   search::IndexStats stats = current()->stats();
   stats.epoch = epoch_of(stats.epoch);
+  MutexLock lock(mutex_);
+  if (stats.epoch >= last_stats_.epoch) last_stats_ = stats;
   return stats;
+}
+
+search::IndexStats LiveIndex::stats_at(std::uint64_t epoch) const {
+  {
+    MutexLock lock(mutex_);
+    if (epoch != 0 && last_stats_.epoch == epoch) return last_stats_;
+  }
+  return stats();
 }
 
 std::uint64_t LiveIndex::epoch_of(std::uint64_t index_epoch) const {

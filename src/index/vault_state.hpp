@@ -22,7 +22,9 @@ class LiveIndex {
   explicit LiveIndex(std::uint32_t dimensions);
 
   std::shared_ptr<const search::Index> get() const KNAP_EXCLUDES(mutex_);
-  search::IndexStats stats() const;
+  /// With the epoch of the vault. Counted once an epoch: a count goes over all passages.
+  search::IndexStats stats() const KNAP_EXCLUDES(mutex_);
+  search::IndexStats stats_at(std::uint64_t epoch) const KNAP_EXCLUDES(mutex_);
   std::uint64_t epoch_of(std::uint64_t index_epoch) const KNAP_EXCLUDES(mutex_);
   std::uint32_t dimensions() const KNAP_EXCLUDES(mutex_);
 
@@ -39,6 +41,7 @@ class LiveIndex {
   std::shared_ptr<search::Index> index_ KNAP_GUARDED_BY(mutex_);
   std::uint32_t dimensions_ KNAP_GUARDED_BY(mutex_);
   std::uint64_t epoch_base_ KNAP_GUARDED_BY(mutex_) = 0;
+  mutable search::IndexStats last_stats_ KNAP_GUARDED_BY(mutex_);
 };
 
 /// All of one vault.

@@ -37,10 +37,11 @@ Status StoreImpl::embeddings(ModelKey model, std::span<const Hash128> hashes,
   return {};
 }
 
-Status StoreImpl::all_embeddings(
+Status StoreImpl::used_embeddings(
     ModelKey model, const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto rows, reader->prepare("SELECT hash, vector FROM embeddings NOT INDEXED WHERE model = ?"));
+  KNAP_TRY(auto rows, reader->prepare("SELECT hash, vector FROM embeddings NOT INDEXED WHERE model = ? AND EXISTS "
+                                      "(SELECT 1 FROM passages p WHERE p.hash = embeddings.hash)"));
   rows.bind(static_cast<std::int64_t>(model));
   for (;;) {
     KNAP_TRY(const bool more, rows.step());

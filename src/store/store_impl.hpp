@@ -58,7 +58,7 @@ class StoreImpl final : public Store {
   Status put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records, std::int64_t now_ms) override;
   Status embeddings(ModelKey model, std::span<const Hash128> hashes,
                     const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const override;
-  Status all_embeddings(
+  Status used_embeddings(
       ModelKey model,
       const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const override;
   Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model, std::span<const VaultId> vaults,

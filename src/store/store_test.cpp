@@ -199,9 +199,13 @@ TEST_F(StoreTest, CollectsOnlyOldEmbeddingsThatNothingUses) {
   ASSERT_TRUE(store->put_embeddings(model, old, 10).has_value());
   ASSERT_TRUE(store->put_embeddings(model, young, 100).has_value());
   EXPECT_EQ(store->collect_garbage(50, 10).value(), 1U);
-  std::vector<Hash128> left;
-  ASSERT_TRUE(store->all_embeddings(model, [&](const Hash128& hash, auto) { left.push_back(hash); }).has_value());
-  EXPECT_THAT(left, ElementsAre(hash128("used"), hash128("young")));
+  const std::array hashes{hash128("used"), hash128("unused"), hash128("young")};
+  std::vector<std::size_t> left;
+  ASSERT_TRUE(store->embeddings(model, hashes, [&](std::size_t i, auto) { left.push_back(i); }).has_value());
+  EXPECT_THAT(left, ElementsAre(0U, 2U));
+  std::vector<Hash128> used;
+  ASSERT_TRUE(store->used_embeddings(model, [&](const Hash128& hash, auto) { used.push_back(hash); }).has_value());
+  EXPECT_THAT(used, ElementsAre(hash128("used")));
 }
 
 TEST_F(StoreTest, RefusesASecondProcessAndASecondStoreOnTheFolder) {

@@ -148,7 +148,8 @@ class Store {
   /// Calls `visit(i, values)` for each of the hashes that is there.
   virtual Status embeddings(ModelKey model, std::span<const Hash128> hashes,
                             const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const = 0;
-  virtual Status all_embeddings(
+  /// All of the model that a passage of any vault uses.
+  virtual Status used_embeddings(
       ModelKey model, const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const = 0;
   /// Passages of these vaults without an embedding, each hash once, by rising hash above `after` (nothing: from the first).
   virtual Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model, std::span<const VaultId> vaults,
