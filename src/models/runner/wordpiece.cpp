@@ -43,9 +43,8 @@ CharClass classify(char32_t c) {
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_CN:
     case UTF8PROC_CATEGORY_CO:
-    case UTF8PROC_CATEGORY_CS: return c == 0x85 ? CharClass::kSpace : CharClass::kDrop;
+    case UTF8PROC_CATEGORY_CS: return CharClass::kDrop;
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
     case UTF8PROC_CATEGORY_ZP: return CharClass::kSpace;
@@ -100,7 +99,9 @@ class Wordpiece::Encoder {
     switch (classify(c)) {
       case CharClass::kDrop: return;
       case CharClass::kSpace: flush(); return;
-      case CharClass::kHan: alone(c); return;
+      case CharClass::kHan:
+        flush();  // what it decomposes into is Han again and stands alone too
+        break;
       case CharClass::kPunctuation:
       case CharClass::kLetter: break;
     }
@@ -114,10 +115,10 @@ class Wordpiece::Encoder {
       if (utf8proc_category(part) == UTF8PROC_CATEGORY_MN) continue;
       const auto lower = static_cast<char32_t>(utf8proc_tolower(part));
       switch (classify(lower)) {
-        case CharClass::kPunctuation: alone(lower); break;
+        case CharClass::kPunctuation:
+        case CharClass::kHan: alone(lower); break;
         case CharClass::kSpace: flush(); break;
         case CharClass::kDrop: break;
-        case CharClass::kHan:
         case CharClass::kLetter: extend(lower); break;
       }
     }

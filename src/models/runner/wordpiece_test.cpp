@@ -81,6 +81,8 @@ TEST(Wordpiece, GivesThePublishedIdsOfMiniLm) {
                           999, 1185, 29436, 28598, 1188, 102));
   EXPECT_THAT(ids("नमस्ते दुनिया"),
               ElementsAre(101, 1327, 29867, 29874, 29859, 1325, 29863, 29877, 29868, 29876, 102));
+  EXPECT_THAT(ids("x\uf902y x\u0378y x\u0085y"),  // Han for compatibility, unassigned, control
+              ElementsAre(101, 1060, 1954, 1061, 100, 1060, 2100, 102));
   EXPECT_THAT(ids("café\u0301 e\u0301"), ElementsAre(101, 7668, 1041, 102));
   EXPECT_THAT(ids("\u00a0nbsp\u3000wide"), ElementsAre(101, 1050, 5910, 2361, 2898, 102));
   EXPECT_THAT(ids(std::string_view("a\0b\u200dc\ufffd"
