@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
@@ -48,7 +49,9 @@ EmbedQueue::EmbedQueue(store::Store& store, const Vaults& vaults, service::Compu
 EmbedQueue::~EmbedQueue() { stop(); }
 
 void EmbedQueue::start() {
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  if (thread_.joinable()) return;
+  thread_ = std::thread([this] { run(); });
+  ::pthread_setname_np(thread_.native_handle(), "knap-embed");
 }
 
 void EmbedQueue::stop() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <malloc.h>
+#include <pthread.h>
 
 #include "knap/observe/log.hpp"
 
@@ -32,6 +33,7 @@ void Indexer::start() {
   if (thread_.joinable()) return;
   readers_ = std::make_unique<ThreadPool>(ThreadPool::Options{.name = "knap-read", .threads = 2});
   thread_ = std::thread([this] { run(); });
+  ::pthread_setname_np(thread_.native_handle(), "knap-index");
 }
 
 void Indexer::stop() {

@@ -1,5 +1,7 @@
 #include "link_graph.hpp"
 
+#include <algorithm>
+
 #include "knap/base/hash.hpp"
 #include "knap/base/text.hpp"
 
@@ -9,7 +11,15 @@ namespace {
 /// What a path, an alias or a link target have in common when they can mean the same file.
 std::string link_key(std::string_view path) {
   if (const auto slash = path.rfind('/'); slash != std::string_view::npos) path.remove_prefix(slash + 1);
-  std::string key = text::fold_case(text::trim(path));
+  path = text::trim(path);
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  std::string key;
+  if (std::all_of(path.begin(), path.end(), is_ascii)) {  // nearly all, and folding by Unicode's rules is slow
+    key = path;
+    for (char& c : key) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  } else {
+    key = text::fold_case(path);
+  }
   if (key.ends_with(".md")) key.resize(key.size() - 3);
   return key;
 }
@@ -22,6 +32,12 @@ std::uint64_t fingerprint(const std::vector<std::string>& paths) {
 
 }  // namespace
 
+/// Only links that stand here already can change their meaning: later ones are resolved with the name in place.
+void LinkGraph::note_change(std::string_view name) {
+  std::string key = link_key(name);
+  if (linking_.contains(key)) changed_keys_.insert(std::move(key));
+}
+
 void LinkGraph::add_file(store::FileId id, std::string_view path) {
   MutexLock lock(mutex_);
   Node& node = nodes_[id];
@@ -29,7 +45,7 @@ void LinkGraph::add_file(store::FileId id, std::string_view path) {
   node.path = std::string(path);
   by_path_.insert_or_assign(node.path, id);
   resolver_.add(path, {});
-  changed_keys_.insert(link_key(path));
+  note_change(path);
 }
 
 void LinkGraph::set_note(store::FileId id, std::string_view path, std::string_view title,
@@ -42,14 +58,14 @@ void LinkGraph::set_note(store::FileId id, std::string_view path, std::string_vi
   if (is_new || node.aliases != aliases) {
     if (!is_new) resolver_.remove(path);
     resolver_.add(path, aliases);
-    for (const std::string& alias : node.aliases) changed_keys_.insert(link_key(alias));
-    for (const std::string& alias : aliases) changed_keys_.insert(link_key(alias));
+    for (const std::string& alias : node.aliases) note_change(alias);
+    for (const std::string& alias : aliases) note_change(alias);
     node.aliases = aliases;
   }
   if (is_new) {
     node.path = std::string(path);
     by_path_.insert_or_assign(node.path, id);
-    changed_keys_.insert(link_key(path));
+    note_change(path);
   }
   node.edges.reserve(links.size());
   for (const vault::Link& link : links) {
@@ -75,8 +91,8 @@ void LinkGraph::remove(store::FileId id) {
   if (found == nodes_.end()) return;
   drop_edges(id, found->second);
   const Node& node = found->second;
-  changed_keys_.insert(link_key(node.path));
-  for (const std::string& alias : node.aliases) changed_keys_.insert(link_key(alias));
+  note_change(node.path);
+  for (const std::string& alias : node.aliases) note_change(alias);
   if (const auto at = by_path_.find(node.path); at != by_path_.end() && at->second == id) {
     by_path_.erase(at);
     resolver_.remove(node.path);

@@ -58,6 +58,7 @@ class LinkGraph {
     std::uint64_t published = 0;  ///< Hash of the paths last published.
   };
   std::vector<std::string> resolved(const Node& node) const KNAP_REQUIRES(mutex_);
+  void note_change(std::string_view name) KNAP_REQUIRES(mutex_);
   void drop_edges(store::FileId id, const Node& node) KNAP_REQUIRES(mutex_);
 
   mutable Mutex mutex_;

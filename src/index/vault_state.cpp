@@ -4,6 +4,8 @@
 #include <thread>
 #include <unordered_map>
 
+#include <pthread.h>
+
 #include "knap/observe/log.hpp"
 
 namespace knap::index {
@@ -106,6 +108,7 @@ Status load_notes(const store::Store& store, VaultState& vault, Links links,
     read = stream_notes(store, vault, links, queue, waiting);
     queue.close();
   });
+  ::pthread_setname_np(reader.native_handle(), "knap-load");
   search::Index::Batch batch;
   while (queue.pop(batch)) vault.index.apply(std::move(batch));
   reader.join();
