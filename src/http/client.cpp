@@ -23,7 +23,8 @@ struct Pooled {
 bool is_token(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
-    if (c <= ' ' || c >= 0x7f || std::string_view("()<>@,;:\\\"/[]?={}").find(c) != std::string_view::npos) {
+    if (c <= ' ' || c >= 0x7f ||
+        std::string_view("()<>@,;:\\\"/[]?={}").find(c) != std::string_view::npos) {
       return false;
     }
   }
@@ -40,7 +41,8 @@ bool is_target(std::string_view text) {
 
 std::string host_field(const Endpoint& endpoint) {
   if (!endpoint.unix_socket.empty()) return "localhost";
-  std::string host = endpoint.host.find(':') == std::string::npos ? endpoint.host : "[" + endpoint.host + "]";
+  std::string host =
+      endpoint.host.find(':') == std::string::npos ? endpoint.host : "[" + endpoint.host + "]";
   const std::uint16_t usual = endpoint.tls ? 443 : 80;
   if (endpoint.port != usual) host += ":" + std::to_string(endpoint.port);
   return host;
@@ -51,13 +53,15 @@ class PooledClient final : public Client {
   PooledClient(Endpoint endpoint, Options options)
       : endpoint_(std::move(endpoint)), options_(options), host_(host_field(endpoint_)) {}
 
-  Result<Response> call(const ClientRequest& request, Deadline deadline, const CancelToken& cancel) override {
+  Result<Response> call(const ClientRequest& request, Deadline deadline,
+                        const CancelToken& cancel) override {
     ResponseParser::Options parsing;
     parsing.max_body_bytes = options_.max_body_bytes;
     return exchange(request, std::move(parsing), Patience{deadline, cancel});
   }
 
-  Result<Response> stream(const ClientRequest& request, Deadline deadline, const CancelToken& cancel,
+  Result<Response> stream(const ClientRequest& request, Deadline deadline,
+                          const CancelToken& cancel,
                           const std::function<bool(std::string_view)>& on_chunk) override {
     ResponseParser::Options parsing;
     parsing.on_chunk = on_chunk;
@@ -79,7 +83,8 @@ class PooledClient final : public Client {
 
   enum class Begun { kNo, kYes };
 
-  Result<Response> exchange(const ClientRequest& request, ResponseParser::Options parsing, const Patience& patience) {
+  Result<Response> exchange(const ClientRequest& request, ResponseParser::Options parsing,
+                            const Patience& patience) {
     KNAP_TRY(const std::string head, head_of(request));
     parsing.to_head_request = request.method == "HEAD";
     KNAP_CHECK_OK(reserve(patience));
@@ -87,7 +92,8 @@ class PooledClient final : public Client {
     if (auto kept = take_idle()) {
       Begun begun = Begun::kNo;
       auto response = talk(std::move(kept), head, request.body, parsing, patience, begun);
-      const bool stale = !response && begun == Begun::kNo && response.error().code == ErrorCode::kUnavailable;
+      const bool stale =
+          !response && begun == Begun::kNo && response.error().code == ErrorCode::kUnavailable;
       if (!stale) return response;
     }
     KNAP_TRY(auto socket, connect(endpoint_, options_.connect_timeout, patience));
@@ -98,28 +104,34 @@ class PooledClient final : public Client {
   Result<std::string> head_of(const ClientRequest& request) const {
     const std::string target = endpoint_.base_path + request.path;
     if (!is_token(request.method)) return make_error(ErrorCode::kInvalidArgument, "not a method");
-    if (!is_target(target)) return make_error(ErrorCode::kInvalidArgument, "the path is not percent-encoded");
+    if (!is_target(target))
+      return make_error(ErrorCode::kInvalidArgument, "the path is not percent-encoded");
     std::string head = request.method + " " + target + " HTTP/1.1\r\n";
     if (!request.fields.get("Host")) head += "Host: " + host_ + "\r\n";
     for (const auto& [name, value] : request.fields.all()) {
       if (!is_token(name)) return make_error(ErrorCode::kInvalidArgument, "not a field name");
-      if (equals_ignoring_case(name, "Content-Length") || equals_ignoring_case(name, "Transfer-Encoding")) continue;
+      if (equals_ignoring_case(name, "Content-Length") ||
+          equals_ignoring_case(name, "Transfer-Encoding"))
+        continue;
       head.append(name).append(": ").append(value).append("\r\n");
     }
-    const bool has_body = !request.body.empty() || request.method == "POST" || request.method == "PUT";
+    const bool has_body =
+        !request.body.empty() || request.method == "POST" || request.method == "PUT";
     if (has_body) head += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
     head += "\r\n";
     return head;
   }
 
-  Result<Response> talk(std::unique_ptr<StreamSocket> socket, const std::string& head, const std::string& body,
-                        const ResponseParser::Options& parsing, const Patience& patience, Begun& begun) {
+  Result<Response> talk(std::unique_ptr<StreamSocket> socket, const std::string& head,
+                        const std::string& body, const ResponseParser::Options& parsing,
+                        const Patience& patience, Begun& begun) {
     // Small requests leave in one segment.
     const bool joined = body.size() <= kReadBytes;
     Status written = socket->write(joined ? head + body : head, patience);
     if (written && !joined) written = socket->write(body, patience);
     // A server may refuse before it has read all: its answer is worth more than the broken pipe.
-    if (!written && written.error().code != ErrorCode::kUnavailable) return std::move(written).error();
+    if (!written && written.error().code != ErrorCode::kUnavailable)
+      return std::move(written).error();
     ResponseParser parser(parsing);
     std::string input;
     for (;;) {
@@ -131,11 +143,13 @@ class PooledClient final : public Client {
       ResponseParser::State state = ResponseParser::State::kNeedMore;
       if (*count == 0) {
         if (begun == Begun::kNo) {
-          return make_error(ErrorCode::kUnavailable, "the server closed the connection without an answer");
+          return make_error(ErrorCode::kUnavailable,
+                            "the server closed the connection without an answer");
         }
         state = parser.end_of_input();
         if (state == ResponseParser::State::kMalformed) {
-          return make_error(ErrorCode::kUnavailable, "the server closed the connection within its answer");
+          return make_error(ErrorCode::kUnavailable,
+                            "the server closed the connection within its answer");
         }
       } else {
         begun = Begun::kYes;
@@ -151,8 +165,8 @@ class PooledClient final : public Client {
     }
   }
 
-  Result<Response> conclude(ResponseParser::State state, ResponseParser& parser, std::unique_ptr<StreamSocket> socket,
-                            bool reusable) {
+  Result<Response> conclude(ResponseParser::State state, ResponseParser& parser,
+                            std::unique_ptr<StreamSocket> socket, bool reusable) {
     switch (state) {
       case ResponseParser::State::kDone:
         if (reusable && parser.keep_alive()) give_idle(std::move(socket));
@@ -160,11 +174,11 @@ class PooledClient final : public Client {
       case ResponseParser::State::kStopped:
         return make_error(ErrorCode::kCancelled, "the receiver wanted no more");
       case ResponseParser::State::kTooLarge:
-        return make_error(ErrorCode::kResourceExhausted,
-                          "the answer is larger than " + std::to_string(options_.max_body_bytes) + " bytes");
+        return make_error(
+            ErrorCode::kResourceExhausted,
+            "the answer is larger than " + std::to_string(options_.max_body_bytes) + " bytes");
       case ResponseParser::State::kNeedMore:
-      case ResponseParser::State::kMalformed:
-        break;
+      case ResponseParser::State::kMalformed: break;
     }
     return make_error(ErrorCode::kCorruptData, "the server's answer is not HTTP");
   }
@@ -200,7 +214,8 @@ class PooledClient final : public Client {
   void give_idle(std::unique_ptr<StreamSocket> socket) KNAP_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     const auto oldest = SteadyClock::now() - kMaxIdle;
-    while (!idle_.empty() && (idle_.front().idle_since < oldest || idle_.size() >= options_.max_connections)) {
+    while (!idle_.empty() &&
+           (idle_.front().idle_since < oldest || idle_.size() >= options_.max_connections)) {
       idle_.pop_front();
     }
     idle_.push_back({std::move(socket), SteadyClock::now()});

@@ -34,7 +34,8 @@ class ClientTest : public testing::Test {
   std::unique_ptr<Server> server_;
 };
 
-void echo(const std::shared_ptr<const Request>& request, const std::shared_ptr<Responder>& responder) {
+void echo(const std::shared_ptr<const Request>& request,
+          const std::shared_ptr<Responder>& responder) {
   responder->send(Response::text(200, request->method + " " + request->path + " " + request->body));
 }
 
@@ -83,14 +84,15 @@ TEST_F(ClientTest, TriesAgainWhenAKeptConnectionWasClosed) {
 TEST_F(ClientTest, StreamsPiecesAsTheyCome) {
   std::atomic<bool> first_seen = false;
   serve([&](auto, auto responder) {
-    ASSERT_TRUE(pool_.submit([&, responder] {
-                       responder->begin(Response::text(200, ""));
-                       (void)responder->write("first");
-                       const Deadline patience = soon();
-                       while (!first_seen.load() && !patience.expired()) std::this_thread::yield();
-                       (void)responder->write("second");
-                       responder->end();
-                     })
+    ASSERT_TRUE(pool_
+                    .submit([&, responder] {
+                      responder->begin(Response::text(200, ""));
+                      (void)responder->write("first");
+                      const Deadline patience = soon();
+                      while (!first_seen.load() && !patience.expired()) std::this_thread::yield();
+                      (void)responder->write("second");
+                      responder->end();
+                    })
                     .has_value());
   });
   std::string all;
@@ -107,11 +109,12 @@ TEST_F(ClientTest, StreamsPiecesAsTheyCome) {
 TEST_F(ClientTest, StopsAStreamAndThatCancelsTheRequest) {
   std::atomic<bool> cancelled = false;
   serve([&](auto request, auto responder) {
-    ASSERT_TRUE(pool_.submit([&, request, responder] {
-                       responder->begin(Response::text(200, ""));
-                       while (responder->write("x").has_value()) std::this_thread::yield();
-                       cancelled = true;
-                     })
+    ASSERT_TRUE(pool_
+                    .submit([&, request, responder] {
+                      responder->begin(Response::text(200, ""));
+                      while (responder->write("x").has_value()) std::this_thread::yield();
+                      cancelled = true;
+                    })
                     .has_value());
   });
   const auto response = client()->stream({}, soon(), {}, [](std::string_view) { return false; });
@@ -172,7 +175,8 @@ TEST_F(ClientTest, RefusesRequestsThatWouldInjectFields) {
     ASSERT_FALSE(response.has_value()) << path;
     EXPECT_EQ(response.error().code, ErrorCode::kInvalidArgument);
   }
-  EXPECT_EQ(client->call({"GE T", "/", {}, ""}, soon(), {}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(client->call({"GE T", "/", {}, ""}, soon(), {}).error().code,
+            ErrorCode::kInvalidArgument);
 }
 
 TEST(Endpoint, ReadsAddresses) {
@@ -188,8 +192,9 @@ TEST(Endpoint, ReadsAddresses) {
   EXPECT_TRUE(tls->tls);
   EXPECT_EQ(Endpoint::parse("http://[::1]:9/x")->host, "::1");
   EXPECT_EQ(Endpoint::parse("unix:/run/a.sock")->unix_socket, "/run/a.sock");
-  for (const char* bad : {"", "ftp://x", "http://", "http://h:0", "http://h:99999", "http://h:1x", "http://u:p@h/",
-                          "unix:relative", "http://a b", "http://h/?q=1", "http://[::1"}) {
+  for (const char* bad :
+       {"", "ftp://x", "http://", "http://h:0", "http://h:99999", "http://h:1x", "http://u:p@h/",
+        "unix:relative", "http://a b", "http://h/?q=1", "http://[::1"}) {
     EXPECT_FALSE(Endpoint::parse(bad).has_value()) << bad;
   }
 }

@@ -16,13 +16,15 @@ using AsioError = boost::system::error_code;
 
 constexpr std::size_t kReadBytes = 8U << 10;
 constexpr std::size_t kBodyReadBytes = 64U << 10;
-/// Requests sent ahead while one is answered; above, the connection is not read until the answer is out.
+/// Requests sent ahead while one is answered; above, the connection is not read until the answer is
+/// out.
 constexpr std::size_t kMaxPipelinedBytes = 64U << 10;
 /// A chunk's head with its extensions must fit.
 constexpr std::size_t kMaxUnparsedBytes = 64U << 10;
 /// Each received byte buys time: a sender of less than this is slow.
 constexpr std::uint64_t kMinBodyBytesPerSecond = 64U << 10;
-/// After a refusal the rest of the request is read away for this long, or the answer could be lost in a reset.
+/// After a refusal the rest of the request is read away for this long, or the answer could be lost
+/// in a reset.
 constexpr std::chrono::milliseconds kLingerTime{2'000};
 constexpr std::size_t kLingerBytes = 64U << 20;
 
@@ -32,7 +34,8 @@ SteadyClock::rep ticks(SteadyClock::time_point point) { return point.time_since_
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<Loop> loop, std::shared_ptr<ServerState> state, Socket socket, std::string peer)
+Connection::Connection(std::shared_ptr<Loop> loop, std::shared_ptr<ServerState> state,
+                       Socket socket, std::string peer)
     : loop_(std::move(loop)),
       state_(std::move(state)),
       socket_(std::move(socket)),
@@ -51,7 +54,8 @@ asio::awaitable<void> Connection::run() {
     while (next == Next::kGoOn) next = co_await serve_one();
     if (next == Next::kLinger) co_await linger();
   } catch (...) {
-    // Out of memory, or a handler that broke its promise not to throw: this connection ends, the server lives.
+    // Out of memory, or a handler that broke its promise not to throw: this connection ends, the
+    // server lives.
     cancel_.cancel();
   }
   loop_->connections.erase(this);
@@ -82,7 +86,8 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
       if (!take_body_budget(parsed == RequestParser::State::kFailed ? 0 : parser.body_bytes())) {
         co_return refuse(503, "too many large requests at once: try again in a second");
       }
-      if (parsed == RequestParser::State::kFailed) co_return refuse(parser.status(), parser.detail());
+      if (parsed == RequestParser::State::kFailed)
+        co_return refuse(parser.status(), parser.detail());
       if (parsed == RequestParser::State::kDone) co_return co_await answer(parser);
       if (parsed == RequestParser::State::kHeader) {
         in_body = true;
@@ -106,7 +111,8 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
       co_return refuse(408, "the request came too slowly");
     }
     if (in_body) {
-      const auto bought = std::chrono::microseconds((input_.size() - before) * 1'000'000 / kMinBodyBytesPerSecond);
+      const auto bought =
+          std::chrono::microseconds((input_.size() - before) * 1'000'000 / kMinBodyBytesPerSecond);
       deadline_ += SteadyClock::duration(bought).count();
     }
   }
@@ -123,7 +129,8 @@ asio::awaitable<Connection::Next> Connection::answer(RequestParser& parser) {
   deadline_.store(kNoDeadline);
   timed_out_ = false;
   busy_ = true;
-  auto responder = make_responder(shared_from_this(), request->method == "HEAD", parser.is_http_10(), keep);
+  auto responder =
+      make_responder(shared_from_this(), request->method == "HEAD", parser.is_http_10(), keep);
   state_->handler(std::move(request), std::move(responder));
   const bool sent = co_await response_sent();
   busy_ = false;
@@ -162,8 +169,8 @@ asio::awaitable<Connection::Read> Connection::read_some(std::size_t most) {
   AsioError error;
   const std::size_t before = input_.size();
   input_.resize(before + most);
-  const std::size_t count = co_await socket_.async_read_some(asio::buffer(input_.data() + before, most),
-                                                             asio::redirect_error(asio::use_awaitable, error));
+  const std::size_t count = co_await socket_.async_read_some(
+      asio::buffer(input_.data() + before, most), asio::redirect_error(asio::use_awaitable, error));
   input_.resize(before + count);
   if (!error) co_return Read::kBytes;
   if (error == asio::error::operation_aborted && socket_.is_open()) co_return Read::kWoken;
@@ -173,8 +180,8 @@ asio::awaitable<Connection::Read> Connection::read_some(std::size_t most) {
 Connection::Next Connection::refuse(int status, std::string_view detail) {
   const Response response = problem_response(status, detail);
   outgoing_.start_response();
-  (void)outgoing_.append(response_head(response, Persistence::kClose, Framing::kLength), response.body,
-                         Outgoing::Part::kLast, Outgoing::WhenFull::kRefuse);
+  (void)outgoing_.append(response_head(response, Persistence::kClose, Framing::kLength),
+                         response.body, Outgoing::Part::kLast, Outgoing::WhenFull::kRefuse);
   return Next::kLinger;
 }
 
@@ -249,7 +256,8 @@ asio::awaitable<void> Connection::flush_when_writable() {
   const auto self = shared_from_this();
   while (outgoing_.flush() == Outgoing::Flush::kBlocked) {
     AsioError error;
-    co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, error));
+    co_await socket_.async_wait(Socket::wait_write,
+                                asio::redirect_error(asio::use_awaitable, error));
   }
 }
 
@@ -261,6 +269,8 @@ void Connection::wake_later() {
   });
 }
 
-void Connection::response_complete() { deadline_.store(ticks(SteadyClock::now() + state_->options.idle_timeout)); }
+void Connection::response_complete() {
+  deadline_.store(ticks(SteadyClock::now() + state_->options.idle_timeout));
+}
 
 }  // namespace knap::http

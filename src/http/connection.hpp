@@ -38,18 +38,21 @@ struct ServerState {
 /// One I/O thread's world. Connections keep it alive, so that responders may outlive the server.
 struct Loop {
   boost::asio::io_context context{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{context.get_executor()};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
+      context.get_executor()};
   boost::asio::steady_timer sweep{context};
   std::unordered_set<Connection*> connections;  ///< Of the loop's thread only.
 };
 
-/// One accepted connection: reads requests, hands each to the handler, watches for the client while it works, and goes
-/// on with the next. All methods but the responder's way through `outgoing()` belong to the loop's thread.
+/// One accepted connection: reads requests, hands each to the handler, watches for the client while
+/// it works, and goes on with the next. All methods but the responder's way through `outgoing()`
+/// belong to the loop's thread.
 class Connection : public std::enable_shared_from_this<Connection>, private OutgoingHooks {
  public:
   using Socket = boost::asio::generic::stream_protocol::socket;
 
-  Connection(std::shared_ptr<Loop> loop, std::shared_ptr<ServerState> state, Socket socket, std::string peer);
+  Connection(std::shared_ptr<Loop> loop, std::shared_ptr<ServerState> state, Socket socket,
+             std::string peer);
   ~Connection() override;
 
   /// Serves until the end of the connection.
@@ -92,7 +95,7 @@ class Connection : public std::enable_shared_from_this<Connection>, private Outg
   boost::asio::steady_timer wake_;
   Outgoing outgoing_;
   const std::string peer_;
-  std::string input_;  ///< Received, not yet parsed.
+  std::string input_;   ///< Received, not yet parsed.
   CancelToken cancel_;  ///< Of the request under way.
   std::atomic<SteadyClock::rep> deadline_;
   std::uint64_t body_budget_ = 0;
@@ -103,7 +106,7 @@ class Connection : public std::enable_shared_from_this<Connection>, private Outg
 };
 
 /// The responder of one request on a connection.
-std::shared_ptr<Responder> make_responder(std::shared_ptr<Connection> connection, bool head_only, bool http_10,
-                                          bool keep_alive);
+std::shared_ptr<Responder> make_responder(std::shared_ptr<Connection> connection, bool head_only,
+                                          bool http_10, bool keep_alive);
 
 }  // namespace knap::http

@@ -7,7 +7,8 @@ namespace {
 
 Error bad_url(std::string_view why) {
   return make_error(ErrorCode::kInvalidArgument,
-                    "the server's address " + std::string(why) + ": write http://HOST:PORT, https://HOST or unix:/PATH");
+                    "the server's address " + std::string(why) +
+                        ": write http://HOST:PORT, https://HOST or unix:/PATH");
 }
 
 /// Text that may stand in a request line: no spaces, no control characters.
@@ -45,7 +46,8 @@ Result<Endpoint> Endpoint::parse(std::string_view url) {
   if (path.find_first_of("?#") != std::string_view::npos) return bad_url("has a query or fragment");
   while (path.ends_with('/')) path.remove_suffix(1);
   endpoint.base_path = std::string(path);
-  if (authority.find('@') != std::string_view::npos) return bad_url("holds a user name or password");
+  if (authority.find('@') != std::string_view::npos)
+    return bad_url("holds a user name or password");
   std::string_view port;
   if (authority.starts_with('[')) {
     const std::size_t bracket = authority.find(']');

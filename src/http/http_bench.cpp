@@ -13,7 +13,8 @@ namespace knap::http {
 namespace {
 
 /// One blocking client, kept connection: what a call of a model runner costs beyond its work.
-void round_trip(benchmark::State& state, Endpoint endpoint, const Server::Options& options, bool through_pool) {
+void round_trip(benchmark::State& state, Endpoint endpoint, const Server::Options& options,
+                bool through_pool) {
   ThreadPool pool({"bench", 1, 64});
   auto server = Server::start(options, [&](auto request, auto responder) {
     const auto work = [request, responder] { responder->send(Response::json(200, request->body)); };

@@ -22,8 +22,10 @@ constexpr int kBacklog = 1024;
 Error listen_error(int error_number, const std::string& where) {
   switch (error_number) {
     case EADDRINUSE:
-      return make_error(ErrorCode::kAlreadyExists,
-                        where + " is already in use: stop the program that listens there, or choose another port");
+      return make_error(
+          ErrorCode::kAlreadyExists,
+          where +
+              " is already in use: stop the program that listens there, or choose another port");
     case EACCES:
     case EPERM:
       return make_error(ErrorCode::kPermissionDenied,
@@ -31,7 +33,8 @@ Error listen_error(int error_number, const std::string& where) {
     case EADDRNOTAVAIL:
       return make_error(ErrorCode::kInvalidArgument, where + " is no address of this machine");
     default:
-      return make_error(ErrorCode::kIo, "cannot listen on " + where + ": " + std::strerror(error_number));
+      return make_error(ErrorCode::kIo,
+                        "cannot listen on " + where + ": " + std::strerror(error_number));
   }
 }
 
@@ -39,8 +42,10 @@ std::uint16_t bound_port(int socket) {
   sockaddr_storage address{};
   socklen_t length = sizeof(address);
   if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
-  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
-  if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
+  if (address.ss_family == AF_INET)
+    return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+  if (address.ss_family == AF_INET6)
+    return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
   return 0;
 }
 
@@ -48,7 +53,8 @@ std::uint16_t bound_port(int socket) {
 bool is_served(const sockaddr_un& address) {
   const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe.valid()) return true;
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return true;
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
+    return true;
   return errno != ECONNREFUSED;
 }
 
@@ -61,8 +67,10 @@ Result<Listener> listen_tcp(const std::string& host, std::uint16_t port) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  if (const int failed = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); failed != 0) {
-    return make_error(ErrorCode::kInvalidArgument, "unknown address '" + host + "': " + gai_strerror(failed));
+  if (const int failed = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+      failed != 0) {
+    return make_error(ErrorCode::kInvalidArgument,
+                      "unknown address '" + host + "': " + gai_strerror(failed));
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> guard(found, freeaddrinfo);
   FileDescriptor socket(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -70,7 +78,8 @@ Result<Listener> listen_tcp(const std::string& host, std::uint16_t port) {
   const int on = 1;
   // A restart must not wait for the old connections' TIME_WAIT.
   setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (::bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(socket.get(), kBacklog) != 0) {
+  if (::bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0 ||
+      ::listen(socket.get(), kBacklog) != 0) {
     return listen_error(errno, where);
   }
   const std::uint16_t bound = bound_port(socket.get());
@@ -82,15 +91,18 @@ Result<Listener> listen_unix(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
     return make_error(ErrorCode::kInvalidArgument,
-                      "the socket path '" + path + "' is empty or longer than 107 bytes: choose a shorter folder");
+                      "the socket path '" + path +
+                          "' is empty or longer than 107 bytes: choose a shorter folder");
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  struct stat status{};
+  struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) {
     if (!S_ISSOCK(status.st_mode)) {
-      return make_error(ErrorCode::kAlreadyExists, "'" + path + "' exists and is no socket: remove it");
+      return make_error(ErrorCode::kAlreadyExists,
+                        "'" + path + "' exists and is no socket: remove it");
     }
-    if (is_served(address)) return make_error(ErrorCode::kAlreadyExists, "'" + path + "' is already served");
+    if (is_served(address))
+      return make_error(ErrorCode::kAlreadyExists, "'" + path + "' is already served");
     ::unlink(path.c_str());
   }
   FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

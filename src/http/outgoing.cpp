@@ -39,11 +39,13 @@ std::size_t Outgoing::send_now(std::string_view head, std::string_view body) {
   return sent;
 }
 
-Status Outgoing::append(std::string_view head, std::string_view body, Part part, WhenFull when_full) {
+Status Outgoing::append(std::string_view head, std::string_view body, Part part,
+                        WhenFull when_full) {
   const MutexLock lock(mutex_);
   if (!open_) return make_error(ErrorCode::kCancelled, "the connection is closed");
   if (error_) return *error_;
-  if (half_ended_ && part == Part::kMore) return make_error(ErrorCode::kCancelled, "the client has gone");
+  if (half_ended_ && part == Part::kMore)
+    return make_error(ErrorCode::kCancelled, "the client has gone");
   const std::size_t sent = waiting() == 0 ? send_now(head, body) : 0;
   if (error_) return *error_;
   if (sent < head.size()) queue_.append(head.substr(sent));
@@ -60,9 +62,11 @@ Status Outgoing::append(std::string_view head, std::string_view body, Part part,
   }
   if (part == Part::kLast || waiting() <= kMaxWaitingBytes) return {};
   if (when_full == WhenFull::kRefuse) {
-    return make_error(ErrorCode::kResourceExhausted, "the client reads slower than it is written to");
+    return make_error(ErrorCode::kResourceExhausted,
+                      "the client reads slower than it is written to");
   }
-  // The owner's sweep fails the connection after write_timeout_; the margin only guards against a stopped owner.
+  // The owner's sweep fails the connection after write_timeout_; the margin only guards against a
+  // stopped owner.
   const Deadline patience = Deadline::after(write_timeout_ + std::chrono::seconds(5));
   while (open_ && !error_ && !half_ended_ && waiting() > kMaxWaitingBytes) {
     if (!progress_.wait_until(mutex_, patience) && patience.expired()) {
@@ -120,7 +124,8 @@ bool Outgoing::broken() const {
 std::chrono::milliseconds Outgoing::blocked_for() const {
   const MutexLock lock(mutex_);
   if (!blocked_since_) return std::chrono::milliseconds(0);
-  return std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - *blocked_since_);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() -
+                                                               *blocked_since_);
 }
 
 void Outgoing::fail_locked(Error error) {

@@ -12,8 +12,8 @@
 
 namespace knap::http {
 
-/// What Outgoing asks of the thread that owns the socket. Called with Outgoing's lock held, from any thread, and never
-/// after close(): implementations only post.
+/// What Outgoing asks of the thread that owns the socket. Called with Outgoing's lock held, from
+/// any thread, and never after close(): implementations only post.
 class OutgoingHooks {
  public:
   virtual ~OutgoingHooks() = default;
@@ -22,8 +22,8 @@ class OutgoingHooks {
   virtual void response_complete() = 0;  ///< The whole response is with the kernel.
 };
 
-/// The sending half of a connection. The thread that answers hands its bytes to the kernel itself, which saves waking
-/// the I/O thread; only what the kernel does not take waits here for it.
+/// The sending half of a connection. The thread that answers hands its bytes to the kernel itself,
+/// which saves waking the I/O thread; only what the kernel does not take waits here for it.
 ///
 /// Threads: all methods are safe. The socket must stay open until close() has returned.
 class Outgoing {
@@ -39,14 +39,16 @@ class Outgoing {
 
   void start_response() KNAP_EXCLUDES(mutex_);
 
-  /// Sends or queues head and body. Errors: kCancelled (gone), kDeadlineExceeded (the other side does not read),
-  /// kResourceExhausted (full and told not to block).
-  Status append(std::string_view head, std::string_view body, Part part, WhenFull when_full) KNAP_EXCLUDES(mutex_);
+  /// Sends or queues head and body. Errors: kCancelled (gone), kDeadlineExceeded (the other side
+  /// does not read), kResourceExhausted (full and told not to block).
+  Status append(std::string_view head, std::string_view body, Part part, WhenFull when_full)
+      KNAP_EXCLUDES(mutex_);
 
   enum class Flush { kDone, kBlocked };
   Flush flush() KNAP_EXCLUDES(mutex_);
 
-  /// True when the response under way has been sent; else, if asked, its end will call wake_later().
+  /// True when the response under way has been sent; else, if asked, its end will call
+  /// wake_later().
   enum class Wake { kNo, kYes };
   bool complete(Wake wake) KNAP_EXCLUDES(mutex_);
 
@@ -56,7 +58,8 @@ class Outgoing {
 
   /// The response cannot go on; writers return with this error and the owner is woken.
   void fail(Error error) KNAP_EXCLUDES(mutex_);
-  /// Streams are no longer wanted, whole responses still go out: the other side has closed its sending half.
+  /// Streams are no longer wanted, whole responses still go out: the other side has closed its
+  /// sending half.
   void reading_half_ended() KNAP_EXCLUDES(mutex_);
   /// No more calls of hooks, no more use of the socket.
   void close() KNAP_EXCLUDES(mutex_);

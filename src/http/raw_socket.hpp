@@ -44,10 +44,12 @@ class RawSocket {
   }
 
   /// Reads until `mark` has been seen, the other side closes, or patience ends. Returns all of it.
-  std::string read_until(std::string_view mark, std::chrono::milliseconds patience = std::chrono::seconds(10)) {
+  std::string read_until(std::string_view mark,
+                         std::chrono::milliseconds patience = std::chrono::seconds(10)) {
     const auto end = std::chrono::steady_clock::now() + patience;
     while (mark.empty() || seen_.find(mark) == std::string::npos) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+          end - std::chrono::steady_clock::now());
       pollfd entry{fd_, POLLIN, 0};
       if (left.count() <= 0 || ::poll(&entry, 1, static_cast<int>(left.count())) <= 0) break;
       std::array<char, 65536> buffer{};

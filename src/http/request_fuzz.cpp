@@ -28,7 +28,8 @@ RequestParser::State run(std::string_view bytes, std::size_t step, knap::http::R
       input.erase(0, consumed);
     } while (state == RequestParser::State::kHeader && !input.empty());
     if (state == RequestParser::State::kDone) out = parser.take();
-    if (state == RequestParser::State::kDone || state == RequestParser::State::kFailed) return state;
+    if (state == RequestParser::State::kDone || state == RequestParser::State::kFailed)
+      return state;
   }
   return state;
 }
@@ -42,11 +43,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto first = run(bytes, size + 1, whole);
   const auto second = run(bytes, 1, pieces);
   if (first == RequestParser::State::kDone && second == RequestParser::State::kDone) {
-    if (whole.body != pieces.body || whole.path != pieces.path || whole.method != pieces.method) std::abort();
+    if (whole.body != pieces.body || whole.path != pieces.path || whole.method != pieces.method)
+      std::abort();
     if (!knap::text::is_valid_utf8(whole.path)) std::abort();
   }
   const auto target = knap::http::parse_target(bytes);
-  if (target && (target->path.find('\0') != std::string::npos || !knap::text::is_valid_utf8(target->path))) std::abort();
+  if (target &&
+      (target->path.find('\0') != std::string::npos || !knap::text::is_valid_utf8(target->path)))
+    std::abort();
   knap::http::ResponseParser response({false, 4096, {}});
   std::size_t consumed = 0;
   (void)response.feed(bytes, consumed);

@@ -42,7 +42,8 @@ RequestParser::State RequestParser::feed(std::string_view bytes, std::size_t& co
     consumed += parser.put(
         boost::asio::const_buffer(bytes.data() + consumed, bytes.size() - consumed), error);
     if (error == beast_http::error::need_more) break;
-    if (error == beast_http::error::header_limit) return fail(431, "the request header is too large");
+    if (error == beast_http::error::header_limit)
+      return fail(431, "the request header is too large");
     if (error == beast_http::error::body_limit) return fail(413, "the request body is too large");
     if (error) return fail(400, "malformed request: " + error.message());
     if (parser.is_header_done() && !impl_->header_seen) {
@@ -62,13 +63,16 @@ RequestParser::State RequestParser::check_header() {
   for (const auto& field : message) {
     if (field.name() == beast_http::field::host) ++hosts;
     if (field.name() != beast_http::field::transfer_encoding) continue;
-    // Beast lets unknown codings pass as "no body"; a proxy before us may see one, and smuggle a request in it.
+    // Beast lets unknown codings pass as "no body"; a proxy before us may see one, and smuggle a
+    // request in it.
     if (!equals_ignoring_case(view(field.value()), "chunked") || ++transfer_encodings > 1) {
       return fail(400, "only the transfer encoding 'chunked' is understood");
     }
   }
-  if (transfer_encodings > 0 && is_http_10()) return fail(400, "HTTP/1.0 has no transfer encodings");
-  if (hosts > 1 || (hosts == 0 && !is_http_10())) return fail(400, "exactly one Host field is needed");
+  if (transfer_encodings > 0 && is_http_10())
+    return fail(400, "HTTP/1.0 has no transfer encodings");
+  if (hosts > 1 || (hosts == 0 && !is_http_10()))
+    return fail(400, "exactly one Host field is needed");
   request_.method = std::string(view(message.method_string()));
   for (const char c : request_.method) {
     if (c < 'A' || c > 'Z') return fail(400, "the method is not in upper case letters");

@@ -9,8 +9,8 @@
 
 namespace knap::http {
 
-/// Turns bytes of a connection into one Request; made anew for each. Keeps Beast out of all other files.
-/// Threads: one at a time.
+/// Turns bytes of a connection into one Request; made anew for each. Keeps Beast out of all other
+/// files. Threads: one at a time.
 class RequestParser {
  public:
   struct Limits {

@@ -16,14 +16,20 @@ std::string chunk_head(std::size_t bytes) {
 
 class ConnectionResponder final : public Responder {
  public:
-  ConnectionResponder(std::shared_ptr<Connection> connection, bool head_only, bool http_10, bool keep_alive)
-      : connection_(std::move(connection)), head_only_(head_only), http_10_(http_10), keep_alive_(keep_alive) {}
+  ConnectionResponder(std::shared_ptr<Connection> connection, bool head_only, bool http_10,
+                      bool keep_alive)
+      : connection_(std::move(connection)),
+        head_only_(head_only),
+        http_10_(http_10),
+        keep_alive_(keep_alive) {}
 
   ~ConnectionResponder() override {
-    if (phase_ == Phase::kNew) send(problem_response(500, "the request was dropped: a bug, please report it"));
+    if (phase_ == Phase::kNew)
+      send(problem_response(500, "the request was dropped: a bug, please report it"));
     if (phase_ == Phase::kStreaming) {
       // Without the last chunk the client knows that the answer is not whole.
-      connection_->outgoing().fail(make_error(ErrorCode::kCancelled, "the response was left unfinished"));
+      connection_->outgoing().fail(
+          make_error(ErrorCode::kCancelled, "the response was left unfinished"));
     }
   }
 
@@ -32,8 +38,9 @@ class ConnectionResponder final : public Responder {
     phase_ = Phase::kDone;
     const std::string head = response_head(response, persistence(response), Framing::kLength);
     const bool with_body = !head_only_ && !is_bodiless(response.status);
-    (void)connection_->outgoing().append(head, with_body ? std::string_view(response.body) : std::string_view(),
-                                         Outgoing::Part::kLast, Outgoing::WhenFull::kRefuse);
+    (void)connection_->outgoing().append(
+        head, with_body ? std::string_view(response.body) : std::string_view(),
+        Outgoing::Part::kLast, Outgoing::WhenFull::kRefuse);
   }
 
   void begin(Response head) override {
@@ -46,7 +53,8 @@ class ConnectionResponder final : public Responder {
   }
 
   Status write(std::string_view chunk) override {
-    if (phase_ != Phase::kStreaming) return make_error(ErrorCode::kFailedPrecondition, "no response is being streamed");
+    if (phase_ != Phase::kStreaming)
+      return make_error(ErrorCode::kFailedPrecondition, "no response is being streamed");
     if (head_only_ || chunk.empty()) return {};
     if (http_10_) return append(chunk, Outgoing::Part::kMore);
     std::string framed = chunk_head(chunk.size());
@@ -73,7 +81,8 @@ class ConnectionResponder final : public Responder {
 
   Status append(std::string_view bytes, Outgoing::Part part) {
     // A handler that streams from the I/O thread itself would wait for itself.
-    const auto when_full = connection_->on_loop_thread() ? Outgoing::WhenFull::kRefuse : Outgoing::WhenFull::kBlock;
+    const auto when_full =
+        connection_->on_loop_thread() ? Outgoing::WhenFull::kRefuse : Outgoing::WhenFull::kBlock;
     return connection_->outgoing().append(bytes, {}, part, when_full);
   }
 
@@ -86,9 +95,10 @@ class ConnectionResponder final : public Responder {
 
 }  // namespace
 
-std::shared_ptr<Responder> make_responder(std::shared_ptr<Connection> connection, bool head_only, bool http_10,
-                                          bool keep_alive) {
-  return std::make_shared<ConnectionResponder>(std::move(connection), head_only, http_10, keep_alive);
+std::shared_ptr<Responder> make_responder(std::shared_ptr<Connection> connection, bool head_only,
+                                          bool http_10, bool keep_alive) {
+  return std::make_shared<ConnectionResponder>(std::move(connection), head_only, http_10,
+                                               keep_alive);
 }
 
 }  // namespace knap::http

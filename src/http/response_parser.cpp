@@ -58,13 +58,15 @@ ResponseParser::State ResponseParser::feed(std::string_view bytes, std::size_t& 
   while (!impl_->parser->is_done() && consumed < bytes.size()) {
     Parser& parser = *impl_->parser;
     BeastError error;
-    consumed += parser.put(boost::asio::const_buffer(bytes.data() + consumed, bytes.size() - consumed), error);
+    consumed += parser.put(
+        boost::asio::const_buffer(bytes.data() + consumed, bytes.size() - consumed), error);
     if (error == beast_http::error::need_more) break;
     if (error == beast_http::error::body_limit) return State::kTooLarge;
     if (error) return State::kMalformed;
     if (!parser.is_header_done()) continue;
     if (parser.get().result_int() < 200) {
-      if (parser.get().result_int() == 101 || ++impl_->interim > kMaxInterimResponses) return State::kMalformed;
+      if (parser.get().result_int() == 101 || ++impl_->interim > kMaxInterimResponses)
+        return State::kMalformed;
       impl_->restart();
       continue;
     }

@@ -10,11 +10,12 @@
 
 namespace knap::http {
 
-/// Turns bytes of a server into one Response. Interim answers (100-199) are skipped. Threads: one at a time.
+/// Turns bytes of a server into one Response. Interim answers (100-199) are skipped. Threads: one
+/// at a time.
 class ResponseParser {
  public:
   struct Options {
-    bool to_head_request = false;  ///< Then no body follows, whatever the header says.
+    bool to_head_request = false;      ///< Then no body follows, whatever the header says.
     std::uint64_t max_body_bytes = 0;  ///< 0: no limit.
     /// Gets the body as it arrives; empty: it is collected. False stops: State::kStopped.
     std::function<bool(std::string_view)> on_chunk;

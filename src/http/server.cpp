@@ -37,10 +37,13 @@ constexpr std::chrono::milliseconds kSweepMax{500};
 class AsioServer final : public Server {
  public:
   AsioServer(Options options, Handler handler, Listener listener)
-      : state_(std::make_shared<ServerState>()), port_(listener.port), loops_(make_loops(options.io_threads)) {
+      : state_(std::make_shared<ServerState>()),
+        port_(listener.port),
+        loops_(make_loops(options.io_threads)) {
     state_->options = std::move(options);
     state_->handler = std::move(handler);
-    acceptor_ = std::make_unique<asio::posix::stream_descriptor>(loops_.front()->context, listener.socket.release());
+    acceptor_ = std::make_unique<asio::posix::stream_descriptor>(loops_.front()->context,
+                                                                 listener.socket.release());
     remember_socket_file();
   }
 
@@ -88,7 +91,8 @@ class AsioServer final : public Server {
  private:
   static std::vector<std::shared_ptr<Loop>> make_loops(std::size_t count) {
     std::vector<std::shared_ptr<Loop>> loops;
-    for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) loops.push_back(std::make_shared<Loop>());
+    for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i)
+      loops.push_back(std::make_shared<Loop>());
     return loops;
   }
 
@@ -103,7 +107,8 @@ class AsioServer final : public Server {
     }
   }
 
-  /// False when the deadline passed first. Connections that were being set up meanwhile end by themselves.
+  /// False when the deadline passed first. Connections that were being set up meanwhile end by
+  /// themselves.
   bool wait_until_empty(Deadline deadline) {
     const MutexLock lock(state_->mutex);
     while (state_->connections.load() > 0) {
@@ -121,13 +126,15 @@ class AsioServer final : public Server {
                                      asio::redirect_error(asio::use_awaitable, error));
       if (error || state_->stopping.load()) continue;
       for (int i = 0; i < kAcceptsAtOnce; ++i) {
-        const int socket = ::accept4(acceptor_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        const int socket =
+            ::accept4(acceptor_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (socket >= 0) {
           take(FileDescriptor(socket));
           continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-          // The listening socket stays readable: without a pause this would spin until a descriptor is free.
+          // The listening socket stays readable: without a pause this would spin until a descriptor
+          // is free.
           accept_pause_.expires_after(kAcceptBackOff);
           co_await accept_pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
         }
@@ -144,7 +151,8 @@ class AsioServer final : public Server {
       return;
     }
     const int on = 1;
-    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // Fails on Unix sockets, which have no delay.
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on,
+               sizeof(on));  // Fails on Unix sockets, which have no delay.
     const auto loop = loops_[next_loop_++ % loops_.size()];
     std::string peer = peer_name(fd.get());
     const int family = peer == "unix" ? AF_UNIX : AF_INET;
@@ -156,9 +164,11 @@ class AsioServer final : public Server {
       return;
     }
     (void)fd.release();
-    auto connection = std::make_shared<Connection>(loop, state_, std::move(socket), std::move(peer));
-    asio::co_spawn(loop->context, count > most ? connection->turn_away() : connection->run(),
-                   [state = state_, connection](const std::exception_ptr&) { release_connection(state); });
+    auto connection =
+        std::make_shared<Connection>(loop, state_, std::move(socket), std::move(peer));
+    asio::co_spawn(
+        loop->context, count > most ? connection->turn_away() : connection->run(),
+        [state = state_, connection](const std::exception_ptr&) { release_connection(state); });
   }
 
   static void release_connection(const std::shared_ptr<ServerState>& state) {
@@ -169,8 +179,8 @@ class AsioServer final : public Server {
 
   asio::awaitable<void> sweep(std::shared_ptr<Loop> loop) {
     const Options& options = state_->options;
-    const auto shortest = std::min({options.header_timeout, options.body_timeout, options.idle_timeout,
-                                    options.write_timeout});
+    const auto shortest = std::min({options.header_timeout, options.body_timeout,
+                                    options.idle_timeout, options.write_timeout});
     const auto interval = std::clamp(shortest / 8, kSweepMin, kSweepMax);
     for (;;) {
       AsioError error;
@@ -190,9 +200,10 @@ class AsioServer final : public Server {
   /// Only the file we made: another server may have taken the path over.
   void remove_socket_file() const {
     const std::string& path = state_->options.unix_socket;
-    struct stat now{};
+    struct stat now {};
     if (path.empty() || ::lstat(path.c_str(), &now) != 0) return;
-    if (now.st_ino == socket_file_.st_ino && now.st_dev == socket_file_.st_dev) ::unlink(path.c_str());
+    if (now.st_ino == socket_file_.st_ino && now.st_dev == socket_file_.st_dev)
+      ::unlink(path.c_str());
   }
 
   const std::shared_ptr<ServerState> state_;
@@ -200,7 +211,7 @@ class AsioServer final : public Server {
   const std::vector<std::shared_ptr<Loop>> loops_;
   std::unique_ptr<asio::posix::stream_descriptor> acceptor_;
   asio::steady_timer accept_pause_{loops_.front()->context};
-  struct stat socket_file_{};
+  struct stat socket_file_ {};
   std::size_t next_loop_ = 0;
   std::vector<std::thread> threads_;
   Mutex stop_mutex_;
@@ -214,7 +225,8 @@ Result<std::unique_ptr<Server>> Server::start(Options options, Handler handler) 
   KNAP_TRY(auto listener, options.unix_socket.empty() ? listen_tcp(options.host, options.port)
                                                       : listen_unix(options.unix_socket));
   try {
-    auto server = std::make_unique<AsioServer>(std::move(options), std::move(handler), std::move(listener));
+    auto server =
+        std::make_unique<AsioServer>(std::move(options), std::move(handler), std::move(listener));
     server->run();
     return std::unique_ptr<Server>(std::move(server));
   } catch (const std::exception& error) {

@@ -32,8 +32,10 @@ std::unique_ptr<Server> start(Handler handler, Server::Options options = {}) {
 }
 
 /// Answers with what it got: method, path, body.
-void echo(const std::shared_ptr<const Request>& request, const std::shared_ptr<Responder>& responder) {
-  responder->send(Response::text(200, request->method + " " + request->path + " [" + request->body + "]"));
+void echo(const std::shared_ptr<const Request>& request,
+          const std::shared_ptr<Responder>& responder) {
+  responder->send(
+      Response::text(200, request->method + " " + request->path + " [" + request->body + "]"));
 }
 
 Server::Options quick_options() {
@@ -106,10 +108,12 @@ TEST(Server, AnswersHeadWithoutBody) {
 
 TEST(Server, DecodesPathAndQuery) {
   const auto server = start([](auto request, auto responder) {
-    responder->send(Response::text(200, request->path + "|" + std::string(request->parameter("q").value_or("none"))));
+    responder->send(Response::text(
+        200, request->path + "|" + std::string(request->parameter("q").value_or("none"))));
   });
   RawSocket socket(server->port());
-  ASSERT_TRUE(socket.send("GET /notes/B%C3%BCcher%2Fa.md?x=1&q=a+b%26 HTTP/1.1\r\nHost: x\r\n\r\n"));
+  ASSERT_TRUE(
+      socket.send("GET /notes/B%C3%BCcher%2Fa.md?x=1&q=a+b%26 HTTP/1.1\r\nHost: x\r\n\r\n"));
   EXPECT_THAT(socket.read_until("b&"), HasSubstr("/notes/Bücher/a.md|a b&"));
 }
 
@@ -185,7 +189,8 @@ TEST(Server, RefusesRequestSmuggling) {
 TEST(Server, ReadsChunkedBodies) {
   const auto server = start(echo);
   RawSocket socket(server->port());
-  ASSERT_TRUE(socket.send("POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n"));
+  ASSERT_TRUE(socket.send(
+      "POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n"));
   ASSERT_TRUE(socket.send("2\r\nde\r\n0\r\nTrailer: t\r\n\r\n"));
   EXPECT_THAT(socket.read_until("]"), HasSubstr("[abcde]"));
 }
@@ -193,7 +198,8 @@ TEST(Server, ReadsChunkedBodies) {
 TEST(Server, SaysContinueToSendersThatWait) {
   const auto server = start(echo);
   RawSocket socket(server->port());
-  ASSERT_TRUE(socket.send("POST /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
+  ASSERT_TRUE(socket.send(
+      "POST /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
   EXPECT_THAT(socket.read_until("\r\n\r\n"), StartsWith("HTTP/1.1 100 Continue"));
   ASSERT_TRUE(socket.send("ok"));
   EXPECT_THAT(socket.read_until("]"), HasSubstr("[ok]"));
@@ -204,14 +210,17 @@ TEST(Server, RefusesLargeBodiesBeforeTheyAreSent) {
   options.max_body_bytes = 1000;
   const auto server = start(echo, options);
   RawSocket announced(server->port());
-  ASSERT_TRUE(announced.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n"));
+  ASSERT_TRUE(announced.send(
+      "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n"));
   EXPECT_THAT(announced.read_to_end(), StartsWith("HTTP/1.1 413"));
   RawSocket chunked(server->port());
-  ASSERT_TRUE(chunked.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" +
-                           std::string(2000, 'x') + "\r\n0\r\n\r\n"));
+  ASSERT_TRUE(
+      chunked.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" +
+                   std::string(2000, 'x') + "\r\n0\r\n\r\n"));
   EXPECT_THAT(chunked.read_to_end(), StartsWith("HTTP/1.1 413"));
   RawSocket fits(server->port());
-  ASSERT_TRUE(fits.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + std::string(1000, 'x')));
+  ASSERT_TRUE(fits.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" +
+                        std::string(1000, 'x')));
   EXPECT_THAT(fits.read_until("]"), StartsWith("HTTP/1.1 200"));
 }
 
@@ -230,7 +239,8 @@ TEST(Server, AnswersARefusedSenderThatKeepsSending) {
 TEST(Server, RefusesLargeHeaders) {
   const auto server = start(echo);
   RawSocket one(server->port());
-  ASSERT_TRUE(one.send("GET / HTTP/1.1\r\nHost: x\r\nLong: " + std::string(40'000, 'x') + "\r\n\r\n"));
+  ASSERT_TRUE(
+      one.send("GET / HTTP/1.1\r\nHost: x\r\nLong: " + std::string(40'000, 'x') + "\r\n\r\n"));
   EXPECT_THAT(one.read_to_end(), StartsWith("HTTP/1.1 431"));
   RawSocket target(server->port());
   ASSERT_TRUE(target.send("GET /" + std::string(40'000, 'x') + " HTTP/1.1\r\nHost: x\r\n\r\n"));
@@ -304,7 +314,8 @@ TEST(Server, AnswersAClientThatClosedOnlyItsSendingHalf) {
   const auto server = start([&](auto request, auto responder) {
     ASSERT_TRUE(pool.submit([request, responder] {
                       const Deadline patience = Deadline::after(std::chrono::seconds(5));
-                      while (!request->cancel.cancelled() && !patience.expired()) std::this_thread::yield();
+                      while (!request->cancel.cancelled() && !patience.expired())
+                        std::this_thread::yield();
                       echo(request, responder);
                     })
                     .has_value());
@@ -419,7 +430,9 @@ TEST(Server, StopLetsRequestsUnderWayEndAndClosesIdleOnes) {
 
 TEST(Server, StopCancelsAfterTheGrace) {
   std::promise<std::pair<std::shared_ptr<const Request>, std::shared_ptr<Responder>>> got;
-  const auto server = start([&](auto request, auto responder) { got.set_value({request, responder}); });
+  const auto server = start([&](auto request, auto responder) {
+    got.set_value({request, responder});
+  });
   RawSocket busy(server->port());
   ASSERT_TRUE(busy.send(kGet));
   auto [request, responder] = got.get_future().get();
@@ -445,7 +458,9 @@ TEST(Server, SaysWhichAddressIsTaken) {
 
 class UnixServer : public testing::Test {
  protected:
-  UnixServer() : path_(std::filesystem::path(testing::TempDir()) / ("knap-http-" + std::to_string(getpid()))) {
+  UnixServer()
+      : path_(std::filesystem::path(testing::TempDir()) /
+              ("knap-http-" + std::to_string(getpid()))) {
     options_.unix_socket = path_;
   }
   ~UnixServer() override { std::filesystem::remove(path_); }
@@ -455,13 +470,14 @@ class UnixServer : public testing::Test {
 
 TEST_F(UnixServer, ServesAPrivateSocketAndRemovesIt) {
   auto server = start(echo, options_);
-  struct stat status{};
+  struct stat status {};
   ASSERT_EQ(::stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
   Endpoint endpoint;
   endpoint.unix_socket = path_;
   const auto client = Client::create(endpoint, {});
-  const auto response = client->call({"GET", "/u", {}, ""}, Deadline::after(std::chrono::seconds(5)), {});
+  const auto response =
+      client->call({"GET", "/u", {}, ""}, Deadline::after(std::chrono::seconds(5)), {});
   ASSERT_TRUE(response.has_value());
   EXPECT_EQ(response->body, "GET /u []");
   const auto second = Server::start(options_, echo);

@@ -31,7 +31,8 @@ class PlainSocket final : public StreamSocket {
 
   Status write(std::string_view bytes, const Patience& patience) override {
     while (!bytes.empty()) {
-      const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      const ssize_t count =
+          ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (count >= 0) {
         bytes.remove_prefix(static_cast<std::size_t>(count));
       } else if (errno == EAGAIN) {
@@ -62,7 +63,8 @@ class PlainSocket final : public StreamSocket {
 
  private:
   static Error broken() {
-    return make_error(ErrorCode::kUnavailable, std::string("the connection broke: ") + std::strerror(errno));
+    return make_error(ErrorCode::kUnavailable,
+                      std::string("the connection broke: ") + std::strerror(errno));
   }
   FileDescriptor fd_;
 };
@@ -89,7 +91,8 @@ int look_up(const std::string& host, std::uint16_t port, int flags, std::vector<
   addrinfo* found = nullptr;
   const int failure = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   if (failure != 0) return failure;
-  for (const addrinfo* entry = found; entry != nullptr && out.size() < kMaxAddresses; entry = entry->ai_next) {
+  for (const addrinfo* entry = found; entry != nullptr && out.size() < kMaxAddresses;
+       entry = entry->ai_next) {
     Address address;
     std::memcpy(&address.bytes, entry->ai_addr, entry->ai_addrlen);
     address.length = entry->ai_addrlen;
@@ -99,8 +102,10 @@ int look_up(const std::string& host, std::uint16_t port, int flags, std::vector<
   return 0;
 }
 
-/// getaddrinfo knows no deadline: it runs on a thread of its own and is left behind when time is up.
-Result<std::vector<Address>> resolve(const std::string& host, std::uint16_t port, const Patience& patience) {
+/// getaddrinfo knows no deadline: it runs on a thread of its own and is left behind when time is
+/// up.
+Result<std::vector<Address>> resolve(const std::string& host, std::uint16_t port,
+                                     const Patience& patience) {
   std::vector<Address> addresses;
   if (look_up(host, port, AI_NUMERICHOST, addresses) == 0) return addresses;
   if (host == "localhost" && look_up("127.0.0.1", port, AI_NUMERICHOST, addresses) == 0) {
@@ -110,7 +115,8 @@ Result<std::vector<Address>> resolve(const std::string& host, std::uint16_t port
   static std::atomic<int> lookups = 0;
   if (lookups.fetch_add(1) >= kMaxLookups) {
     lookups.fetch_sub(1);
-    return make_error(ErrorCode::kUnavailable, "too many look-ups of names are hanging: check the name server");
+    return make_error(ErrorCode::kUnavailable,
+                      "too many look-ups of names are hanging: check the name server");
   }
   auto lookup = std::make_shared<Lookup>();
   std::thread([lookup, host, port] {
@@ -126,17 +132,21 @@ Result<std::vector<Address>> resolve(const std::string& host, std::uint16_t port
   const MutexLock lock(lookup->mutex);
   while (!lookup->done) {
     KNAP_CHECK_OK(still_wanted(patience.cancel, patience.deadline));
-    lookup->done_signal.wait_until(lookup->mutex, patience.deadline.earlier(Deadline::after(Patience::kCancelPoll)));
+    lookup->done_signal.wait_until(
+        lookup->mutex, patience.deadline.earlier(Deadline::after(Patience::kCancelPoll)));
   }
   if (lookup->failure != 0) {
-    return make_error(ErrorCode::kUnavailable, "no address of '" + host + "': " + gai_strerror(lookup->failure));
+    return make_error(ErrorCode::kUnavailable,
+                      "no address of '" + host + "': " + gai_strerror(lookup->failure));
   }
   return lookup->found;
 }
 
 Result<FileDescriptor> connect_to(const Address& address, const Patience& patience) {
-  FileDescriptor fd(::socket(address.bytes.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) return make_error(ErrorCode::kUnavailable, std::string("no socket: ") + std::strerror(errno));
+  FileDescriptor fd(
+      ::socket(address.bytes.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid())
+    return make_error(ErrorCode::kUnavailable, std::string("no socket: ") + std::strerror(errno));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.bytes), address.length) != 0) {
     int failure = errno;
     if (failure == EINPROGRESS) {
@@ -168,17 +178,20 @@ Result<Address> unix_address(const std::string& path) {
 Status wait_ready(int fd, WaitFor what, const Patience& patience) {
   for (;;) {
     KNAP_CHECK_OK(still_wanted(patience.cancel, patience.deadline));
-    const auto slice = std::min(patience.deadline.remaining_ms() + std::chrono::milliseconds(1), Patience::kCancelPoll);
+    const auto slice = std::min(patience.deadline.remaining_ms() + std::chrono::milliseconds(1),
+                                Patience::kCancelPoll);
     pollfd entry{fd, static_cast<short>(what == WaitFor::kRead ? POLLIN : POLLOUT), 0};
     if (::poll(&entry, 1, static_cast<int>(slice.count())) > 0) return {};
   }
 }
 
-Result<std::unique_ptr<StreamSocket>> connect(const Endpoint& endpoint, std::chrono::milliseconds connect_timeout,
+Result<std::unique_ptr<StreamSocket>> connect(const Endpoint& endpoint,
+                                              std::chrono::milliseconds connect_timeout,
                                               const Patience& caller) {
   const Patience patience{caller.deadline.earlier(Deadline::after(connect_timeout)), caller.cancel};
-  const std::string where =
-      endpoint.unix_socket.empty() ? endpoint.host + " port " + std::to_string(endpoint.port) : endpoint.unix_socket;
+  const std::string where = endpoint.unix_socket.empty()
+                                ? endpoint.host + " port " + std::to_string(endpoint.port)
+                                : endpoint.unix_socket;
   std::vector<Address> addresses;
   if (endpoint.unix_socket.empty()) {
     KNAP_TRY(addresses, resolve(endpoint.host, endpoint.port, patience));
@@ -195,7 +208,8 @@ Result<std::unique_ptr<StreamSocket>> connect(const Endpoint& endpoint, std::chr
     if (last.code == ErrorCode::kCancelled) return last;
   }
   // Only the connecting ran out of time, not the caller: the server is down or far.
-  if (last.code == ErrorCode::kDeadlineExceeded && !caller.deadline.expired()) last.code = ErrorCode::kUnavailable;
+  if (last.code == ErrorCode::kDeadlineExceeded && !caller.deadline.expired())
+    last.code = ErrorCode::kUnavailable;
   return with_context(std::move(last), "cannot connect to " + where);
 }
 

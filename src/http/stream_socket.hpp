@@ -18,7 +18,8 @@ struct Patience {
   const CancelToken& cancel;
 };
 
-/// A connected socket with blocking calls that end by deadline or cancellation. Threads: one at a time.
+/// A connected socket with blocking calls that end by deadline or cancellation. Threads: one at a
+/// time.
 class StreamSocket {
  public:
   virtual ~StreamSocket() = default;
@@ -30,8 +31,10 @@ class StreamSocket {
   virtual bool is_quiet() = 0;
 };
 
-/// Errors: kUnavailable (no such host, nobody listens, TLS failed: says which), kDeadlineExceeded, kCancelled.
-Result<std::unique_ptr<StreamSocket>> connect(const Endpoint& endpoint, std::chrono::milliseconds connect_timeout,
+/// Errors: kUnavailable (no such host, nobody listens, TLS failed: says which), kDeadlineExceeded,
+/// kCancelled.
+Result<std::unique_ptr<StreamSocket>> connect(const Endpoint& endpoint,
+                                              std::chrono::milliseconds connect_timeout,
                                               const Patience& patience);
 
 }  // namespace knap::http

@@ -13,7 +13,9 @@ int hex_digit(char c) {
   return -1;
 }
 
-Error bad(std::string message) { return make_error(ErrorCode::kInvalidArgument, std::move(message)); }
+Error bad(std::string message) {
+  return make_error(ErrorCode::kInvalidArgument, std::move(message));
+}
 
 Status parse_query(std::string_view text, std::vector<std::pair<std::string, std::string>>& out) {
   while (!text.empty()) {
@@ -33,8 +35,11 @@ Status parse_query(std::string_view text, std::vector<std::pair<std::string, std
 
 /// Cuts "http://authority" off an absolute target.
 std::string take_authority(std::string_view& target) {
-  for (const std::string_view scheme : {std::string_view("http://"), std::string_view("https://")}) {
-    if (target.size() < scheme.size() || !equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+  for (const std::string_view scheme :
+       {std::string_view("http://"), std::string_view("https://")}) {
+    if (target.size() < scheme.size() ||
+        !equals_ignoring_case(target.substr(0, scheme.size()), scheme))
+      continue;
     target.remove_prefix(scheme.size());
     const std::size_t end = std::min(target.find_first_of("/?"), target.size());
     std::string authority(target.substr(0, end));
@@ -70,7 +75,8 @@ std::optional<std::string> percent_decode(std::string_view text, PlusSign plus) 
 
 Result<Target> parse_target(std::string_view target) {
   Target out;
-  if (target.find('#') != std::string_view::npos) return bad("the request target holds a fragment (#)");
+  if (target.find('#') != std::string_view::npos)
+    return bad("the request target holds a fragment (#)");
   if (target == "*") {
     out.path = "*";
     return out;

@@ -55,7 +55,8 @@ SSL_CTX* shared_context() {
       SSL_CTX_set_min_proto_version(made.get(), TLS1_2_VERSION);
       SSL_CTX_set_default_verify_paths(made.get());
       SSL_CTX_set_verify(made.get(), SSL_VERIFY_PEER, nullptr);
-      SSL_CTX_set_mode(made.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+      SSL_CTX_set_mode(made.get(),
+                       SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     }
     return made;
   }();
@@ -64,7 +65,8 @@ SSL_CTX* shared_context() {
 
 class TlsSocket final : public StreamSocket {
  public:
-  TlsSocket(FileDescriptor fd, std::unique_ptr<SSL, SslFree> ssl) : fd_(std::move(fd)), ssl_(std::move(ssl)) {}
+  TlsSocket(FileDescriptor fd, std::unique_ptr<SSL, SslFree> ssl)
+      : fd_(std::move(fd)), ssl_(std::move(ssl)) {}
 
   Status handshake(const std::string& host, const Patience& patience) {
     SSL_set_fd(ssl_.get(), fd_.get());
@@ -81,16 +83,19 @@ class TlsSocket final : public StreamSocket {
     if (done == 1) return {};
     const long verdict = SSL_get_verify_result(ssl_.get());
     if (verdict != X509_V_OK) {
-      return make_error(ErrorCode::kUnavailable, "the certificate of '" + host + "' is not trusted: " +
-                                                     X509_verify_cert_error_string(verdict));
+      return make_error(ErrorCode::kUnavailable,
+                        "the certificate of '" + host +
+                            "' is not trusted: " + X509_verify_cert_error_string(verdict));
     }
-    return make_error(ErrorCode::kUnavailable, "TLS with '" + host + "' failed: " + last_ssl_error());
+    return make_error(ErrorCode::kUnavailable,
+                      "TLS with '" + host + "' failed: " + last_ssl_error());
   }
 
   Status write(std::string_view bytes, const Patience& patience) override {
     while (!bytes.empty()) {
       const int size = static_cast<int>(std::min<std::size_t>(bytes.size(), 1U << 20));
-      KNAP_TRY(const int count, repeat(patience, [&] { return SSL_write(ssl_.get(), bytes.data(), size); }));
+      KNAP_TRY(const int count,
+               repeat(patience, [&] { return SSL_write(ssl_.get(), bytes.data(), size); }));
       if (count <= 0) return make_error(ErrorCode::kUnavailable, last_ssl_error());
       bytes.remove_prefix(static_cast<std::size_t>(count));
     }
@@ -121,7 +126,8 @@ class TlsSocket final : public StreamSocket {
       if (result > 0) return result;
       const int why = SSL_get_error(ssl_.get(), result);
       if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) return result;
-      KNAP_CHECK_OK(wait_ready(fd_.get(), why == SSL_ERROR_WANT_READ ? WaitFor::kRead : WaitFor::kWrite, patience));
+      KNAP_CHECK_OK(wait_ready(
+          fd_.get(), why == SSL_ERROR_WANT_READ ? WaitFor::kRead : WaitFor::kWrite, patience));
     }
   }
 

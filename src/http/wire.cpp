@@ -28,7 +28,8 @@ std::string random_id() {
   thread_local std::mt19937_64 generator{std::random_device{}()};
   static constexpr std::string_view kDigits = "0123456789abcdef";
   std::string id;
-  for (std::uint64_t bits = generator(); id.size() < 16; bits >>= 4U) id.push_back(kDigits[bits & 15U]);
+  for (std::uint64_t bits = generator(); id.size() < 16; bits >>= 4U)
+    id.push_back(kDigits[bits & 15U]);
   return id;
 }
 
@@ -40,7 +41,8 @@ void append_json_text(std::string& out, std::string_view text) {
 }
 
 bool is_framing(std::string_view name) {
-  return equals_ignoring_case(name, "Content-Length") || equals_ignoring_case(name, "Transfer-Encoding") ||
+  return equals_ignoring_case(name, "Content-Length") ||
+         equals_ignoring_case(name, "Transfer-Encoding") ||
          equals_ignoring_case(name, "Connection") || equals_ignoring_case(name, "Date");
 }
 

@@ -14,7 +14,8 @@ std::string_view reason_phrase(int status);
 enum class Persistence { kKeepAlive, kClose };
 enum class Framing { kLength, kChunked, kUntilClose };
 
-/// Status line and fields of a response, with the empty line. Framing fields of the caller are replaced by ours.
+/// Status line and fields of a response, with the empty line. Framing fields of the caller are
+/// replaced by ours.
 std::string response_head(const Response& response, Persistence persistence, Framing framing);
 
 /// True where the protocol forbids a body.

@@ -48,8 +48,8 @@ class Client {
   virtual Result<Response> call(const ClientRequest& request, Deadline deadline,
                                 const CancelToken& cancel) = 0;
 
-  /// The same with the body handed over as it arrives (chunked or not), of any length. on_chunk returns false to
-  /// stop: kCancelled.
+  /// The same with the body handed over as it arrives (chunked or not), of any length. on_chunk
+  /// returns false to stop: kCancelled.
   virtual Result<Response> stream(const ClientRequest& request, Deadline deadline,
                                   const CancelToken& cancel,
                                   const std::function<bool(std::string_view)>& on_chunk) = 0;

@@ -1,0 +1,231 @@
+#include "knap/api/api.hpp"
+
+#include <charconv>
+#include <optional>
+
+#include "guard.hpp"
+#include "json_views.hpp"
+#include "knap/base/thread_pool.hpp"
+#include "knap/observe/log.hpp"
+#include "route_metrics.hpp"
+#include "routes.hpp"
+
+namespace knap::api {
+namespace {
+
+constexpr std::size_t kSearchThreads = 3;
+constexpr std::size_t kSearchQueue = 256;
+constexpr std::size_t kAskThreads = 8;
+constexpr std::size_t kAskQueue = 32;
+constexpr std::size_t kStatusQueue = 512;
+constexpr std::chrono::milliseconds kHeartbeat{15'000};
+
+/// Members that the routes point to must not move: made before the server, gone after it.
+class HttpApi final : public Api {
+ public:
+  HttpApi(ApiOptions options, ApiParts parts)
+      : options_(std::move(options)),
+        context_{options_,
+                 parts,
+                 jobs_,
+                 heartbeat_,
+                 SteadyClock::now(),
+                 unix_now(),
+                 [this] { return connections(); }},
+        guard_(options_.host, options_.allowed_hosts, options_.allowed_origins),
+        router_(all_routes(context_)),
+        metrics_(parts.metrics, router_.routes()) {}
+
+  ~HttpApi() override { stop(); }
+
+  Status listen() {
+    http::Server::Options server;
+    server.host = options_.host;
+    server.port = options_.port;
+    server.max_body_bytes = options_.max_body_bytes;
+    KNAP_TRY(auto started, http::Server::start(server, [this](auto request, auto responder) {
+               take(std::move(request), std::move(responder));
+             }));
+    server_ = std::move(started);
+    open_.store(server_.get());
+    return {};
+  }
+
+  std::uint16_t port() const override { return server_->port(); }
+
+  void stop() override {
+    const MutexLock lock(stop_mutex_);
+    if (!server_ || stopped_) return;
+    stopped_ = true;
+    jobs_.stop();
+    server_->stop(options_.stop_grace);
+    open_.store(nullptr);
+  }
+
+ private:
+  std::size_t connections() const {
+    const http::Server* server = open_.load();
+    return server == nullptr ? 0 : server->connections();
+  }
+
+  /// On the I/O thread: decides who may ask what, then hands over.
+  void take(std::shared_ptr<const http::Request> request,
+            std::shared_ptr<http::Responder> responder) {
+    auto call = std::make_shared<Call>();
+    const auto id = request->fields.get("X-Request-Id");
+    call->id = id && is_request_id(*id) ? std::string(*id) : make_request_id();
+    call->request = std::move(request);
+    call->responder = std::move(responder);
+    const auto allowed = guard_.check(*call->request);
+    if (allowed) call->common = *allowed;
+    call->common.set("X-Request-Id", call->id);
+    call->common.set("X-Content-Type-Options", "nosniff");
+    if (!allowed) return reply_problem(*call, nullptr, allowed.error());
+    Router::Match match = router_.find(call->request->method, call->request->path);
+    if (call->request->method == "OPTIONS") return reply_options(*call, match);
+    if (match.route == nullptr) return reply_unmatched(*call, match);
+    call->path_argument = std::move(match.argument);
+    if (const auto read = read_deadline_header(*call); !read)
+      return reply_problem(*call, match.route, read.error());
+    const Status queued = pool_of(match.route->lane).submit([this, call, route = match.route] {
+      run(*call, *route);
+    });
+    if (!queued) {
+      metrics_.refused_full();
+      reply_problem(*call, match.route, overloaded("the server is busy: try again in a second"));
+    }
+  }
+
+  ThreadPool& pool_of(Lane lane) {
+    switch (lane) {
+      case Lane::kStatus: return status_pool_;
+      case Lane::kSearch: return search_pool_;
+      case Lane::kAsk: return ask_pool_;
+    }
+    return search_pool_;
+  }
+
+  static Checked<void> read_deadline_header(Call& call) {
+    const auto text = call.request->fields.get("X-Knap-Deadline-Ms");
+    if (!text) return {};
+    std::int64_t milliseconds = 0;
+    const auto read = std::from_chars(text->data(), text->data() + text->size(), milliseconds);
+    constexpr std::int64_t kMax = 600'000;
+    if (read.ec != std::errc{} || read.ptr != text->data() + text->size() || milliseconds < 1 ||
+        milliseconds > kMax) {
+      return refuse(wrong_field("X-Knap-Deadline-Ms",
+                                "X-Knap-Deadline-Ms must be a whole number from 1 to 600000"));
+    }
+    call.header_deadline = std::chrono::milliseconds(milliseconds);
+    return {};
+  }
+
+  /// On a pool's thread.
+  void run(Call& call, const Route& route) {
+    // For asks the level's limit is what their sources may take: later than that, waiting was in
+    // vain.
+    if (call.deadline(service::spec(route.level).limit).expired() || call.cancel().cancelled()) {
+      metrics_.refused_late();
+      return reply_problem(call, &route,
+                           {504,
+                            "deadline_exceeded",
+                            "the deadline passed while the request waited for its turn",
+                            {}});
+    }
+    Outcome outcome = refuse({500, "internal", "the server failed at this request", {}});
+    try {
+      outcome = route.handler(call);
+    } catch (const std::exception&) {
+      // A bug, or memory is short. The request fails, the server lives; what() could quote a note.
+      internal_errors_.add();
+    }
+    if (!outcome) return reply_problem(call, &route, outcome.error());
+    if (*outcome) return reply(call, &route, std::move(**outcome));
+    record(call, &route, 200);
+  }
+
+  void reply(Call& call, const Route* route, http::Response response) {
+    const int status = response.status;
+    call.responder->send(call.with_common(std::move(response)));
+    record(call, route, status);
+  }
+
+  void record(const Call& call, const Route* route, int status) {
+    const auto took = SteadyClock::now() - call.request->received;
+    metrics_.record(route, status, took);
+    if (status >= 500 && status != 503 && status != 504) {
+      observe::log_warning("http_request_failed", "a request failed",
+                           {{"route", route == nullptr ? "unmatched" : std::string(route->pattern)},
+                            {"status", std::int64_t{status}},
+                            {"took_ms", std::chrono::duration<double, std::milli>(took).count()},
+                            {"request_id", call.id}});
+    }
+  }
+
+  void reply_problem(Call& call, const Route* route, const Problem& problem) {
+    const bool openai = is_openai_path(call.request->path);
+    http::Response response = openai ? openai_error(problem) : problem_json(problem, call.id);
+    if (problem.status == 405) {
+      const auto match = router_.find(call.request->method, call.request->path);
+      std::string allow;
+      for (const std::string& method : match.allow) allow += method + ", ";
+      response.fields.set("Allow", allow + "OPTIONS");
+    }
+    reply(call, route, std::move(response));
+  }
+
+  void reply_options(Call& call, const Router::Match& match) {
+    if (match.route == nullptr && match.allow.empty()) return reply_unmatched(call, match);
+    http::Response response;
+    response.status = 204;
+    if (call.request->fields.get("Origin")) add_preflight_fields(*call.request, response.fields);
+    std::string allow = "OPTIONS";
+    for (const std::string& method : match.allow) allow += ", " + method;
+    response.fields.set("Allow", allow);
+    reply(call, nullptr, std::move(response));
+  }
+
+  void reply_unmatched(Call& call, const Router::Match& match) {
+    if (match.allow.empty()) {
+      return reply_problem(
+          call, nullptr, not_found("no such route: GET /openapi.json describes those that exist"));
+    }
+    reply_problem(
+        call, nullptr,
+        {405, "method_not_allowed", "this route does not know that method: see Allow", {}});
+  }
+
+  const ApiOptions options_;
+  Jobs jobs_;
+  Heartbeat heartbeat_{kHeartbeat};
+  std::atomic<const http::Server*> open_ = nullptr;
+  const Context context_;
+  const Guard guard_;
+  const Router router_;
+  RouteMetrics metrics_;
+  observe::Counter& internal_errors_ = context_.parts.metrics.counter(
+      "knap_http_internal_errors_total", "Requests that met a bug of ours");
+  Mutex stop_mutex_;
+  bool stopped_ KNAP_GUARDED_BY(stop_mutex_) = false;
+  std::unique_ptr<http::Server> server_;
+  // Last: their destruction runs what is queued, which needs all of the above.
+  ThreadPool status_pool_{{"knap-status", 1, kStatusQueue}};
+  ThreadPool search_pool_{{"knap-search", kSearchThreads, kSearchQueue}};
+  ThreadPool ask_pool_{{"knap-ask", kAskThreads, kAskQueue}};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Api>> Api::start(ApiOptions options, ApiParts parts) {
+  if (!is_loopback(options.host)) {
+    return make_error(ErrorCode::kFailedPrecondition,
+                      "refusing to listen on '" + options.host +
+                          "' without authentication: anyone in the network could read your notes. "
+                          "Set server.host to 127.0.0.1");
+  }
+  auto api = std::make_unique<HttpApi>(std::move(options), parts);
+  KNAP_CHECK_OK(api->listen());
+  return std::unique_ptr<Api>(std::move(api));
+}
+
+}  // namespace knap::api

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <boost/json.hpp>
+
+#include "knap/answer/answer.hpp"
+#include "knap/index/service.hpp"
+#include "knap/observe/metrics.hpp"
+
+namespace knap::api {
+
+/// How things of other rooms look in responses (openapi.yaml). All pure but unix_now().
+std::int64_t unix_now();
+std::string iso_time(std::int64_t unix_s);  ///< "2026-01-31T09:00:00Z"
+boost::json::value iso_time_or_null(std::int64_t unix_s);
+
+std::string percent_encode(std::string_view text);
+std::string obsidian_uri(std::string_view vault, std::string_view path);
+
+template <typename Texts>
+boost::json::array text_list(const Texts& texts) {
+  boost::json::array out;
+  for (const auto& text : texts) out.emplace_back(std::string_view(text));
+  return out;
+}
+boost::json::array line_range(vault::LineRange lines);
+
+boost::json::object search_result(const index::SearchHit& hit,
+                                  const std::vector<std::string>& terms, bool explain);
+std::string_view mode_name(search::Mode mode);
+boost::json::array stage_list(const std::vector<search::Stage>& stages);
+
+boost::json::array citation_list(const std::vector<answer::Citation>& citations);
+boost::json::array claim_list(const std::vector<answer::Claim>& claims);
+boost::json::object answer_body(const answer::Answer& answer);
+
+boost::json::object vault_status(const index::VaultStatus& status);
+boost::json::object note_body(const index::NoteView& note);
+boost::json::object series_body(const observe::Registry::SeriesValue& series);
+std::string series_key(const observe::Registry::SeriesValue& series);  ///< name{label="value",...}
+
+}  // namespace knap::api

@@ -1,0 +1,258 @@
+#include "openai_chat.hpp"
+
+#include "json_views.hpp"
+#include "knap/base/text.hpp"
+
+namespace knap::api {
+namespace {
+
+namespace json = boost::json;
+
+json::object usage_of(std::uint64_t prompt, std::uint64_t completion) {
+  return {{"prompt_tokens", prompt},
+          {"completion_tokens", completion},
+          {"total_tokens", prompt + completion}};
+}
+
+json::object knap_part(const answer::Answer& answer) {
+  return {{"citations", citation_list(answer.citations)},
+          {"claims", claim_list(answer.claims)},
+          {"refused", answer.refused},
+          {"mode", answer.mode},
+          {"degraded", text_list(answer.degraded)}};
+}
+
+/// One entry for each [n] of the text. Indices count Unicode characters, as OpenAI's do.
+json::array annotations_of(const answer::Answer& answer) {
+  json::array out;
+  for (const answer::Citation& citation : answer.citations) {
+    const std::string mark = "[" + std::to_string(citation.id) + "]";
+    for (std::size_t at = answer.text.find(mark); at != std::string::npos;
+         at = answer.text.find(mark, at + 1)) {
+      const std::size_t begin = count_characters(std::string_view(answer.text).substr(0, at));
+      out.push_back(json::object{
+          {"type", "url_citation"},
+          {"url_citation", json::object{{"start_index", begin},
+                                        {"end_index", begin + mark.size()},
+                                        {"url", obsidian_uri(citation.vault, citation.path)},
+                                        {"title", citation.title}}}});
+    }
+  }
+  return out;
+}
+
+struct Completion {
+  std::string id;
+  std::int64_t created = 0;
+  std::string model;
+};
+
+Completion completion_of(const Call& call, const ChatBody& body) {
+  return {"chatcmpl-" + call.id, unix_now(), body.model};
+}
+
+json::object whole(const Completion& completion, json::object message, std::string_view finish,
+                   json::object usage) {
+  message["role"] = "assistant";
+  message["refusal"] = nullptr;
+  json::object choice{{"index", 0},
+                      {"message", std::move(message)},
+                      {"logprobs", nullptr},
+                      {"finish_reason", finish}};
+  return {{"id", completion.id},
+          {"object", "chat.completion"},
+          {"created", completion.created},
+          {"model", completion.model},
+          {"choices", json::array{std::move(choice)}},
+          {"usage", std::move(usage)}};
+}
+
+/// A chat.completion.chunk stream in the making.
+class ChunkStream {
+ public:
+  ChunkStream(const Context& context, const Call& call, const ChatBody& body)
+      : completion_(completion_of(call, body)),
+        include_usage_(body.include_usage),
+        stream_(std::make_shared<EventStream>(call)) {
+    context.heartbeat.watch(stream_);
+  }
+
+  bool text(std::string_view piece) {
+    if (!send_role()) return false;
+    return piece.empty() || chunk(json::object{{"content", piece}}, nullptr);
+  }
+  void finish(std::string_view reason, json::object usage, json::object extra = {}) {
+    send_role();
+    chunk({}, json::value(reason), std::move(extra));
+    if (include_usage_) {
+      json::object last = base();
+      last["choices"] = json::array{};
+      last["usage"] = std::move(usage);
+      stream_->send("", json::serialize(last));
+    }
+    stream_->send("", "[DONE]");
+    stream_->end();
+  }
+  /// Nothing when the stream has begun and has told the error itself.
+  Outcome fail(const Problem& problem) {
+    if (!stream_->begun()) {
+      stream_->end();
+      return refuse(problem);
+    }
+    stream_->send("", openai_error(problem).body);
+    stream_->end();
+    return std::nullopt;
+  }
+
+ private:
+  json::object base() const {
+    return {{"id", completion_.id},
+            {"object", "chat.completion.chunk"},
+            {"created", completion_.created},
+            {"model", completion_.model}};
+  }
+  bool send_role() {
+    if (std::exchange(role_sent_, true)) return true;
+    return chunk(json::object{{"role", "assistant"}, {"content", ""}}, nullptr);
+  }
+  bool chunk(json::object delta, json::value finish, json::object extra = {}) {
+    json::object out = base();
+    json::object choice{{"index", 0}, {"delta", std::move(delta)}, {"logprobs", nullptr}};
+    choice["finish_reason"] = std::move(finish);
+    out["choices"] = json::array{std::move(choice)};
+    if (include_usage_) out["usage"] = nullptr;
+    for (auto& field : extra) out[field.key()] = std::move(field.value());
+    return stream_->send("", json::serialize(out));
+  }
+
+  const Completion completion_;
+  const bool include_usage_;
+  bool role_sent_ = false;
+  const std::shared_ptr<EventStream> stream_;
+};
+
+Checked<answer::AskRequest> to_question(const ChatBody& body, std::vector<std::string> vaults) {
+  constexpr std::size_t kMaxQuestionCharacters = 4096;
+  constexpr std::size_t kMaxHistory = 20;
+  answer::AskRequest request;
+  request.vaults = std::move(vaults);
+  const auto& messages = body.request.messages;
+  if (messages.back().role != "user" || text::trim(messages.back().content).empty()) {
+    return refuse(wrong_field("messages", "the last message must be the user's question"));
+  }
+  request.question = messages.back().content;
+  if (count_characters(request.question) > kMaxQuestionCharacters) {
+    return refuse(wrong_field("messages", "the question has more than 4096 characters"));
+  }
+  for (std::size_t i = 0; i + 1 < messages.size(); ++i) {
+    // System messages are meant for a model; the notes' own rules of answering stay as they are.
+    if (messages[i].role != "system") request.history.push_back(messages[i]);
+  }
+  if (request.history.size() > kMaxHistory) {
+    request.history.erase(request.history.begin(), request.history.end() - kMaxHistory);
+  }
+  return request;
+}
+
+/// What follows the streamed tokens so that the whole text is right: the answer itself when nothing
+/// was streamed, the checked wording when it differs from what was already sent.
+std::string completing_text(const std::string& streamed, const answer::Answer& answer) {
+  if (text::trim(streamed).empty()) return answer.text;
+  if (text::trim(streamed) == text::trim(answer.text)) return {};
+  return "\n\nChecked against the notes:\n\n" + answer.text;
+}
+
+Outcome stream_notes(const Context& context, Call& call, const ChatBody& body,
+                     const answer::AskRequest& request, Deadline deadline) {
+  ChunkStream chunks(context, call, body);
+  std::string streamed;
+  answer::Listener listener;
+  listener.on_token = [&](std::string_view token) {
+    streamed += token;
+    return chunks.text(token);
+  };
+  const auto answer = context.parts.answerer.ask(request, deadline, call.cancel(), listener);
+  if (!answer) return chunks.fail(to_problem(answer.error()));
+  chunks.text(completing_text(streamed, *answer) + render_sources(*answer));
+  chunks.finish("stop", usage_of(answer->prompt_tokens, answer->completion_tokens),
+                json::object{{"knap", knap_part(*answer)}});
+  return std::nullopt;
+}
+
+Problem generation_problem(const Error& error) {
+  Problem problem = to_problem(error);
+  if (error.code == ErrorCode::kResourceExhausted) {
+    problem.status = 400;
+    problem.code = "context_length_exceeded";
+    problem.field = "messages";
+  }
+  return problem;
+}
+
+}  // namespace
+
+std::string render_sources(const answer::Answer& answer) {
+  if (answer.refused || answer.citations.empty()) return {};
+  std::string out = "\n\nSources:";
+  for (const answer::Citation& citation : answer.citations) {
+    std::string title;
+    for (const char c : citation.title) {
+      if (c == '[' || c == ']' || c == '\\') title.push_back('\\');
+      title.push_back(c == '\n' ? ' ' : c);
+    }
+    out += "\n[" + std::to_string(citation.id) + "] [" + title + "](" +
+           obsidian_uri(citation.vault, citation.path) + "), ";
+    out += citation.lines.first == citation.lines.last
+               ? "line " + std::to_string(citation.lines.first)
+               : "lines " + std::to_string(citation.lines.first) + "-" +
+                     std::to_string(citation.lines.last);
+  }
+  return out;
+}
+
+Outcome chat_with_notes(const Context& context, Call& call, const ChatBody& body,
+                        std::vector<std::string> vaults) {
+  const auto request = to_question(body, std::move(vaults));
+  if (!request) return refuse(request.error());
+  const Deadline deadline = call.deadline(body.deadline.value_or(kAskLimit));
+  if (body.delivery == Delivery::kStream)
+    return stream_notes(context, call, body, *request, deadline);
+  const auto answer = context.parts.answerer.ask(*request, deadline, call.cancel(), {});
+  if (!answer) return refuse(to_problem(answer.error()));
+  json::object message{{"content", answer->text + render_sources(*answer)},
+                       {"annotations", annotations_of(*answer)}};
+  json::object out = whole(completion_of(call, body), std::move(message), "stop",
+                           usage_of(answer->prompt_tokens, answer->completion_tokens));
+  out["knap"] = knap_part(*answer);
+  return json_response(200, out);
+}
+
+Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body,
+                        models::Generator& generator) {
+  const Deadline deadline = call.deadline(body.deadline.value_or(kChatLimit));
+  // Leased like every generation, or it would fight with embedding and answers for the cores.
+  auto lease = context.parts.leases.acquire(
+      service::Lane::kGeneration, context.parts.leases.usage().cores, deadline, call.cancel());
+  if (!lease) return refuse(to_problem(lease.error()));
+  models::GenerateRequest request = body.request;
+  request.threads = static_cast<std::uint32_t>(lease->threads());
+  if (body.delivery == Delivery::kStream) {
+    ChunkStream chunks(context, call, body);
+    const auto result =
+        generator.generate(request, deadline, call.cancel(),
+                           [&](std::string_view token) { return chunks.text(token); });
+    if (!result) return chunks.fail(generation_problem(result.error()));
+    chunks.finish(result->finish_reason == "length" ? "length" : "stop",
+                  usage_of(result->prompt_tokens, result->completion_tokens));
+    return std::nullopt;
+  }
+  const auto result =
+      generator.generate(request, deadline, call.cancel(), [](std::string_view) { return true; });
+  if (!result) return refuse(generation_problem(result.error()));
+  return json_response(200,
+                       whole(completion_of(call, body), json::object{{"content", result->text}},
+                             result->finish_reason == "length" ? "length" : "stop",
+                             usage_of(result->prompt_tokens, result->completion_tokens)));
+}
+
+}  // namespace knap::api

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "body_reader.hpp"
+#include "knap/answer/answer.hpp"
+#include "knap/index/service.hpp"
+#include "knap/models/models.hpp"
+
+namespace knap::api {
+
+/// A caller's own limit on the time of its request.
+using DeadlineWish = std::optional<std::chrono::milliseconds>;
+
+struct SearchBody {
+  index::SearchRequest request;
+  DeadlineWish deadline;
+};
+/// @param query_name  "query" in bodies, "q" in query parameters
+Checked<SearchBody> decode_search(BodyReader reader, std::string_view query_name,
+                                  std::int64_t now_s);
+
+enum class Delivery { kWhole, kStream };
+
+struct AskBody {
+  answer::AskRequest request;
+  Delivery delivery = Delivery::kWhole;
+  DeadlineWish deadline;
+  bool explain = false;
+};
+Checked<AskBody> decode_ask(BodyReader reader, std::int64_t now_s);
+
+struct ChatBody {
+  std::string model;
+  models::GenerateRequest request;
+  Delivery delivery = Delivery::kWhole;
+  bool include_usage = false;
+  DeadlineWish deadline;
+};
+Checked<ChatBody> decode_chat(BodyReader reader);
+
+struct EmbeddingsBody {
+  std::string model;
+  std::vector<std::string> input;
+  enum class Encoding { kFloat, kBase64 } encoding = Encoding::kFloat;
+  models::InputKind kind = models::InputKind::kPassage;
+  std::optional<std::int64_t> dimensions;
+  DeadlineWish deadline;
+};
+Checked<EmbeddingsBody> decode_embeddings(BodyReader reader);
+
+struct ScanBody {
+  index::Service::WaitFor wait = index::Service::WaitFor::kKeyword;
+};
+Checked<ScanBody> decode_scan(BodyReader reader);
+
+}  // namespace knap::api

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knap/base/deadline.hpp"
+#include "knap/http/server.hpp"
+#include "knap/service/level.hpp"
+#include "problem.hpp"
+
+namespace knap::api {
+
+class Heartbeat;
+
+/// One request on its way through a route. Threads: one at a time; `request` may be read from any.
+struct Call {
+  std::shared_ptr<const http::Request> request;
+  std::shared_ptr<http::Responder> responder;
+  std::string id;             ///< Made or taken over; echoed and logged.
+  http::Fields common;        ///< Fields of every response to it: id, CORS.
+  std::string path_argument;  ///< What the route's {...} matched.
+  std::optional<std::chrono::milliseconds> header_deadline;  ///< X-Knap-Deadline-Ms
+
+  const CancelToken& cancel() const { return request->cancel; }
+  /// Counted from the request's arrival: `limit`, tightened by the header and by the body's wish.
+  Deadline deadline(std::chrono::milliseconds limit,
+                    std::optional<std::chrono::milliseconds> wish = {}) const;
+  /// The response with the common fields.
+  http::Response with_common(http::Response response) const;
+};
+
+/// A response to send, or nothing when the route has streamed one itself.
+using Outcome = Checked<std::optional<http::Response>>;
+using RouteHandler = std::function<Outcome(Call&)>;
+
+/// Which threads a route runs on.
+enum class Lane {
+  kStatus,  ///< One thread of its own, for what never waits.
+  kSearch,
+  kAsk,
+};
+
+enum class ErrorShape { kProblem, kOpenAi };
+
+struct Route {
+  std::string_view method;   ///< "GET", "POST", "DELETE"
+  std::string_view pattern;  ///< At most one {name}, which takes slashes too.
+  service::Level level;
+  Lane lane;
+  RouteHandler handler;
+  std::string_view summary;  ///< As in openapi.yaml.
+};
+
+/// Finds the route of a path. Immutable after construction.
+class Router {
+ public:
+  explicit Router(std::vector<Route> routes);
+
+  struct Match {
+    const Route* route = nullptr;  ///< Null: see `allow`.
+    std::string argument;
+    std::vector<std::string> allow;  ///< Methods of the path; empty: no such path.
+  };
+  /// HEAD is answered by GET's route.
+  Match find(std::string_view method, std::string_view path) const;
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  std::vector<Route>
+      routes_;  ///< Longer patterns first, so that suffixes win over the plain {path}.
+};
+
+bool is_openai_path(std::string_view path);
+
+}  // namespace knap::api

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "body_reader.hpp"
+#include "event_stream.hpp"
+#include "jobs.hpp"
+#include "knap/api/api.hpp"
+#include "route.hpp"
+
+namespace knap::api {
+
+/// What routes share. Outlives all of them.
+struct Context {
+  const ApiOptions& options;
+  ApiParts parts;
+  Jobs& jobs;
+  Heartbeat& heartbeat;
+  SteadyClock::time_point started;
+  std::int64_t started_s = 0;
+  std::function<std::size_t()> connections;  ///< Open now.
+};
+
+/// An answer's wording may take this long; the level's limit holds for its sources.
+inline constexpr std::chrono::milliseconds kAskLimit{30'000};
+/// Of a plain model's chat: small machines write a few words a second.
+inline constexpr std::chrono::milliseconds kChatLimit{120'000};
+
+void add_search_routes(const Context& context, std::vector<Route>& routes);
+void add_ask_routes(const Context& context, std::vector<Route>& routes);
+void add_note_routes(const Context& context, std::vector<Route>& routes);
+void add_index_routes(const Context& context, std::vector<Route>& routes);
+void add_ops_routes(const Context& context, std::vector<Route>& routes);
+void add_openai_routes(const Context& context, std::vector<Route>& routes);
+/// All of the above.
+std::vector<Route> all_routes(const Context& context);
+
+/// Helpers of the groups.
+Checked<BodyReader> body_of(const Call& call, BodyReader::Unknown unknown);
+http::Response json_response(int status, const boost::json::value& value);
+/// Ends a stream with an "error" event.
+void send_error_event(const Call& call, EventStream& stream, const Problem& problem);
+
+}  // namespace knap::api

@@ -1,0 +1,84 @@
+#include "json_views.hpp"
+#include "requests.hpp"
+#include "routes.hpp"
+
+namespace knap::api {
+namespace {
+
+namespace json = boost::json;
+
+Problem ask_problem(const Error& error, const AskBody& body) {
+  Problem problem = to_problem(error);
+  if (problem.status == 404 && !body.request.model.empty() && body.request.vaults.empty())
+    problem.field = "model";
+  return problem;
+}
+
+Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline,
+                  const Call& call) {
+  const auto answer = context.parts.answerer.ask(body.request, deadline, call.cancel(), {});
+  if (!answer) return refuse(ask_problem(answer.error(), body));
+  return json_response(200, answer_body(*answer));
+}
+
+Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadline,
+                     const Call& call) {
+  const auto stream = std::make_shared<EventStream>(call);
+  context.heartbeat.watch(stream);
+  bool sources_sent = false;
+  bool claims_sent = false;
+  const auto send_sources = [&](const std::vector<answer::Citation>& citations) {
+    if (std::exchange(sources_sent, true)) return;
+    stream->send("sources", json::serialize(json::object{{"citations", citation_list(citations)}}));
+  };
+  const auto send_claims = [&](const answer::Answer& answer) {
+    if (std::exchange(claims_sent, true)) return;
+    stream->send("claims",
+                 json::serialize(json::object{{"answer", answer.text},
+                                              {"claims", claim_list(answer.claims)},
+                                              {"citations", citation_list(answer.citations)}}));
+  };
+  answer::Listener listener;
+  listener.on_sources = send_sources;
+  listener.on_token = [&](std::string_view token) {
+    return stream->send("token", json::serialize(json::object{{"text", token}}));
+  };
+  listener.on_claims = send_claims;
+  const auto answer = context.parts.answerer.ask(body.request, deadline, call.cancel(), listener);
+  if (!answer) {
+    const Problem problem = ask_problem(answer.error(), body);
+    if (!stream->begun()) {
+      stream->end();
+      return refuse(problem);
+    }
+    send_error_event(call, *stream, problem);
+    return std::nullopt;
+  }
+  // A refusal may have had no sources and no claims to tell of: the order of events is the same for
+  // all.
+  send_sources(answer->citations);
+  send_claims(*answer);
+  stream->send("done", json::serialize(answer_body(*answer)));
+  stream->end();
+  return std::nullopt;
+}
+
+}  // namespace
+
+void add_ask_routes(const Context& context, std::vector<Route>& routes) {
+  routes.push_back({"POST", "/api/ask", service::Level::kSearch, Lane::kAsk,
+                    [&context](Call& call) -> Outcome {
+                      auto reader = body_of(call, BodyReader::Unknown::kRefuse);
+                      if (!reader) return refuse(reader.error());
+                      const auto body = decode_ask(std::move(*reader), unix_now());
+                      if (!body) return refuse(body.error());
+                      // A caller who names a longer time than the default has the patience for it.
+                      const Deadline deadline = call.deadline(body->deadline.value_or(kAskLimit));
+                      return body->delivery == Delivery::kStream
+                                 ? ask_streamed(context, *body, deadline, call)
+                                 : ask_whole(context, *body, deadline, call);
+                    },
+                    "Ask the notes"});
+}
+
+}  // namespace knap::api
