@@ -19,8 +19,9 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMaxQuestionCharacters = 4'096;
-/// Meaning of sentences may cost this much before the first quotes are shown (docs: quotes within 300 ms).
-constexpr milliseconds kMeaningBudget{90};
+/// Meaning of sentences may cost this much of the 300 ms in which the first quotes are due. About
+/// 60 ms on idle cores.
+constexpr milliseconds kMeaningBudget{160};
 /// Less time than this is not worth starting a model for.
 constexpr milliseconds kLeastModelTime{800};
 /// Kept back from the model for checking and sending.
@@ -33,16 +34,23 @@ milliseconds since(SteadyClock::time_point start) {
 }
 
 std::size_t count_characters(std::string_view s) {
-  return static_cast<std::size_t>(std::ranges::count_if(s, [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(s, [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 class RealAnswerer final : public Answerer {
  public:
-  RealAnswerer(Options options, index::Service& index, models::Models& models, service::ComputeLeases& leases,
-               observe::Registry& metrics)
-      : options_(options), index_(index), models_(models), leases_(leases), metrics_(metrics),
-        sources_seconds_(metrics.histogram("knap_answer_sources_seconds", "Time from question to first quotes")),
-        total_seconds_(metrics.histogram("knap_answer_seconds", "Time from question to checked answer")),
+  RealAnswerer(Options options, index::Service& index, models::Models& models,
+               service::ComputeLeases& leases, observe::Registry& metrics)
+      : options_(options),
+        index_(index),
+        models_(models),
+        leases_(leases),
+        metrics_(metrics),
+        sources_seconds_(
+            metrics.histogram("knap_answer_sources_seconds", "Time from question to first quotes")),
+        total_seconds_(
+            metrics.histogram("knap_answer_seconds", "Time from question to checked answer")),
         rejected_(metrics.counter("knap_answer_statements_rejected_total",
                                   "Statements of models that their quotes did not support")) {}
 
@@ -55,9 +63,11 @@ class RealAnswerer final : public Answerer {
     const std::string borrowed = borrow_from_history(request.question, request.history);
     KNAP_CHECK_OK(search(request, borrowed, deadline, cancel, answer, found));
     const Evidence evidence = weigh(request, borrowed, found, deadline, cancel, answer);
-    const std::string language = guess_language(request.question, found.hits.empty() ? std::string_view("en")
-                                                                                     : found.hits[0].passage.language);
-    answer.confidence = evidence.candidates.empty() ? 0 : confidence(confidence_features(evidence, language));
+    const std::string language =
+        guess_language(request.question, found.hits.empty() ? std::string_view("en")
+                                                            : found.hits[0].passage.language);
+    answer.confidence =
+        evidence.candidates.empty() ? 0 : confidence(confidence_features(evidence, language));
     const std::vector<Quote> quotes = choose_quotes(evidence, options_.quotes);
     const bool refuse = quotes.empty() || answer.confidence < options_.refuse_below;
     if (!refuse) answer.citations = citations_of(quotes);
@@ -94,19 +104,21 @@ class RealAnswerer final : public Answerer {
     const std::size_t characters = count_characters(request.question);
     if (text::trim(request.question).empty() || characters > kMaxQuestionCharacters) {
       return make_error(ErrorCode::kInvalidArgument,
-                        fmt::format("question: give 1 to {} characters, not {}", kMaxQuestionCharacters, characters));
+                        fmt::format("question: give 1 to {} characters, not {}",
+                                    kMaxQuestionCharacters, characters));
     }
     if (request.model.empty()) return models_.generator();
     auto model = models_.generator(request.model);
     if (!model) {
-      return make_error(ErrorCode::kNotFound, fmt::format("model '{}' is unknown or not installed: see knap models list",
-                                                          text::truncate(request.model, 100)));
+      return make_error(ErrorCode::kNotFound,
+                        fmt::format("model '{}' is unknown or not installed: see knap models list",
+                                    text::truncate(request.model, 100)));
     }
     return model;
   }
 
-  Status search(const AskRequest& request, const std::string& borrowed, Deadline deadline, const CancelToken& cancel,
-                Answer& answer, index::SearchOutcome& found) {
+  Status search(const AskRequest& request, const std::string& borrowed, Deadline deadline,
+                const CancelToken& cancel, Answer& answer, index::SearchOutcome& found) {
     const auto start = SteadyClock::now();
     index::SearchRequest wanted;
     wanted.text = borrowed.empty() ? request.question : request.question + " " + borrowed;
@@ -120,14 +132,18 @@ class RealAnswerer final : public Answerer {
     return {};
   }
 
-  Evidence weigh(const AskRequest& request, const std::string& borrowed, const index::SearchOutcome& found,
-                 Deadline deadline, const CancelToken& cancel, Answer& answer) {
-    const Rarity rarity = [this](std::string_view term) { return index_.inverse_document_frequency(term); };
+  Evidence weigh(const AskRequest& request, const std::string& borrowed,
+                 const index::SearchOutcome& found, Deadline deadline, const CancelToken& cancel,
+                 Answer& answer) {
+    const Rarity rarity = [this](std::string_view term) {
+      return index_.inverse_document_frequency(term);
+    };
     Evidence evidence = gather_evidence(request.question, borrowed, found.hits, rarity);
     const auto embedder = models_.embedder();
     if (embedder && !found.embedding.empty()) {
       const Deadline soon = deadline.earlier(Deadline::after(kMeaningBudget));
-      if (auto reason = add_cosines(evidence, *embedder, found.embedding, soon, cancel); !reason.empty()) {
+      if (auto reason = add_cosines(evidence, *embedder, found.embedding, soon, cancel);
+          !reason.empty()) {
         answer.degraded.push_back(std::move(reason));
       }
     }
@@ -135,8 +151,8 @@ class RealAnswerer final : public Answerer {
   }
 
   /// Words an answer from the quotes: by the model where it can, else by the quotes themselves.
-  void word(const Asking& asking, const std::shared_ptr<models::Generator>& model, const index::SearchOutcome& found,
-            Answer& answer) {
+  void word(const Asking& asking, const std::shared_ptr<models::Generator>& model,
+            const index::SearchOutcome& found, Answer& answer) {
     if (asking.request.mode != Mode::kExtractive) {
       if (!model) {
         answer.degraded.emplace_back("no answer model is at hand: the best sentences are quoted");
@@ -149,46 +165,55 @@ class RealAnswerer final : public Answerer {
   }
 
   /// True when the answer is complete; false: quote instead (why stands in answer.degraded).
-  bool word_by_model(const Asking& asking, models::Generator& model, const index::SearchOutcome& found, Answer& answer) {
-    const auto late = [&] { return asking.deadline.remaining_ms() < kLeastModelTime + kFinishTime; };
+  bool word_by_model(const Asking& asking, models::Generator& model,
+                     const index::SearchOutcome& found, Answer& answer) {
+    const auto late = [&] {
+      return asking.deadline.remaining_ms() < kLeastModelTime + kFinishTime;
+    };
     if (late()) {
-      answer.degraded.emplace_back("too little time for the answer model: the best sentences are quoted");
+      answer.degraded.emplace_back(
+          "too little time for the answer model: the best sentences are quoted");
       return false;
     }
     const Deadline model_deadline = asking.deadline.is_never()
                                         ? asking.deadline
                                         : Deadline::at(asking.deadline.point() - kFinishTime);
     const auto queued = SteadyClock::now();
-    auto lease = leases_.acquire(service::Lane::kGeneration, leases_.usage().cores, model_deadline, asking.cancel);
+    auto lease = leases_.acquire(service::Lane::kGeneration, leases_.usage().cores, model_deadline,
+                                 asking.cancel);
     answer.queue = since(queued);
     if (!lease || late()) {
-      answer.degraded.emplace_back("the answer model was busy until the deadline: the best sentences are quoted");
+      answer.degraded.emplace_back(
+          "the answer model was busy until the deadline: the best sentences are quoted");
       return false;
     }
     WordingOptions options;
-    options.accept = asking.request.mode == Mode::kGenerative ? WordingOptions::Accept::kSupportedOrWeak
-                                                              : WordingOptions::Accept::kSupportedOnly;
+    options.accept = asking.request.mode == Mode::kGenerative
+                         ? WordingOptions::Accept::kSupportedOrWeak
+                         : WordingOptions::Accept::kSupportedOnly;
     options.max_tokens = asking.request.max_tokens;
     options.context_tokens = std::min(options_.context_tokens, model.context_tokens() / 2);
     options.language = asking.language;
     options.earlier_question = asking.borrowed;
-    const Wording wording = word_answer(asking.request.question, asking.quotes, model, options, model_deadline,
-                                        asking.cancel, [&](std::string_view text) { return tell(text, asking, answer); });
+    const Wording wording = word_answer(
+        asking.request.question, asking.quotes, model, options, model_deadline, asking.cancel,
+        [&](std::string_view text) { return tell(text, asking, answer); });
     answer.prompt_tokens = wording.generated.prompt_tokens;
     answer.completion_tokens = wording.generated.completion_tokens;
     rejected_.add(wording.rejected);
     return settle(asking, model, found, wording, answer);
   }
 
-  bool settle(const Asking& asking, const models::Generator& model, const index::SearchOutcome& found,
-              const Wording& wording, Answer& answer) {
+  bool settle(const Asking& asking, const models::Generator& model,
+              const index::SearchOutcome& found, const Wording& wording, Answer& answer) {
     if (!wording.failure.empty()) answer.degraded.push_back("answer model: " + wording.failure);
     if (!wording.claims.empty()) {
       answer.text = wording.text;
       answer.claims = wording.claims;
       answer.mode = "generative";
       answer.model = model.id();
-      if (asking.request.mode == Mode::kGenerative && wording.rejected > 0) add_quote(asking, wording.rejected, answer);
+      if (asking.request.mode == Mode::kGenerative && wording.rejected > 0)
+        add_quote(asking, wording.rejected, answer);
       return true;
     }
     if (wording.unknown && answer.confidence < kSureDespiteModel) {
@@ -197,7 +222,8 @@ class RealAnswerer final : public Answerer {
       return true;
     }
     if (wording.rejected > 0) {
-      answer.degraded.emplace_back("the quotes did not support the model's wording: the best sentences are quoted");
+      answer.degraded.emplace_back(
+          "the quotes did not support the model's wording: the best sentences are quoted");
     } else if (wording.failure.empty()) {
       answer.degraded.emplace_back("the model gave no answer: the best sentences are quoted");
     }
@@ -206,8 +232,9 @@ class RealAnswerer final : public Answerer {
 
   /// In place of statements that were left out: the best sentence that no accepted statement cites.
   void add_quote(const Asking& asking, std::size_t left_out, Answer& answer) {
-    answer.degraded.push_back(fmt::format("{} statement{} of the model left out: no quote supports {}", left_out,
-                                          left_out == 1 ? "" : "s", left_out == 1 ? "it" : "them"));
+    answer.degraded.push_back(
+        fmt::format("{} statement{} of the model left out: no quote supports {}", left_out,
+                    left_out == 1 ? "" : "s", left_out == 1 ? "it" : "them"));
     for (const Quote& quote : asking.quotes) {
       const bool cited = std::ranges::any_of(answer.claims, [&](const Claim& claim) {
         return std::ranges::find(claim.citations, quote.citation.id) != claim.citations.end();
@@ -225,7 +252,8 @@ class RealAnswerer final : public Answerer {
 
   static bool tell(std::string_view text, const Asking& asking, Answer& answer) {
     if (answer.first_token == milliseconds::zero()) answer.first_token = since(asking.start);
-    return !asking.cancel.cancelled() && (!asking.listener.on_token || asking.listener.on_token(text));
+    return !asking.cancel.cancelled() &&
+           (!asking.listener.on_token || asking.listener.on_token(text));
   }
 
   static void tell_whole(Answer& answer, SteadyClock::time_point start, const Listener& listener) {
@@ -236,7 +264,10 @@ class RealAnswerer final : public Answerer {
   void finish(Answer& answer, SteadyClock::time_point start, const Listener& listener) {
     answer.total = since(start);
     total_seconds_.record(SteadyClock::now() - start);
-    metrics_.counter("knap_answer_answers_total", "Answers given, by how they were made", {{"mode", answer.mode}}).add();
+    metrics_
+        .counter("knap_answer_answers_total", "Answers given, by how they were made",
+                 {{"mode", answer.mode}})
+        .add();
     if (listener.on_claims) listener.on_claims(answer);
   }
 
@@ -252,8 +283,9 @@ class RealAnswerer final : public Answerer {
 
 }  // namespace
 
-std::unique_ptr<Answerer> Answerer::create(Options options, index::Service& index, models::Models& models,
-                                           service::ComputeLeases& leases, observe::Registry& metrics) {
+std::unique_ptr<Answerer> Answerer::create(Options options, index::Service& index,
+                                           models::Models& models, service::ComputeLeases& leases,
+                                           observe::Registry& metrics) {
   return std::make_unique<RealAnswerer>(options, index, models, leases, metrics);
 }
 

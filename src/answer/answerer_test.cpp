@@ -15,15 +15,22 @@ class AnswererTest : public ::testing::Test {
  protected:
   void SetUp() override {
     index_.add_note("bridge.md", "Bridge of Loschwitz",
-                    "# Bridge of Loschwitz\n\nThe bridge was opened in July 1893. It spans the river Elbe for 280 "
+                    "# Bridge of Loschwitz\n\nThe bridge was opened in July 1893. It spans the "
+                    "river Elbe for 280 "
                     "metres.\nThe engineer Claus Koepcke designed the steel frame.");
-    index_.add_note("tower.md", "Tower", "# Tower\n\nThe radio tower stands on a hill near Wachwitz. It is 252 metres tall.");
-    index_.add_note("soup.md", "Potato soup", "# Potato soup\n\n- Peel 500 grams of potatoes\n- Boil them for twenty minutes");
-    index_.add_note("garden.md", "Garden", "# Garden\n\nTomatoes need sun and water. Basil grows well beside them.");
+    index_.add_note(
+        "tower.md", "Tower",
+        "# Tower\n\nThe radio tower stands on a hill near Wachwitz. It is 252 metres tall.");
+    index_.add_note(
+        "soup.md", "Potato soup",
+        "# Potato soup\n\n- Peel 500 grams of potatoes\n- Boil them for twenty minutes");
+    index_.add_note("garden.md", "Garden",
+                    "# Garden\n\nTomatoes need sun and water. Basil grows well beside them.");
     answerer_ = Answerer::create({}, index_, models_, leases_, metrics_);
   }
 
-  Result<Answer> ask(std::string question, Mode mode = Mode::kAuto, Deadline deadline = Deadline::never()) {
+  Result<Answer> ask(std::string question, Mode mode = Mode::kAuto,
+                     Deadline deadline = Deadline::never()) {
     AskRequest request;
     request.question = std::move(question);
     request.mode = mode;
@@ -41,7 +48,9 @@ class AnswererTest : public ::testing::Test {
     return answerer_->ask(request, deadline, cancel_, listener);
   }
 
-  void give_model(std::string words) { models_.generator_model = std::make_shared<FakeGenerator>(std::move(words)); }
+  void give_model(std::string words) {
+    models_.generator_model = std::make_shared<FakeGenerator>(std::move(words));
+  }
 
   FakeService index_;
   FakeModels models_;
@@ -164,7 +173,8 @@ TEST_F(AnswererTest, AnswersWhenTheModelFails) {
 
 TEST_F(AnswererTest, QuotesWhenThereIsNoTimeForTheModel) {
   give_model("The bridge was opened in July 1893 [1].");
-  const auto answer = ask("When was the bridge of Loschwitz opened?", Mode::kAuto, Deadline::after(std::chrono::milliseconds(500)));
+  const auto answer = ask("When was the bridge of Loschwitz opened?", Mode::kAuto,
+                          Deadline::after(std::chrono::milliseconds(500)));
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->mode, "extractive");
   EXPECT_EQ(models_.generator_model->calls(), 0U);
@@ -187,7 +197,8 @@ TEST_F(AnswererTest, GivesBackItsLease) {
 TEST_F(AnswererTest, SearchesWithTheEarlierQuestion) {
   AskRequest request;
   request.question = "When was it opened?";
-  request.history = {{"user", "Where is the bridge of Loschwitz?"}, {"assistant", "Over the Elbe."}};
+  request.history = {{"user", "Where is the bridge of Loschwitz?"},
+                     {"assistant", "Over the Elbe."}};
   const auto answer = answerer_->ask(request, Deadline::never(), cancel_, {});
   ASSERT_TRUE(answer);
   EXPECT_NE(index_.last_query().find("Loschwitz"), std::string::npos);
@@ -201,11 +212,14 @@ TEST_F(AnswererTest, RefusesBadRequests) {
   AskRequest request;
   request.question = "When?";
   request.model = "no-such-model";
-  EXPECT_EQ(answerer_->ask(request, Deadline::never(), cancel_, {}).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(answerer_->ask(request, Deadline::never(), cancel_, {}).error().code,
+            ErrorCode::kNotFound);
 }
 
 TEST_F(AnswererTest, ReportsSearchErrorsDeadlineAndCancellation) {
-  EXPECT_EQ(ask("When was the bridge opened?", Mode::kAuto, Deadline::at(SteadyClock::now())).error().code,
+  EXPECT_EQ(ask("When was the bridge opened?", Mode::kAuto, Deadline::at(SteadyClock::now()))
+                .error()
+                .code,
             ErrorCode::kDeadlineExceeded);
   index_.set_failure(make_error(ErrorCode::kNotFound, "vault x"));
   EXPECT_EQ(ask("When was the bridge opened?").error().code, ErrorCode::kNotFound);
@@ -216,7 +230,8 @@ TEST_F(AnswererTest, ReportsSearchErrorsDeadlineAndCancellation) {
 TEST_F(AnswererTest, UsesMeaningWhereWordsDoNotMeet) {
   index_.set_embedding({1, 0});
   models_.embedder_model = std::make_shared<FakeEmbedder>(2, [](std::string_view text) {
-    return text.find("Elbe") != std::string_view::npos ? std::vector<float>{1, 0} : std::vector<float>{0, 1};
+    return text.find("Elbe") != std::string_view::npos ? std::vector<float>{1, 0}
+                                                       : std::vector<float>{0, 1};
   });
   const auto answer = ask("What does the bridge cross?", Mode::kExtractive);
   ASSERT_TRUE(answer);
@@ -226,7 +241,9 @@ TEST_F(AnswererTest, UsesMeaningWhereWordsDoNotMeet) {
 
 TEST_F(AnswererTest, AnswersWithoutMeaningWhenTheEmbedderFails) {
   index_.set_embedding({1, 0});
-  models_.embedder_model = std::make_shared<FakeEmbedder>(2, [](std::string_view) { return std::vector<float>{1, 0}; });
+  models_.embedder_model = std::make_shared<FakeEmbedder>(2, [](std::string_view) {
+    return std::vector<float>{1, 0};
+  });
   models_.embedder_model->set_failure(make_error(ErrorCode::kUnavailable, "starting"));
   const auto answer = ask("When was the bridge of Loschwitz opened?", Mode::kExtractive);
   ASSERT_TRUE(answer);
@@ -247,7 +264,8 @@ TEST_F(AnswererTest, NeverPastesALongRun) {
 }
 
 TEST_F(AnswererTest, QuotesListItems) {
-  const auto answer = ask("How many grams of potatoes does the potato soup need?", Mode::kExtractive);
+  const auto answer =
+      ask("How many grams of potatoes does the potato soup need?", Mode::kExtractive);
   ASSERT_TRUE(answer);
   ASSERT_FALSE(answer->citations.empty());
   EXPECT_EQ(answer->citations[0].quote, "Peel 500 grams of potatoes");
@@ -255,8 +273,13 @@ TEST_F(AnswererTest, QuotesListItems) {
 }
 
 TEST(Confidence, GrowsWithWhatSpeaksForAnAnswer) {
-  ConfidenceFeatures good{.passage_share = 0.9F, .sentence_share = 0.8F, .margin = 0.5F, .cosine = 0.7F};
-  ConfidenceFeatures bad{.passage_share = 0.25F, .sentence_share = 0.2F, .missing_rare = 0.8F, .unknown = 0.4F, .cosine = 0.25F};
+  ConfidenceFeatures good{
+      .passage_share = 0.9F, .sentence_share = 0.8F, .margin = 0.5F, .cosine = 0.7F};
+  ConfidenceFeatures bad{.passage_share = 0.25F,
+                         .sentence_share = 0.2F,
+                         .missing_rare = 0.8F,
+                         .unknown = 0.4F,
+                         .cosine = 0.25F};
   EXPECT_GT(confidence(good), 0.9);
   EXPECT_LT(confidence(bad), 0.1);
   ConfidenceFeatures no_name = good;

@@ -13,8 +13,9 @@
 namespace knap::answer {
 namespace {
 
-// Share of a statement's content words that its quotes must hold. Supported: all but a connecting word in a long
-// statement. Weak: a paraphrase whose every number and name is there. Below: the quote is about something else.
+// Share of a statement's content words that its quotes must hold. Supported: all but a connecting
+// word in a long statement. Weak: a paraphrase whose every number and name is there. Below: the
+// quote is about something else.
 constexpr float kSupported = 0.8F, kWeak = 0.5F;
 /// With so few content words each one carries the statement: none may be missing.
 constexpr std::size_t kShortStatement = 4;
@@ -23,15 +24,40 @@ constexpr std::size_t kNegationReach = 3;
 
 /// Pairs that turn a statement into its opposite, folded.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 34> kOpposites{{
-    {"increase", "decrease"}, {"increased", "decreased"}, {"increases", "decreases"}, {"rise", "fall"},
-    {"rose", "fell"},         {"more", "less"},           {"more", "fewer"},          {"higher", "lower"},
-    {"highest", "lowest"},    {"largest", "smallest"},    {"before", "after"},        {"first", "last"},
-    {"north", "south"},       {"east", "west"},           {"northern", "southern"},   {"eastern", "western"},
-    {"won", "lost"},          {"win", "lose"},            {"above", "below"},         {"always", "never"},
-    {"allowed", "forbidden"}, {"enabled", "disabled"},    {"enable", "disable"},      {"true", "false"},
-    {"with", "without"},      {"open", "closed"},         {"maximum", "minimum"},     {"early", "late"},
-    {"vor", "nach"},          {"mehr", "weniger"},        {"hoher", "niedriger"},     {"erste", "letzte"},
-    {"gewann", "verlor"},     {"mit", "ohne"},
+    {"increase", "decrease"},
+    {"increased", "decreased"},
+    {"increases", "decreases"},
+    {"rise", "fall"},
+    {"rose", "fell"},
+    {"more", "less"},
+    {"more", "fewer"},
+    {"higher", "lower"},
+    {"highest", "lowest"},
+    {"largest", "smallest"},
+    {"before", "after"},
+    {"first", "last"},
+    {"north", "south"},
+    {"east", "west"},
+    {"northern", "southern"},
+    {"eastern", "western"},
+    {"won", "lost"},
+    {"win", "lose"},
+    {"above", "below"},
+    {"always", "never"},
+    {"allowed", "forbidden"},
+    {"enabled", "disabled"},
+    {"enable", "disable"},
+    {"true", "false"},
+    {"with", "without"},
+    {"open", "closed"},
+    {"maximum", "minimum"},
+    {"early", "late"},
+    {"vor", "nach"},
+    {"mehr", "weniger"},
+    {"hoher", "niedriger"},
+    {"erste", "letzte"},
+    {"gewann", "verlor"},
+    {"mit", "ohne"},
 }};
 
 struct Reading {
@@ -75,7 +101,8 @@ std::unordered_set<std::string> negated(const Reading& reading) {
 }
 
 bool has_negation(const Reading& reading) {
-  return std::ranges::any_of(reading.words, [](const Word& word) { return is_negation(word.folded); });
+  return std::ranges::any_of(reading.words,
+                             [](const Word& word) { return is_negation(word.folded); });
 }
 
 /// True when one side denies what the other asserts.
@@ -83,13 +110,16 @@ bool negation_differs(const Reading& statement, const Reading& quote) {
   const bool here = has_negation(statement), there = has_negation(quote);
   if (!here && !there) return false;
   if (here && !there) return true;
-  const std::unordered_set<std::string> denied_there = negated(quote), denied_here = negated(statement);
+  const std::unordered_set<std::string> denied_there = negated(quote),
+                                        denied_here = negated(statement);
   const auto meets = [](const std::unordered_set<std::string>& denied, const Reading& other) {
-    return std::ranges::any_of(denied, [&](const std::string& stem) { return other.stems.contains(stem); });
+    return std::ranges::any_of(denied,
+                               [&](const std::string& stem) { return other.stems.contains(stem); });
   };
   if (!here) return meets(denied_there, statement);
   // Both deny: the same words must be denied, at least in part.
-  return std::ranges::none_of(denied_here, [&](const std::string& stem) { return denied_there.contains(stem); });
+  return std::ranges::none_of(denied_here,
+                              [&](const std::string& stem) { return denied_there.contains(stem); });
 }
 
 bool says_opposite(const Reading& statement, const Reading& quote) {
@@ -150,10 +180,12 @@ Judgement judge(const Reading& statement, const Reading& quote, const Reading& h
     }
     if (found == 0 && !word.cjk) {
       for (const Word& other : quote.words) {
-        if (other.content && other.number.empty()) found = std::max(found, stem_likeness(word.stem, other.stem));
+        if (other.content && other.number.empty())
+          found = std::max(found, stem_likeness(word.stem, other.stem));
       }
     }
-    // What the note is about stands in its title: a sentence "It supports..." may be told with the name.
+    // What the note is about stands in its title: a sentence "It supports..." may be told with the
+    // name.
     if (found < 1 && heading.stems.contains(word.stem)) found = 1;
     if (found == 0 && statement.names[i]) fault = true;
     held += found;

@@ -13,12 +13,14 @@ Citation quote(std::uint32_t id, std::string text, std::string title = "") {
   return citation;
 }
 
-Verdict judge(std::string_view statement, std::string text, std::string_view language = "en", std::string title = "") {
+Verdict judge(std::string_view statement, std::string text, std::string_view language = "en",
+              std::string title = "") {
   return check_claim(statement, {quote(1, std::move(text), std::move(title))}, language).verdict;
 }
 
 TEST(CheckClaim, SupportsTheQuoteItself) {
-  const std::string text = "The bridge in Dresden was opened by Anna Weber in 1893 after four years.";
+  const std::string text =
+      "The bridge in Dresden was opened by Anna Weber in 1893 after four years.";
   const Claim claim = check_claim(text + " [1]", {quote(1, text)}, "en");
   EXPECT_EQ(claim.verdict, Verdict::kSupported);
   EXPECT_FLOAT_EQ(claim.score, 1);
@@ -32,35 +34,45 @@ TEST(CheckClaim, SupportsAPartInOtherForms) {
 }
 
 TEST(CheckClaim, RejectsAChangedNumber) {
-  EXPECT_EQ(judge("The bridge was opened in 1894.", "The bridge was opened in 1893."), Verdict::kUnsupported);
+  EXPECT_EQ(judge("The bridge was opened in 1894.", "The bridge was opened in 1893."),
+            Verdict::kUnsupported);
   EXPECT_EQ(judge("It weighs 1000 tons.", "It weighs 1,000 tons."), Verdict::kSupported);
   EXPECT_EQ(judge("It has three arches.", "It has 3 arches."), Verdict::kSupported);
 }
 
 TEST(CheckClaim, RejectsANameThatTheQuoteLacks) {
-  EXPECT_EQ(judge("The bridge was opened by Anna Schmidt in 1893.", "The bridge was opened by Anna Weber in 1893."),
+  EXPECT_EQ(judge("The bridge was opened by Anna Schmidt in 1893.",
+                  "The bridge was opened by Anna Weber in 1893."),
             Verdict::kUnsupported);
 }
 
 TEST(CheckClaim, DoubtsSwappedNames) {
-  EXPECT_NE(judge("Bob Miller hired Alice Jones.", "Alice Jones hired Bob Miller."), Verdict::kSupported);
-  EXPECT_EQ(judge("Bob Miller was hired by Alice Jones.", "Alice Jones hired Bob Miller."), Verdict::kSupported);
-}
-
-TEST(CheckClaim, RejectsAFlippedNegation) {
-  EXPECT_EQ(judge("The valve is safe under pressure.", "The valve is not safe under pressure."), Verdict::kUnsupported);
-  EXPECT_EQ(judge("The valve is never safe under pressure.", "The valve is safe under pressure."), Verdict::kUnsupported);
-  EXPECT_EQ(judge("The valve isn't safe under pressure.", "The valve is not safe under pressure."), Verdict::kSupported);
-  EXPECT_EQ(judge("Das Ventil ist sicher.", "Das Ventil ist nicht sicher.", "de"), Verdict::kUnsupported);
-}
-
-TEST(CheckClaim, LetsANegationElsewhereStand) {
-  EXPECT_EQ(judge("The pump runs at night.", "The pump runs at night, and nobody may enter the cellar."),
+  EXPECT_NE(judge("Bob Miller hired Alice Jones.", "Alice Jones hired Bob Miller."),
+            Verdict::kSupported);
+  EXPECT_EQ(judge("Bob Miller was hired by Alice Jones.", "Alice Jones hired Bob Miller."),
             Verdict::kSupported);
 }
 
+TEST(CheckClaim, RejectsAFlippedNegation) {
+  EXPECT_EQ(judge("The valve is safe under pressure.", "The valve is not safe under pressure."),
+            Verdict::kUnsupported);
+  EXPECT_EQ(judge("The valve is never safe under pressure.", "The valve is safe under pressure."),
+            Verdict::kUnsupported);
+  EXPECT_EQ(judge("The valve isn't safe under pressure.", "The valve is not safe under pressure."),
+            Verdict::kSupported);
+  EXPECT_EQ(judge("Das Ventil ist sicher.", "Das Ventil ist nicht sicher.", "de"),
+            Verdict::kUnsupported);
+}
+
+TEST(CheckClaim, LetsANegationElsewhereStand) {
+  EXPECT_EQ(
+      judge("The pump runs at night.", "The pump runs at night, and nobody may enter the cellar."),
+      Verdict::kSupported);
+}
+
 TEST(CheckClaim, RejectsTheOpposite) {
-  EXPECT_EQ(judge("Sales of the company increased in spring.", "Sales of the company decreased in spring."),
+  EXPECT_EQ(judge("Sales of the company increased in spring.",
+                  "Sales of the company decreased in spring."),
             Verdict::kUnsupported);
 }
 
@@ -71,29 +83,35 @@ TEST(CheckClaim, CallsAParaphraseWeak) {
 }
 
 TEST(CheckClaim, RejectsAnotherSubject) {
-  EXPECT_EQ(judge("Cats sleep all day on warm stones.", "The castle was built for the duke."), Verdict::kUnsupported);
+  EXPECT_EQ(judge("Cats sleep all day on warm stones.", "The castle was built for the duke."),
+            Verdict::kUnsupported);
 }
 
 TEST(CheckClaim, TakesTheSubjectFromTheTitle) {
-  EXPECT_EQ(judge("The program Knap supports tables.", "It supports tables.", "en", "The program Knap"), Verdict::kSupported);
+  EXPECT_EQ(
+      judge("The program Knap supports tables.", "It supports tables.", "en", "The program Knap"),
+      Verdict::kSupported);
 }
 
 TEST(CheckClaim, ChoosesTheBestQuoteWithoutMark) {
-  const Claim claim = check_claim("The tower is 40 metres high.",
-                                  {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
+  const Claim claim = check_claim(
+      "The tower is 40 metres high.",
+      {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
   EXPECT_EQ(claim.verdict, Verdict::kSupported);
   EXPECT_EQ(claim.citations, std::vector<std::uint32_t>{2});
 }
 
 TEST(CheckClaim, HoldsAMarkedStatementToItsQuote) {
-  const Claim claim = check_claim("The tower is 40 metres high. [1]",
-                                  {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
+  const Claim claim = check_claim(
+      "The tower is 40 metres high. [1]",
+      {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
   EXPECT_EQ(claim.verdict, Verdict::kUnsupported);
 }
 
 TEST(CheckClaim, JoinsSeveralMarkedQuotes) {
-  const Claim claim = check_claim("The tower is 40 metres high and the bridge 20 metres long. [1][2]",
-                                  {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
+  const Claim claim = check_claim(
+      "The tower is 40 metres high and the bridge 20 metres long. [1][2]",
+      {quote(1, "The bridge is 20 metres long."), quote(2, "The tower is 40 metres high.")}, "en");
   EXPECT_EQ(claim.verdict, Verdict::kSupported);
 }
 

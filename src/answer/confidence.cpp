@@ -55,15 +55,17 @@ float margin_of(const Evidence& evidence) {
   constexpr float kUsual = 0.3F, kLargest = 0.8F;
   if (evidence.candidates.empty()) return 0;
   const Candidate& best = evidence.candidates.front();
-  const auto other = std::ranges::find_if(
-      evidence.candidates, [&](const Candidate& candidate) { return candidate.passage != best.passage; });
+  const auto other = std::ranges::find_if(evidence.candidates, [&](const Candidate& candidate) {
+    return candidate.passage != best.passage;
+  });
   if (other == evidence.candidates.end()) return kUsual;
   return std::clamp(best.score - other->score, 0.0F, kLargest);
 }
 
 }  // namespace
 
-ConfidenceFeatures confidence_features(const Evidence& evidence, std::string_view question_language) {
+ConfidenceFeatures confidence_features(const Evidence& evidence,
+                                       std::string_view question_language) {
   ConfidenceFeatures best;
   const float margin = margin_of(evidence);
   double best_confidence = -1;
@@ -74,8 +76,10 @@ ConfidenceFeatures confidence_features(const Evidence& evidence, std::string_vie
     features.margin = margin;
     const std::string& language = passage.hit->passage.language;
     features.wide = language == "zh" || language == "ja" || language == "ko";
-    features.foreign = !language.empty() && !question_language.empty() && language != question_language;
-    // A model that does not know the language gives cosines of another scale. Across languages they are all there is.
+    features.foreign =
+        !language.empty() && !question_language.empty() && language != question_language;
+    // A model that does not know the language gives cosines of another scale. Across languages they
+    // are all there is.
     if (!passage.meaning_fits && !features.foreign) features.cosine = -1;
     const double value = confidence(features);
     if (value > best_confidence) {
@@ -86,12 +90,14 @@ ConfidenceFeatures confidence_features(const Evidence& evidence, std::string_vie
   return best;
 }
 
-// A small logistic function over what the features mean: an answering passage repeats most of a question's weight,
-// above all its rare words and names, and stands out from the others; a question about something that the notes
-// never mention shares only common words with its nearest passage. The weights of the words' features were fitted on
-// the German XQuAD (each half of the articles as the vault in turn; no answer: the other half, and the own article
-// without the answering note) and rounded. Refusing what the notes do hold was counted twice as bad as answering
-// beside the point. The weights of names (German capitals show none) and of meaning are set by hand. Nothing was fitted to the English evaluation.
+// A small logistic function over what the features mean: an answering passage repeats most of a
+// question's weight, above all its rare words and names, and stands out from the others; a question
+// about something that the notes never mention shares only common words with its nearest passage.
+// The weights of the words' features were fitted on the German XQuAD (each half of the articles as
+// the vault in turn; no answer: the other half, and the own article without the answering note) and
+// rounded. Refusing what the notes do hold was counted twice as bad as answering beside the point.
+// The weights of names (German capitals show none) and of meaning are set by hand. Nothing was
+// fitted to the English evaluation.
 double confidence(const ConfidenceFeatures& f) {
   double logit = 0;
   if (f.foreign) {
@@ -99,8 +105,8 @@ double confidence(const ConfidenceFeatures& f) {
     if (f.cosine < 0) return f.passage_share;
     logit = 12.0 * (f.cosine - 0.45) + 2.0 * f.passage_share;
   } else {
-    logit = -1.5 + 3.7 * f.passage_share + 3.3 * f.sentence_share - 2.1 * f.missing_rare - 2.0 * f.missing_names -
-            0.8 * f.missing_numbers - 0.3 * f.unknown + 2.1 * f.margin;
+    logit = -1.5 + 3.7 * f.passage_share + 3.3 * f.sentence_share - 2.1 * f.missing_rare -
+            2.0 * f.missing_names - 0.8 * f.missing_numbers - 0.3 * f.unknown + 2.1 * f.margin;
     // Pairs of characters meet by chance more often than words (set on the Chinese XQuAD).
     if (f.wide) logit -= 0.9;
     if (f.cosine >= 0) logit += 9.0 * (f.cosine - 0.47);

@@ -35,21 +35,28 @@ void write_extractive(const std::vector<Quote>& quotes, Answer& answer) {
   for (std::size_t i = 0; i < quotes.size(); ++i) {
     const Quote& quote = quotes[i];
     if (i > 0) {
-      const bool inline_text = quote.kind == Sentence::Kind::kProse && quotes[i - 1].kind == Sentence::Kind::kProse;
+      const bool inline_text =
+          quote.kind == Sentence::Kind::kProse && quotes[i - 1].kind == Sentence::Kind::kProse;
       answer.text += inline_text ? " " : "\n\n";
     }
     answer.text += block_of(quote);
     // The claim is the quote itself: nothing in between that could be wrong.
-    answer.claims.push_back({.text = quote.shown, .citations = {quote.citation.id}, .verdict = Verdict::kSupported, .score = 1});
+    answer.claims.push_back({.text = quote.shown,
+                             .citations = {quote.citation.id},
+                             .verdict = Verdict::kSupported,
+                             .score = 1});
   }
 }
 
-void write_refusal(const std::vector<index::SearchHit>& nearest, std::string_view question_language, Answer& answer) {
+void write_refusal(const std::vector<index::SearchHit>& nearest, std::string_view question_language,
+                   Answer& answer) {
   std::vector<std::string> names;
   for (const index::SearchHit& hit : nearest) {
     const index::PassageView& view = hit.passage;
-    std::string name(text::truncate(view.title.empty() ? view.note_name : view.title, kMaxNameBytes));
-    if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+    std::string name(
+        text::truncate(view.title.empty() ? view.note_name : view.title, kMaxNameBytes));
+    if (!name.empty() && std::ranges::find(names, name) == names.end())
+      names.push_back(std::move(name));
     if (names.size() == kNamedNotes) break;
   }
   const bool german = question_language == "de";
@@ -58,10 +65,12 @@ void write_refusal(const std::vector<index::SearchHit>& nearest, std::string_vie
   answer.model.clear();
   answer.claims.clear();
   answer.citations.clear();
-  answer.text = german ? "Die Notizen enthalten keine Antwort darauf." : "Nothing in the notes answers this.";
+  answer.text =
+      german ? "Die Notizen enthalten keine Antwort darauf." : "Nothing in the notes answers this.";
   if (!names.empty()) {
-    answer.text += fmt::format("{} “{}”.", german ? " Am nächsten kamen:" : " Looked at, nearest first:",
-                               fmt::join(names, "”, “"));
+    answer.text += fmt::format(
+        "{} “{}”.",
+        german ? " Am nächsten kamen:" : " Looked at, nearest first:", fmt::join(names, "”, “"));
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Stand-ins for the rooms below, for tests: a Service that ranks a handful of notes by shared words, and models
-// whose answers are written by the test. No threads, no files.
+// Stand-ins for the rooms below, for tests: a Service that ranks a handful of notes by shared
+// words, and models whose answers are written by the test. No threads, no files.
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +19,8 @@
 
 namespace knap::answer {
 
-/// Notes in memory; every block between blank lines is a passage. Ranks by the rarity of shared words.
+/// Notes in memory; every block between blank lines is a passage. Ranks by the rarity of shared
+/// words.
 class FakeService final : public index::Service {
  public:
   explicit FakeService(std::string language = "en") : language_(std::move(language)) {}
@@ -62,10 +63,13 @@ class FakeService final : public index::Service {
     constexpr float kK1 = 1.2F, kMeanWords = 90;
     for (const Stored& stored : passages_) {
       float score = 0;
-      for (const std::string& term : std::set<std::string>(outcome.terms.begin(), outcome.terms.end())) {
+      for (const std::string& term :
+           std::set<std::string>(outcome.terms.begin(), outcome.terms.end())) {
         const auto count = static_cast<float>(std::ranges::count(stored.terms, term));
-        const float length = kK1 * (0.25F + 0.75F * static_cast<float>(stored.terms.size()) / kMeanWords);
-        if (count > 0) score += inverse_document_frequency(term) * count * (kK1 + 1) / (count + length);
+        const float length =
+            kK1 * (0.25F + 0.75F * static_cast<float>(stored.terms.size()) / kMeanWords);
+        if (count > 0)
+          score += inverse_document_frequency(term) * count * (kK1 + 1) / (count + length);
       }
       if (score <= 0) continue;
       index::SearchHit hit;
@@ -74,7 +78,8 @@ class FakeService final : public index::Service {
       hit.hit.parts.bm25 = score;
       outcome.hits.push_back(std::move(hit));
     }
-    std::ranges::stable_sort(outcome.hits, [](const auto& a, const auto& b) { return a.hit.score > b.hit.score; });
+    std::ranges::stable_sort(
+        outcome.hits, [](const auto& a, const auto& b) { return a.hit.score > b.hit.score; });
     if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
     const float best = outcome.hits.empty() ? 1 : outcome.hits.front().hit.score;
     for (index::SearchHit& hit : outcome.hits) hit.hit.score /= best;
@@ -94,8 +99,9 @@ class FakeService final : public index::Service {
   void set_embedder(std::shared_ptr<models::Embedder> /*embedder*/) override {}
   std::vector<std::string> vaults() const override { return {"notes"}; }
   std::vector<index::VaultStatus> status() const override { return {}; }
-  Result<index::FilePage> files(std::optional<index::FileState> /*state*/, std::string_view /*vault*/,
-                                std::uint32_t /*limit*/, std::string_view /*cursor*/) const override {
+  Result<index::FilePage> files(std::optional<index::FileState> /*state*/,
+                                std::string_view /*vault*/, std::uint32_t /*limit*/,
+                                std::string_view /*cursor*/) const override {
     return index::FilePage{};
   }
   Result<index::NoteView> note(std::string_view /*vault*/, std::string_view path) const override {
@@ -123,7 +129,8 @@ class FakeService final : public index::Service {
     std::vector<std::string> terms;
   };
 
-  void add_passage(const std::string& path, const std::string& title, const std::string& text, vault::LineRange lines) {
+  void add_passage(const std::string& path, const std::string& title, const std::string& text,
+                   vault::LineRange lines) {
     Stored stored;
     stored.view.vault = "notes";
     stored.view.path = path;
@@ -133,7 +140,8 @@ class FakeService final : public index::Service {
     stored.view.lines = lines;
     stored.view.text = stored.view.plain = text;
     stored.terms = search::analyse(title + " " + text, language_);
-    for (const std::string& term : std::set<std::string>(stored.terms.begin(), stored.terms.end())) ++frequencies_[term];
+    for (const std::string& term : std::set<std::string>(stored.terms.begin(), stored.terms.end()))
+      ++frequencies_[term];
     passages_.push_back(std::move(stored));
   }
 
@@ -157,9 +165,9 @@ class FakeGenerator final : public models::Generator {
 
   std::string id() const override { return "fake-model"; }
   std::uint32_t context_tokens() const override { return 2'048; }
-  Result<models::GenerateResult> generate(const models::GenerateRequest& request, Deadline deadline,
-                                          const CancelToken& cancel,
-                                          const std::function<bool(std::string_view)>& on_token) override {
+  Result<models::GenerateResult> generate(
+      const models::GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
+      const std::function<bool(std::string_view)>& on_token) override {
     ++calls_;
     last_request_ = request;
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
@@ -193,14 +201,16 @@ class FakeGenerator final : public models::Generator {
 class FakeEmbedder final : public models::Embedder {
  public:
   using Function = std::function<std::vector<float>(std::string_view)>;
-  FakeEmbedder(std::size_t dimensions, Function function) : dimensions_(dimensions), function_(std::move(function)) {}
+  FakeEmbedder(std::size_t dimensions, Function function)
+      : dimensions_(dimensions), function_(std::move(function)) {}
   void set_failure(Error error) { failure_ = std::move(error); }
 
   std::string id() const override { return "fake-embedder"; }
   std::size_t dimensions() const override { return dimensions_; }
   std::vector<std::string> languages() const override { return {"en"}; }
   Result<models::Embeddings> embed(std::span<const std::string> texts, models::InputKind /*kind*/,
-                                   models::Priority /*priority*/, Deadline deadline, const CancelToken& cancel) override {
+                                   models::Priority /*priority*/, Deadline deadline,
+                                   const CancelToken& cancel) override {
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
     if (failure_) return *failure_;
     models::Embeddings embeddings;
@@ -230,11 +240,16 @@ class FakeModels final : public models::Models {
     return name == "fake-model" ? generator_model : nullptr;
   }
   std::vector<models::ModelInfo> list() const override { return {}; }
-  Status pull(std::string_view name, const Progress& /*progress*/, const CancelToken& /*cancel*/) override {
+  Status pull(std::string_view name, const Progress& /*progress*/,
+              const CancelToken& /*cancel*/) override {
     return make_error(ErrorCode::kNotFound, std::string(name));
   }
-  Status verify(std::string_view name) override { return make_error(ErrorCode::kNotFound, std::string(name)); }
-  Status remove(std::string_view name) override { return make_error(ErrorCode::kNotFound, std::string(name)); }
+  Status verify(std::string_view name) override {
+    return make_error(ErrorCode::kNotFound, std::string(name));
+  }
+  Status remove(std::string_view name) override {
+    return make_error(ErrorCode::kNotFound, std::string(name));
+  }
 };
 
 }  // namespace knap::answer

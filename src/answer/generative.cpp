@@ -18,7 +18,10 @@ class Editor {
  public:
   Editor(std::string_view question, const std::vector<Quote>& quotes, const WordingOptions& options,
          const std::function<bool(std::string_view)>& on_text)
-      : quotes_(quotes), options_(options), on_text_(on_text), citations_(citations_of(quotes)),
+      : quotes_(quotes),
+        options_(options),
+        on_text_(on_text),
+        citations_(citations_of(quotes)),
         expects_(what_is_asked(question)) {
     WordReader reader(options.language);
     for (const Word& word : reader.read(question)) asked_.insert(word.stem);
@@ -26,7 +29,8 @@ class Editor {
 
   /// False when the model need not go on.
   bool take(const std::string& sentence) {
-    const Statement statement = read_statement(sentence, static_cast<std::uint32_t>(citations_.size()));
+    const Statement statement =
+        read_statement(sentence, static_cast<std::uint32_t>(citations_.size()));
     if (statement.text.empty()) return true;
     if (says_unknown(statement.text)) {
       wording_.unknown = true;
@@ -35,7 +39,8 @@ class Editor {
     if (!told_.insert(text::fold(statement.text)).second) return false;  // a loop
     const Claim claim = check(statement);
     const bool strict = options_.accept == WordingOptions::Accept::kSupportedOnly;
-    const bool holds = claim.verdict == Verdict::kSupported || (!strict && claim.verdict == Verdict::kWeak);
+    const bool holds =
+        claim.verdict == Verdict::kSupported || (!strict && claim.verdict == Verdict::kWeak);
     if (!holds || (wording_.claims.empty() && !answers(statement, claim))) {
       ++wording_.rejected;
       return !strict && wording_.rejected < kMaxStatements;
@@ -54,7 +59,8 @@ class Editor {
     if (statement.marks.empty()) return unmarked;
     std::vector<Citation> cited;
     for (const Citation& citation : citations_) {
-      if (std::ranges::find(statement.marks, citation.id) != statement.marks.end()) cited.push_back(citation);
+      if (std::ranges::find(statement.marks, citation.id) != statement.marks.end())
+        cited.push_back(citation);
     }
     std::string marked_text = statement.text;
     for (const std::uint32_t mark : statement.marks) marked_text += fmt::format(" [{}]", mark);
@@ -62,18 +68,18 @@ class Editor {
     return unmarked.verdict < marked.verdict ? unmarked : marked;
   }
 
-  /// The first statement must bring something that the question does not say itself, of the kind asked for when
-  /// the cited quote holds that kind.
+  /// The first statement must bring something that the question does not say itself, of the kind
+  /// asked for when the cited quote holds that kind.
   bool answers(const Statement& statement, const Claim& claim) const {
     WordReader reader(options_.language);
     const std::vector<Word> words = reader.read(statement.text);
-    const bool brings = std::ranges::any_of(words, [&](const Word& word) {
-      return word.content && !asked_.contains(word.stem);
-    });
+    const bool brings = std::ranges::any_of(
+        words, [&](const Word& word) { return word.content && !asked_.contains(word.stem); });
     if (!brings) return false;
     const auto kind_in = [&](std::string_view source) {
       const std::vector<Word> read = reader.read(source);
-      return holds_expected(expects_, read, mark_names(read, source, options_.language), asked_terms());
+      return holds_expected(expects_, read, mark_names(read, source, options_.language),
+                            asked_terms());
     };
     for (const std::uint32_t id : claim.citations) {
       if (kind_in(quotes_[id - 1].shown) > kind_in(statement.text)) return false;
@@ -112,12 +118,13 @@ class Editor {
 
 }  // namespace
 
-Wording word_answer(std::string_view question, const std::vector<Quote>& quotes, models::Generator& model,
-                    const WordingOptions& options, Deadline deadline, const CancelToken& cancel,
+Wording word_answer(std::string_view question, const std::vector<Quote>& quotes,
+                    models::Generator& model, const WordingOptions& options, Deadline deadline,
+                    const CancelToken& cancel,
                     const std::function<bool(std::string_view)>& on_text) {
   models::GenerateRequest request;
-  request.messages =
-      build_prompt(question, options.earlier_question, quotes, make_nonce(), options.context_tokens);
+  request.messages = build_prompt(question, options.earlier_question, quotes, make_nonce(),
+                                  options.context_tokens);
   request.max_tokens = options.max_tokens;
   request.stop = {"\nQuestion:", "NOTES-"};
 

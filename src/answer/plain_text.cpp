@@ -38,15 +38,17 @@ class Reader {
   bool escape() {
     if (s_[at_] != '\\' || at_ + 1 >= s_.size()) return false;
     const char next = s_[at_ + 1];
-    if (std::string_view("\\`*_{}[]()#+-.!|<>~=^$%").find(next) == std::string_view::npos) return false;
+    if (std::string_view("\\`*_{}[]()#+-.!|<>~=^$%").find(next) == std::string_view::npos)
+      return false;
     out_ += next;
     at_ += 2;
     return true;
   }
 
   bool comment() {
-    for (const auto& [open, close] : {std::pair<std::string_view, std::string_view>{"%%", "%%"},
-                                      std::pair<std::string_view, std::string_view>{"<!--", "-->"}}) {
+    for (const auto& [open, close] :
+         {std::pair<std::string_view, std::string_view>{"%%", "%%"},
+          std::pair<std::string_view, std::string_view>{"<!--", "-->"}}) {
       if (!starts(open)) continue;
       const std::size_t end = find_within(s_, close, at_ + open.size());
       if (end == std::string_view::npos) continue;
@@ -131,7 +133,8 @@ class Reader {
     const char c = s_[at_];
     if (starts("**") || starts("__") || starts("==") || starts("~~")) {
       // "==" with spaces around it is a comparison; "__init__" keeps its letters either way.
-      const bool spaced = at_ > 0 && s_[at_ - 1] == ' ' && at_ + 2 < s_.size() && s_[at_ + 2] == ' ';
+      const bool spaced =
+          at_ > 0 && s_[at_ - 1] == ' ' && at_ + 2 < s_.size() && s_[at_ + 2] == ' ';
       if (spaced && c == '=') return false;
       if (c == '_' && inside_word(2)) return false;
       at_ += 2;
@@ -151,7 +154,8 @@ class Reader {
 
   bool inside_word(std::size_t width) const {
     const auto wordy = [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c & 0x80) != 0;
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             (c & 0x80) != 0;
     };
     return at_ > 0 && at_ + width < s_.size() && wordy(s_[at_ - 1]) && wordy(s_[at_ + width]);
   }

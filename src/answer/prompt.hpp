@@ -9,19 +9,23 @@
 
 namespace knap::answer {
 
-/// The instructions: the same bytes in every request, so that a runner reads them once and keeps them.
+/// The instructions: the same bytes in every request, so that a runner reads them once and keeps
+/// them.
 std::string_view system_prompt();
 
-/// Text of a note (or a question) as it may stand inside a prompt: one line, without anything that a chat template
-/// or our own fence could take for structure; [n] becomes (n), so that only our numbers are marks.
+/// Text of a note (or a question) as it may stand inside a prompt: one line, without anything that
+/// a chat template or our own fence could take for structure; [n] becomes (n), so that only our
+/// numbers are marks.
 std::string neutralise(std::string_view text, std::size_t max_bytes);
 
-/// System prompt, then the numbered quotes with their neighbours between two lines that hold `nonce`, then the question.
+/// System prompt, then the numbered quotes with their neighbours between two lines that hold
+/// `nonce`, then the question.
 /// @param nonce           unpredictable, per request: text in a note cannot close the fence
 /// @param context_tokens  about how long the quotes may be together
-std::vector<models::ChatMessage> build_prompt(std::string_view question, std::string_view earlier_question,
-                                              const std::vector<Quote>& quotes, std::string_view nonce,
-                                              std::uint32_t context_tokens);
+std::vector<models::ChatMessage> build_prompt(std::string_view question,
+                                              std::string_view earlier_question,
+                                              const std::vector<Quote>& quotes,
+                                              std::string_view nonce, std::uint32_t context_tokens);
 
 /// 64 bits from the system's random source, in hex.
 std::string make_nonce();

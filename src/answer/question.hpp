@@ -10,17 +10,19 @@
 
 namespace knap::answer {
 
-/// What kind of thing a question asks for, by its question words (English, German; a few of Chinese).
+/// What kind of thing a question asks for, by its question words (English, German; a few of
+/// Chinese).
 enum class Expects { kAnything, kTime, kNumber, kPerson, kPlace };
 
 /// A word of the question that a note should hold, and how much finding it means.
 struct QuestionTerm {
   std::string stem;
-  float weight = 0;      ///< By rarity; small for words such as "year" or "name", which answers rarely repeat.
+  float weight =
+      0;  ///< By rarity; small for words such as "year" or "name", which answers rarely repeat.
   bool name = false;
   bool number = false;
-  bool known = true;     ///< Some note holds it.
-  bool borrowed = false; ///< From an earlier question of the conversation.
+  bool known = true;      ///< Some note holds it.
+  bool borrowed = false;  ///< From an earlier question of the conversation.
   bool generic = false;
 };
 
@@ -42,13 +44,14 @@ Question read_question(std::string_view text, std::string_view borrowed, WordRea
 
 Expects what_is_asked(std::string_view question);
 
-/// The last question of the user in `history` when the new one cannot stand alone (pronouns, hardly a content
-/// word); else empty. At most the last 20 turns are looked at.
+/// The last question of the user in `history` when the new one cannot stand alone (pronouns, hardly
+/// a content word); else empty. At most the last 20 turns are looked at.
 std::string borrow_from_history(std::string_view question,
                                 const std::vector<models::ChatMessage>& history);
 
-/// How well a sentence holds something of the kind asked for that the question does not name itself, 0-1.
-float holds_expected(Expects expects, const std::vector<Word>& words, const std::vector<bool>& names,
-                     const Question& question);
+/// How well a sentence holds something of the kind asked for that the question does not name
+/// itself, 0-1.
+float holds_expected(Expects expects, const std::vector<Word>& words,
+                     const std::vector<bool>& names, const Question& question);
 
 }  // namespace knap::answer

@@ -15,7 +15,8 @@ std::vector<std::string> stems(const Question& question) {
 
 TEST(Question, KeepsContentWordsOnce) {
   WordReader reader("en");
-  const Question question = read_question("How many towers has the tower of Zzyzx?", "", reader, rarity);
+  const Question question =
+      read_question("How many towers has the tower of Zzyzx?", "", reader, rarity);
   EXPECT_EQ(stems(question), (std::vector<std::string>{"tower", "zzyzx"}));
   EXPECT_TRUE(question.terms[0].known);
   EXPECT_FALSE(question.terms[1].known);
@@ -38,8 +39,8 @@ TEST(Question, KnowsWhatIsAsked) {
 }
 
 TEST(Question, BorrowsOnlyWhenItCannotStandAlone) {
-  const std::vector<models::ChatMessage> history{
-      {"user", "Who built the tower?"}, {"assistant", "Ann."}};
+  const std::vector<models::ChatMessage> history{{"user", "Who built the tower?"},
+                                                 {"assistant", "Ann."}};
   EXPECT_EQ(borrow_from_history("When was it finished?", history), "Who built the tower?");
   EXPECT_EQ(borrow_from_history("Why?", history), "Who built the tower?");
   EXPECT_EQ(borrow_from_history("And in Germany?", history), "Who built the tower?");
@@ -55,7 +56,8 @@ TEST(Question, LooksAtTwentyTurnsOnly) {
 
 TEST(Question, WeighsBorrowedWordsLess) {
   WordReader reader("en");
-  const Question question = read_question("When was the roof finished?", "Who built the tower?", reader, rarity);
+  const Question question =
+      read_question("When was the roof finished?", "Who built the tower?", reader, rarity);
   ASSERT_EQ(question.terms.size(), 4U);
   EXPECT_TRUE(question.terms[3].borrowed);
   EXPECT_LT(question.terms[3].weight, question.terms[0].weight);

@@ -31,8 +31,8 @@ std::vector<std::size_t> cut_points(std::string_view s) {
 bool after_clause(std::string_view s, std::size_t at) {
   if (at == 0 || at >= s.size()) return true;
   const std::string_view before = text::trim(s.substr(0, at));
-  return before.ends_with(',') || before.ends_with(';') || before.ends_with(':') || before.ends_with("–") ||
-         before.ends_with("，") || before.ends_with("；");
+  return before.ends_with(',') || before.ends_with(';') || before.ends_with(':') ||
+         before.ends_with("–") || before.ends_with("，") || before.ends_with("；");
 }
 
 /// The part of at most kMaxQuoteBytes of a long sentence that holds most of the question.
@@ -80,22 +80,26 @@ Quote make_quote(const Evidence& evidence, const Candidate& candidate) {
     return std::string(text::truncate(passage.sentences[at].plain, kMaxContextBytes));
   };
   if (candidate.sentence > 0) quote.before = neighbour(candidate.sentence - 1);
-  if (candidate.sentence + 1 < passage.sentences.size()) quote.after = neighbour(candidate.sentence + 1);
+  if (candidate.sentence + 1 < passage.sentences.size())
+    quote.after = neighbour(candidate.sentence + 1);
 
-  std::string_view verbatim = std::string_view(view.text).substr(sentence.begin, sentence.end - sentence.begin);
+  std::string_view verbatim =
+      std::string_view(view.text).substr(sentence.begin, sentence.end - sentence.begin);
   vault::LineRange lines = sentence.lines;
   if (verbatim.size() > kMaxQuoteBytes) {
     WordReader reader(view.language);
     const auto [begin, end] = best_window(verbatim, *passage.question, reader);
     const auto newlines = [&](std::size_t from, std::size_t to) {
-      return static_cast<std::uint32_t>(std::count(verbatim.begin() + static_cast<std::ptrdiff_t>(from),
-                                                   verbatim.begin() + static_cast<std::ptrdiff_t>(to), '\n'));
+      return static_cast<std::uint32_t>(
+          std::count(verbatim.begin() + static_cast<std::ptrdiff_t>(from),
+                     verbatim.begin() + static_cast<std::ptrdiff_t>(to), '\n'));
     };
     lines.first += newlines(0, begin);
     lines.last = lines.first + newlines(begin, end);
     const bool cut_front = begin > 0, cut_back = end < verbatim.size();
     verbatim = verbatim.substr(begin, end - begin);
-    quote.shown = sentence.kind == Sentence::Kind::kCode ? std::string(verbatim) : plain_text(verbatim);
+    quote.shown =
+        sentence.kind == Sentence::Kind::kCode ? std::string(verbatim) : plain_text(verbatim);
     if (cut_front) quote.shown.insert(0, "… ");
     if (cut_back) quote.shown += " …";
   }
@@ -130,10 +134,12 @@ std::size_t count_words(std::string_view s) {
 /// A sentence that opens so says little without the one before it.
 bool leans_on_previous(std::string_view plain) {
   static constexpr std::array<std::string_view, 22> kOpeners{
-      "this ", "these ", "those ", "it ",   "he ",   "she ",  "they ", "such ", "his ", "her ",   "its ",
-      "their ", "both ", "er ",    "sie ",  "es ",   "dies ", "diese ", "dieser ", "dieses ", "all of this ", "the latter "};
+      "this ", "these ", "those ",  "it ",     "he ",          "she ",       "they ", "such ",
+      "his ",  "her ",   "its ",    "their ",  "both ",        "er ",        "sie ",  "es ",
+      "dies ", "diese ", "dieser ", "dieses ", "all of this ", "the latter "};
   const std::string start = text::fold(text::truncate(plain, 24));
-  return std::ranges::any_of(kOpeners, [&](std::string_view opener) { return start.starts_with(opener); });
+  return std::ranges::any_of(kOpeners,
+                             [&](std::string_view opener) { return start.starts_with(opener); });
 }
 
 const Candidate* candidate_at(const Evidence& evidence, std::size_t passage, std::size_t sentence) {
@@ -150,7 +156,8 @@ std::vector<Quote> choose_quotes(const Evidence& evidence, std::size_t limit) {
   std::size_t words = 0;
   const auto choose = [&](const Candidate& candidate) {
     if (chosen.size() >= limit || std::ranges::find(chosen, &candidate) != chosen.end()) return;
-    const std::string& plain = evidence.passages[candidate.passage].sentences[candidate.sentence].plain;
+    const std::string& plain =
+        evidence.passages[candidate.passage].sentences[candidate.sentence].plain;
     const std::size_t here = count_words(text::truncate(plain, kMaxQuoteBytes));
     if (!chosen.empty() && words + here > kMaxQuotedWords) return;
     words += here;
@@ -160,8 +167,8 @@ std::vector<Quote> choose_quotes(const Evidence& evidence, std::size_t limit) {
     if (!chosen.empty() && candidate.score < kNear * chosen.front()->score) break;
     choose(candidate);
     const Sentence& best = evidence.passages[candidate.passage].sentences[candidate.sentence];
-    const bool leans = chosen.size() == 1 && best.kind == Sentence::Kind::kProse && candidate.sentence > 0 &&
-                       leans_on_previous(best.plain);
+    const bool leans = chosen.size() == 1 && best.kind == Sentence::Kind::kProse &&
+                       candidate.sentence > 0 && leans_on_previous(best.plain);
     if (!leans) continue;
     const Candidate* before = candidate_at(evidence, candidate.passage, candidate.sentence - 1);
     if (before != nullptr) choose(*before);
@@ -169,10 +176,12 @@ std::vector<Quote> choose_quotes(const Evidence& evidence, std::size_t limit) {
   // What stands side by side in a note reads in its order; all else best first.
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     for (std::size_t j = i + 1; j < chosen.size(); ++j) {
-      const bool before = chosen[j]->passage == chosen[i]->passage && chosen[j]->sentence + 1 == chosen[i]->sentence;
-      if (before) std::rotate(chosen.begin() + static_cast<std::ptrdiff_t>(i),
-                              chosen.begin() + static_cast<std::ptrdiff_t>(j),
-                              chosen.begin() + static_cast<std::ptrdiff_t>(j) + 1);
+      const bool before = chosen[j]->passage == chosen[i]->passage &&
+                          chosen[j]->sentence + 1 == chosen[i]->sentence;
+      if (before)
+        std::rotate(chosen.begin() + static_cast<std::ptrdiff_t>(i),
+                    chosen.begin() + static_cast<std::ptrdiff_t>(j),
+                    chosen.begin() + static_cast<std::ptrdiff_t>(j) + 1);
     }
   }
   std::vector<Quote> quotes;

@@ -9,17 +9,20 @@
 namespace knap::answer {
 namespace {
 
-// Weights of a candidate's score. Set by reasoning, then checked on the German XQuAD (docs comment in
-// confidence.cpp); a sentence's own words come first, its meaning second.
-constexpr float kOwn = 1.0F, kContext = 0.5F, kSequence = 0.15F, kExpected = 0.22F, kPassage = 0.35F,
-                kCosine = 0.9F;
+// Weights of a candidate's score. Set by reasoning, then checked on the German XQuAD (docs comment
+// in confidence.cpp); a sentence's own words come first, its meaning second.
+constexpr float kOwn = 1.0F, kContext = 0.5F, kSequence = 0.15F, kExpected = 0.22F,
+                kPassage = 0.35F, kCosine = 0.9F;
 /// Credit for a word that stands beside the sentence and not in it.
 constexpr float kNeighbourCredit = 0.5F, kHeadingCredit = 0.6F, kPassageCredit = 0.3F;
-/// Of kCosine, where the model was not trained for the language: as the dense leg of search weighs less there.
+/// Of kCosine, where the model was not trained for the language: as the dense leg of search weighs
+/// less there.
 constexpr float kForeignCosine = 0.4F;
-constexpr std::size_t kTooShort = 4, kTooLong = 60;  ///< Words: fragments, and runs without a full stop.
+constexpr std::size_t kTooShort = 4,
+                      kTooLong = 60;  ///< Words: fragments, and runs without a full stop.
 constexpr std::size_t kMaxCandidates = 512;
-constexpr std::size_t kMaxEmbeddedBytes = 320;  ///< Of one sentence: cost grows with length, meaning does not.
+constexpr std::size_t kMaxEmbeddedBytes =
+    240;  ///< Of one sentence: cost grows with length, meaning does not.
 
 std::vector<float> find_terms(const Question& question, const std::vector<Word>& words) {
   std::vector<float> found(question.terms.size(), 0);
@@ -27,8 +30,8 @@ std::vector<float> find_terms(const Question& question, const std::vector<Word>&
     const QuestionTerm& term = question.terms[t];
     for (const Word& word : words) {
       const bool exact_only = term.number || !word.number.empty() || word.cjk;
-      const float like = exact_only ? (term.stem == word.stem ? 1.0F : 0.0F)
-                                    : stem_likeness(term.stem, word.stem);
+      const float like =
+          exact_only ? (term.stem == word.stem ? 1.0F : 0.0F) : stem_likeness(term.stem, word.stem);
       found[t] = std::max(found[t], like);
       if (found[t] >= 1) break;
     }
@@ -56,8 +59,10 @@ float pairs_close(const Question& question, const std::vector<Word>& words) {
     bool here = false;
     for (std::size_t i = 0; i < words.size() && !here; ++i) {
       if (words[i].stem != question.terms[t].stem) continue;
-      const std::size_t from = i < kReach ? 0 : i - kReach, to = std::min(words.size(), i + kReach + 1);
-      for (std::size_t j = from; j < to && !here; ++j) here = words[j].stem == question.terms[t + 1].stem;
+      const std::size_t from = i < kReach ? 0 : i - kReach,
+                        to = std::min(words.size(), i + kReach + 1);
+      for (std::size_t j = from; j < to && !here; ++j)
+        here = words[j].stem == question.terms[t + 1].stem;
     }
     close += here ? 1 : 0;
   }
@@ -66,9 +71,11 @@ float pairs_close(const Question& question, const std::vector<Word>& words) {
 
 void score(Candidate& candidate, const PassageEvidence& passage) {
   const Sentence& sentence = passage.sentences[candidate.sentence];
-  float score = kOwn * candidate.own + kContext * candidate.context + kSequence * candidate.sequence +
-                kExpected * candidate.expected + kPassage * candidate.passage_score;
-  if (candidate.cosine >= 0) score += (passage.meaning_fits ? 1 : kForeignCosine) * kCosine * candidate.cosine;
+  float score = kOwn * candidate.own + kContext * candidate.context +
+                kSequence * candidate.sequence + kExpected * candidate.expected +
+                kPassage * candidate.passage_score;
+  if (candidate.cosine >= 0)
+    score += (passage.meaning_fits ? 1 : kForeignCosine) * kCosine * candidate.cosine;
   if (candidate.words < kTooShort) score -= 0.25F;
   if (candidate.words > kTooLong) score -= 0.1F;
   if (sentence.plain.ends_with('?') || sentence.plain.ends_with("？")) score -= 0.25F;
@@ -106,7 +113,8 @@ void add_passage(Evidence& evidence, const index::SearchHit& hit, const Question
     candidate.found = find_terms(question, words);
     candidate.own = share(question, candidate.found);
     candidate.sequence = pairs_close(question, words);
-    candidate.expected = holds_expected(question.expects, words, mark_names(words, plain, view.language), question);
+    candidate.expected =
+        holds_expected(question.expects, words, mark_names(words, plain, view.language), question);
     candidate.passage_score = best_hit > 0 ? std::clamp(hit.hit.score / best_hit, 0.0F, 1.0F) : 0;
     keep_larger(passage.in_passage, candidate.found);
     fresh.push_back(std::move(candidate));
@@ -117,13 +125,15 @@ void add_passage(Evidence& evidence, const index::SearchHit& hit, const Question
       float near = kPassageCredit * passage.in_passage[t];
       near = std::max(near, kHeadingCredit * passage.in_heading[t]);
       if (s > 0) near = std::max(near, kNeighbourCredit * fresh[s - 1].found[t]);
-      if (s + 1 < fresh.size()) near = std::max(near, 0.5F * kNeighbourCredit * fresh[s + 1].found[t]);
+      if (s + 1 < fresh.size())
+        near = std::max(near, 0.5F * kNeighbourCredit * fresh[s + 1].found[t]);
       around[t] = std::max(0.0F, near - fresh[s].found[t]);
     }
     fresh[s].context = share(question, around);
     // The same sentence in another note (templates, copies) adds nothing.
     const bool again = !seen.insert(text::fold(passage.sentences[s].plain)).second;
-    if (!again && evidence.candidates.size() < kMaxCandidates) evidence.candidates.push_back(fresh[s]);
+    if (!again && evidence.candidates.size() < kMaxCandidates)
+      evidence.candidates.push_back(fresh[s]);
   }
   evidence.passages.push_back(std::move(passage));
 }
@@ -161,8 +171,8 @@ std::string add_cosines(Evidence& evidence, models::Embedder& embedder,
     const std::string& plain = passage.sentences[candidate.sentence].plain;
     texts.emplace_back(text::truncate(plain, kMaxEmbeddedBytes));
   }
-  const auto embedded = embedder.embed(texts, models::InputKind::kPassage, models::Priority::kInteractive,
-                                       deadline, cancel);
+  const auto embedded = embedder.embed(texts, models::InputKind::kPassage,
+                                       models::Priority::kInteractive, deadline, cancel);
   if (!embedded) return "sentence meaning: " + embedded.error().message;
   if (embedded->dimensions != question_embedding.size() ||
       embedded->values.size() < count * embedded->dimensions) {
@@ -177,12 +187,14 @@ std::string add_cosines(Evidence& evidence, models::Embedder& embedder,
   const std::vector<std::string> known = embedder.languages();
   for (PassageEvidence& passage : evidence.passages) {
     const std::string& language = passage.hit->passage.language;
-    passage.meaning_fits = language.empty() || std::ranges::any_of(known, [&](const std::string& one) {
-      return one == "*" || one == language;
-    });
+    passage.meaning_fits =
+        language.empty() || std::ranges::any_of(known, [&](const std::string& one) {
+          return one == "*" || one == language;
+        });
   }
   // What was not compared keeps its place below: it stood lower already.
-  for (std::size_t i = count; i < evidence.candidates.size(); ++i) evidence.candidates[i].cosine = 0;
+  for (std::size_t i = count; i < evidence.candidates.size(); ++i)
+    evidence.candidates[i].cosine = 0;
   rank(evidence);
   return {};
 }

@@ -27,12 +27,13 @@ struct PassageEvidence {
 struct Candidate {
   std::size_t passage = 0, sentence = 0;  ///< Positions in Evidence::passages and its sentences.
   std::vector<float> found;               ///< By term: how well the sentence itself holds it.
-  float own = 0;        ///< Share of the question's weight that the sentence holds.
-  float context = 0;    ///< Further share, discounted, that its neighbours, headings and passage hold.
-  float sequence = 0;   ///< Neighbouring words of the question that stand close together here.
-  float expected = 0;   ///< Holds the kind of thing that is asked for.
+  float own = 0;  ///< Share of the question's weight that the sentence holds.
+  float context =
+      0;  ///< Further share, discounted, that its neighbours, headings and passage hold.
+  float sequence = 0;       ///< Neighbouring words of the question that stand close together here.
+  float expected = 0;       ///< Holds the kind of thing that is asked for.
   float passage_score = 0;  ///< Search score relative to the best passage.
-  float cosine = -1;    ///< With the question; below zero: unknown.
+  float cosine = -1;        ///< With the question; below zero: unknown.
   std::size_t words = 0;
   float score = 0;
 };
@@ -40,8 +41,8 @@ struct Candidate {
 /// All that was found for a question.
 struct Evidence {
   std::map<std::string, std::unique_ptr<Question>> questions;  ///< By language.
-  std::vector<PassageEvidence> passages;  ///< As search ranked them.
-  std::vector<Candidate> candidates;      ///< Best first after rank().
+  std::vector<PassageEvidence> passages;                       ///< As search ranked them.
+  std::vector<Candidate> candidates;                           ///< Best first after rank().
 };
 
 /// Reads passages and question; candidates are scored by words and ranked.
@@ -50,9 +51,10 @@ Evidence gather_evidence(std::string_view question, std::string_view borrowed,
                          const std::vector<index::SearchHit>& hits, const Rarity& rarity);
 
 /// Candidates whose meaning is compared with the question's: one short call to the embedder.
-inline constexpr std::size_t kMaxEmbeddedSentences = 20;
+inline constexpr std::size_t kMaxEmbeddedSentences = 12;
 
-/// Adds cosines to the best candidates and ranks again. Anything that fails leaves the evidence as it was.
+/// Adds cosines to the best candidates and ranks again. Anything that fails leaves the evidence as
+/// it was.
 /// @return why nothing was added, or empty
 std::string add_cosines(Evidence& evidence, models::Embedder& embedder,
                         const std::vector<float>& question_embedding, Deadline deadline,

@@ -21,15 +21,17 @@ std::string_view trim_left(std::string_view s) {
   return s;
 }
 
-/// Abbreviations of English, German, French and Spanish that a sentence goes on after, without the last dot.
+/// Abbreviations of English, German, French and Spanish that a sentence goes on after, without the
+/// last dot.
 bool is_abbreviation(std::string_view word) {
   static const std::unordered_set<std::string_view> kKnown{
-      "mr",  "mrs", "ms",  "dr",   "prof", "st",   "vs",  "e.g",  "i.e",  "cf",   "fig",  "figs", "no",
-      "nr",  "vol", "ed",  "eds",  "gen",  "col",  "sgt", "capt", "lt",   "rev",  "hon",  "gov",  "sen",
-      "rep", "mt",  "ft",  "approx", "ca", "z.b",  "d.h", "u.a",  "o.ä",  "bzw",  "vgl",  "evtl", "ggf",
-      "inkl", "abb", "str", "jr",  "sr",   "u.s",  "al",  "resp", "zw",   "geb",  "gest", "jh",   "jhd",
-      "mio", "mrd", "usw", "sog", "hrsg", "aufl", "bd",  "s.o",  "s.u",  "i.d.r", "m",   "mme",  "mlle",
-      "sra", "dra", "lic", "pp",  "op",   "ph.d", "min", "max",  "dept", "univ", "assoc"};
+      "mr",   "mrs",  "ms",   "dr",  "prof", "st",   "vs",    "e.g",    "i.e",  "cf",   "fig",
+      "figs", "no",   "nr",   "vol", "ed",   "eds",  "gen",   "col",    "sgt",  "capt", "lt",
+      "rev",  "hon",  "gov",  "sen", "rep",  "mt",   "ft",    "approx", "ca",   "z.b",  "d.h",
+      "u.a",  "o.ä",  "bzw",  "vgl", "evtl", "ggf",  "inkl",  "abb",    "str",  "jr",   "sr",
+      "u.s",  "al",   "resp", "zw",  "geb",  "gest", "jh",    "jhd",    "mio",  "mrd",  "usw",
+      "sog",  "hrsg", "aufl", "bd",  "s.o",  "s.u",  "i.d.r", "m",      "mme",  "mlle", "sra",
+      "dra",  "lic",  "pp",   "op",  "ph.d", "min",  "max",   "dept",   "univ", "assoc"};
   std::string lower;
   for (const char c : word) lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return kKnown.contains(lower);
@@ -39,7 +41,8 @@ bool is_single_letter(std::string_view word) {
   if (word.empty()) return false;
   std::size_t at = 0;
   const char32_t c = text::decode(word, at);
-  return at == word.size() && text::is_alphanumeric(c) && !(c >= U'0' && c <= U'9') && !text::is_cjk(c);
+  return at == word.size() && text::is_alphanumeric(c) && !(c >= U'0' && c <= U'9') &&
+         !text::is_cjk(c);
 }
 
 bool is_closer(char32_t c) {
@@ -50,7 +53,8 @@ bool is_closer(char32_t c) {
 /// True when the dot at `dot` belongs to its word and does not end the sentence.
 bool dot_is_inner(std::string_view s, std::size_t dot, std::string_view language) {
   std::size_t begin = dot;
-  while (begin > 0 && !is_space(s[begin - 1]) && s[begin - 1] != '(' && s[begin - 1] != '*') --begin;
+  while (begin > 0 && !is_space(s[begin - 1]) && s[begin - 1] != '(' && s[begin - 1] != '*')
+    --begin;
   const std::string_view word = s.substr(begin, dot - begin);
   if (word.empty()) return false;
   if (is_abbreviation(word)) return true;
@@ -64,7 +68,8 @@ bool dot_is_inner(std::string_view s, std::size_t dot, std::string_view language
 bool starts_sentence(std::string_view s, std::size_t at) {
   while (at < s.size()) {
     const char32_t c = text::decode(s, at);
-    if (text::is_space(c) || is_closer(c) || c == U'(' || c == U'[' || c == U'„' || c == U'“' || c == U'«') {
+    if (text::is_space(c) || is_closer(c) || c == U'(' || c == U'[' || c == U'„' || c == U'“' ||
+        c == U'«') {
       continue;
     }
     return !(c >= U'a' && c <= U'z');
@@ -172,7 +177,8 @@ class Splitter {
     }
     if (trimmed.empty() || is_rule(trimmed) || is_heading(trimmed) || trimmed.starts_with("[!")) {
       // A line of === or --- under text made that text a heading.
-      const bool under_text = !pieces_.empty() && pieces_.back().quoted == quoted && is_underline(trimmed);
+      const bool under_text =
+          !pieces_.empty() && pieces_.back().quoted == quoted && is_underline(trimmed);
       if (under_text && !trimmed.empty()) pieces_.clear();
       flush();
       return;
@@ -184,9 +190,11 @@ class Splitter {
   }
 
   void take_text(Piece piece, std::string_view trimmed) {
-    // A wrapped line may begin with "1990. Then": inside a paragraph only a bullet or a first item opens a list.
-    const bool opens = pieces_.empty() || kind_ == Sentence::Kind::kListItem || !is_digit(trimmed[0]) ||
-                       trimmed.starts_with("1.") || trimmed.starts_with("1)");
+    // A wrapped line may begin with "1990. Then": inside a paragraph only a bullet or a first item
+    // opens a list.
+    const bool opens = pieces_.empty() || kind_ == Sentence::Kind::kListItem ||
+                       !is_digit(trimmed[0]) || trimmed.starts_with("1.") ||
+                       trimmed.starts_with("1)");
     if (const std::size_t marker = opens ? list_marker(trimmed) : 0; marker > 0) {
       flush();
       kind_ = Sentence::Kind::kListItem;
@@ -244,12 +252,14 @@ class Splitter {
     std::string_view rest = passage_.substr(row_->begin, row_->end - row_->begin);
     while (!rest.empty()) {
       std::size_t bar = rest.find('|');
-      while (bar != std::string_view::npos && bar > 0 && rest[bar - 1] == '\\') bar = rest.find('|', bar + 1);
+      while (bar != std::string_view::npos && bar > 0 && rest[bar - 1] == '\\')
+        bar = rest.find('|', bar + 1);
       const std::string cell = plain_text(rest.substr(0, bar));
       if (!cell.empty()) shown += (shown.empty() ? "" : " · ") + cell;
       rest.remove_prefix(bar == std::string_view::npos ? rest.size() : bar + 1);
     }
-    add(Sentence::Kind::kTableRow, row_->begin, row_->end, {row_->line, row_->line}, std::move(shown));
+    add(Sentence::Kind::kTableRow, row_->begin, row_->end, {row_->line, row_->line},
+        std::move(shown));
     row_.reset();
   }
 

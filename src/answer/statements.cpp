@@ -17,7 +17,8 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 std::size_t read_mark(std::string_view s, std::size_t open, std::vector<std::uint32_t>& numbers) {
   constexpr std::size_t kLongestMark = 24;
   const std::size_t close = s.find(']', open);
-  if (close == std::string_view::npos || close - open > kLongestMark || close == open + 1) return open;
+  if (close == std::string_view::npos || close - open > kLongestMark || close == open + 1)
+    return open;
   std::vector<std::uint32_t> found;
   std::uint32_t value = 0;
   bool digits = false;
@@ -72,7 +73,8 @@ std::vector<std::string> StatementGate::add(std::string_view piece) {
   if (pending_.size() < kMaxBytes) pending_ += piece.substr(0, kMaxBytes - pending_.size());
   std::vector<std::string> whole;
   const std::string_view all = pending_;
-  // A line break ends a sentence too; the last one stays until what follows shows that no mark belongs to it.
+  // A line break ends a sentence too; the last one stays until what follows shows that no mark
+  // belongs to it.
   while (true) {
     const std::string_view rest = all.substr(taken_);
     const std::size_t newline = rest.find('\n');
@@ -93,12 +95,14 @@ std::vector<std::string> StatementGate::add(std::string_view piece) {
     }
     const bool undecided = newline == std::string_view::npos &&
                            line.substr(end).find_first_not_of(' ') == std::string_view::npos;
-    const bool open_mark = newline == std::string_view::npos && text::trim(line.substr(end)).starts_with('[') &&
+    const bool open_mark = newline == std::string_view::npos &&
+                           text::trim(line.substr(end)).starts_with('[') &&
                            line.find(']', end) == std::string_view::npos;
     if (undecided || open_mark) break;
     taken_ += end;
     if (end >= line.size() && newline != std::string_view::npos) ++taken_;
-    if (const auto found = text::trim(line.substr(0, end)); !found.empty()) whole.emplace_back(found);
+    if (const auto found = text::trim(line.substr(0, end)); !found.empty())
+      whole.emplace_back(found);
   }
   return whole;
 }
@@ -109,7 +113,8 @@ std::vector<std::string> StatementGate::finish(bool finished) {
   if (!finished && !whole.empty()) {
     // Cut off by a limit: keep the last only if it came to its full stop.
     const Statement last = read_statement(whole.back(), kMaxMark);
-    const bool stopped = last.text.ends_with('.') || last.text.ends_with('!') || last.text.ends_with("。");
+    const bool stopped =
+        last.text.ends_with('.') || last.text.ends_with('!') || last.text.ends_with("。");
     if (!stopped) whole.pop_back();
   }
   return whole;
@@ -117,14 +122,15 @@ std::vector<std::string> StatementGate::finish(bool finished) {
 
 bool says_unknown(std::string_view statement) {
   static constexpr std::array<std::string_view, 22> kPhrases{
-      "not in the notes",      "notes do not",       "notes don't",         "notes does not",
-      "do not contain",        "does not contain",   "do not mention",      "does not mention",
-      "do not provide",        "does not provide",   "not provided",        "not mentioned",
-      "i don't know",          "i do not know",      "no information",      "not specified",
-      "cannot answer",         "can't answer",       "unable to answer",    "nicht in den notizen",
-      "keine information",     "weiss ich nicht"};
+      "not in the notes",  "notes do not",     "notes don't",      "notes does not",
+      "do not contain",    "does not contain", "do not mention",   "does not mention",
+      "do not provide",    "does not provide", "not provided",     "not mentioned",
+      "i don't know",      "i do not know",    "no information",   "not specified",
+      "cannot answer",     "can't answer",     "unable to answer", "nicht in den notizen",
+      "keine information", "weiss ich nicht"};
   const std::string folded = text::fold(statement);
-  return std::ranges::any_of(kPhrases, [&](std::string_view p) { return folded.find(p) != std::string::npos; });
+  return std::ranges::any_of(
+      kPhrases, [&](std::string_view p) { return folded.find(p) != std::string::npos; });
 }
 
 }  // namespace knap::answer

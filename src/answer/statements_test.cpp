@@ -36,9 +36,12 @@ TEST(Statement, KeepsBracketsThatAreNoMarks) {
 }
 
 TEST(StatementGate, GivesTheSameForAnyPieces) {
-  const std::string words = "The tower is high. [1] It stands in Bonn [2]. Mr. Lee built it.\n- A list item\nEnd.";
-  const Strings expected{"The tower is high. [1]", "It stands in Bonn [2].", "Mr. Lee built it.", "- A list item", "End."};
-  for (std::size_t piece = 1; piece < 30; ++piece) EXPECT_EQ(through(words, piece), expected) << piece;
+  const std::string words =
+      "The tower is high. [1] It stands in Bonn [2]. Mr. Lee built it.\n- A list item\nEnd.";
+  const Strings expected{"The tower is high. [1]", "It stands in Bonn [2].", "Mr. Lee built it.",
+                         "- A list item", "End."};
+  for (std::size_t piece = 1; piece < 30; ++piece)
+    EXPECT_EQ(through(words, piece), expected) << piece;
 }
 
 TEST(StatementGate, HoldsASentenceUntilItsMarkIsSure) {
@@ -51,7 +54,8 @@ TEST(StatementGate, HoldsASentenceUntilItsMarkIsSure) {
 
 TEST(StatementGate, DropsASentenceThatWasCutOff) {
   EXPECT_EQ(through("One is whole. The next one is", 4, false), Strings{"One is whole."});
-  EXPECT_EQ(through("One is whole. The next too.", 4, false), (Strings{"One is whole.", "The next too."}));
+  EXPECT_EQ(through("One is whole. The next too.", 4, false),
+            (Strings{"One is whole.", "The next too."}));
   EXPECT_EQ(through("No full stop", 4, true), Strings{"No full stop"});
 }
 

@@ -110,8 +110,8 @@ std::string number_value(std::string_view folded) {
       value += c;
       continue;
     }
-    // A separator before exactly three digits groups thousands in one language or another; both sides of a
-    // comparison are read the same way, so that a decimal of three places does no harm.
+    // A separator before exactly three digits groups thousands in one language or another; both
+    // sides of a comparison are read the same way, so that a decimal of three places does no harm.
     std::size_t digits = 0;
     while (i + 1 + digits < folded.size() && is_digit(folded[i + 1 + digits])) ++digits;
     if (digits != 3) value += '.';
@@ -121,10 +121,10 @@ std::string number_value(std::string_view folded) {
 
 bool is_negation(std::string_view folded) {
   static const std::unordered_set<std::string_view> kWords{
-      "not",    "no",    "never", "without", "neither", "nor",    "none",  "cannot", "nobody",
-      "nothing", "nicht", "kein",  "keine",   "keinen",  "keinem", "keiner", "keines", "nie",
-      "niemals", "ohne",  "weder", "niemand", "nichts",  "pas",    "jamais", "sans",   "nunca",
-      "sin",     "hardly", "unable"};
+      "not",    "no",      "never",   "without", "neither", "nor",     "none",   "cannot",
+      "nobody", "nothing", "nicht",   "kein",    "keine",   "keinen",  "keinem", "keiner",
+      "keines", "nie",     "niemals", "ohne",    "weder",   "niemand", "nichts", "pas",
+      "jamais", "sans",    "nunca",   "sin",     "hardly",  "unable"};
   return kWords.contains(folded) || folded.ends_with("n't") || folded.ends_with("n\u2019t");
 }
 
@@ -133,7 +133,8 @@ bool capitalises_nouns(std::string_view language) { return language == "de" || l
 float stem_likeness(std::string_view a, std::string_view b) {
   if (a == b) return 1;
   const std::size_t shorter = std::min(a.size(), b.size()), longer = std::max(a.size(), b.size());
-  // Below four letters, or with a third of the longer word differing, a common beginning is mostly chance.
+  // Below four letters, or with a third of the longer word differing, a common beginning is mostly
+  // chance.
   if (shorter < 4 || longer > 40) return 0;
   std::size_t common = 0;
   while (common < shorter && a[common] == b[common]) ++common;
@@ -155,7 +156,8 @@ std::vector<Word> WordReader::read(std::string_view text) {
   std::vector<Word> words;
   for (Run run = next_run(text, 0); run.begin < run.end && words.size() < kMaxWords;
        run = next_run(text, run.end)) {
-    const std::string_view written = without_possessive(text.substr(run.begin, run.end - run.begin));
+    const std::string_view written =
+        without_possessive(text.substr(run.begin, run.end - run.begin));
     const Known& known = look_up(written);
     Word word;
     word.folded = known.folded;
@@ -206,7 +208,8 @@ std::vector<bool> mark_names(const std::vector<Word>& words, std::string_view te
       opens = between.find_first_of(".!?:\n\"") != std::string_view::npos;
     }
     const bool next_capital = i + 1 < words.size() && words[i + 1].capital && words[i + 1].content;
-    const bool capital_counts = word.capital && !capitalises_nouns(language) && (!opens || next_capital);
+    const bool capital_counts =
+        word.capital && !capitalises_nouns(language) && (!opens || next_capital);
     names[i] = word.content && word.number.empty() && (capital_counts || word.acronym);
   }
   return names;
@@ -214,12 +217,12 @@ std::vector<bool> mark_names(const std::vector<Word>& words, std::string_view te
 
 std::string guess_language(std::string_view text, std::string_view fallback) {
   static const std::unordered_set<std::string_view> kEnglish{
-      "the", "of",  "is",    "are",   "was",  "did", "do",   "does", "what", "who", "when", "where",
-      "how", "why", "which", "and",   "to",   "a",   "many", "much", "were", "has", "have", "with"};
+      "the", "of",  "is",    "are", "was", "did", "do",   "does", "what", "who", "when", "where",
+      "how", "why", "which", "and", "to",  "a",   "many", "much", "were", "has", "have", "with"};
   static const std::unordered_set<std::string_view> kGerman{
-      "der", "die", "das",  "ist", "sind", "war",    "wer",    "was",   "wann", "wo",  "wie", "warum",
-      "und", "von", "den",  "dem", "ein",  "eine",   "welche", "welcher", "welches", "wurde", "im", "des",
-      "viele", "hat", "zu", "mit", "nicht", "fur"};
+      "der",     "die",   "das", "ist", "sind",  "war", "wer", "was",  "wann",   "wo",
+      "wie",     "warum", "und", "von", "den",   "dem", "ein", "eine", "welche", "welcher",
+      "welches", "wurde", "im",  "des", "viele", "hat", "zu",  "mit",  "nicht",  "fur"};
   std::size_t english = 0, german = 0, offset = 0, read = 0;
   constexpr std::size_t kWordsRead = 64;
   for (Run run = next_run(text, offset); run.begin < run.end && read < kWordsRead;

@@ -67,9 +67,10 @@ struct Answer {
 struct Listener {
   std::function<void(const std::vector<Citation>&)>
       on_sources;  ///< The quotes, before any model runs.
+  /// Whole checked statements with their marks, never taken back: joined they are the answer's
+  /// text.
   std::function<bool(std::string_view)> on_token;
-  std::function<void(const Answer&)>
-      on_claims;  ///< The answer as checked; its text may differ from the tokens.
+  std::function<void(const Answer&)> on_claims;  ///< The answer as checked, last of all.
 };
 
 /// Answers questions from the notes: quotes first, then a model's wording, each statement checked
