@@ -1,0 +1,226 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "knap/api/api.hpp"
+#include "knap/base/mutex.hpp"
+
+namespace knap::api {
+
+/// Rooms below, made of a few words: one vault "notes" with the note "Folder/Rocket & co.md". For
+/// tests only.
+class FakeIndex final : public index::Service {
+ public:
+  void start() override {}
+  void set_embedder(std::shared_ptr<models::Embedder>) override {}
+  std::vector<std::string> vaults() const override { return {"notes"}; }
+
+  std::vector<index::VaultStatus> status() const override {
+    index::VaultStatus status;
+    status.name = "notes";
+    status.epoch = 7;
+    status.files.total = 3;
+    status.passages = 10;
+    status.keyword_coverage = 1;
+    status.semantic_coverage = 0.5;
+    return {status};
+  }
+
+  Result<index::FilePage> files(std::optional<index::FileState> state, std::string_view,
+                                std::uint32_t limit, std::string_view cursor) const override {
+    if (cursor == "bad") return make_error(ErrorCode::kInvalidArgument, "no such cursor");
+    index::FilePage page;
+    index::FileRow row;
+    row.vault = "notes";
+    row.path = "a.md";
+    row.state = state.value_or(index::FileState::kIndexed);
+    page.files.assign(std::min<std::size_t>(limit, 2), row);
+    if (cursor.empty()) page.next_cursor = "next";
+    return page;
+  }
+
+  Result<index::SearchOutcome> search(const index::SearchRequest& request, Deadline deadline,
+                                      const CancelToken& cancel) override {
+    if (!request.vaults.empty() && request.vaults.front() != "notes") {
+      return make_error(ErrorCode::kNotFound, "no vault of that name");
+    }
+    if (request.text == "broken")
+      return make_error(ErrorCode::kIo, "/secret/place/store.db: disk failed");
+    if (request.text == "throws") throw std::runtime_error("bug");
+    if (request.text == "unavailable")
+      return make_error(ErrorCode::kUnavailable, "cannot read /secret/place/x");
+    if (request.text == "wait") {
+      ++waiting;
+      while (!cancel.cancelled() && !deadline.expired()) std::this_thread::yield();
+      if (cancel.cancelled()) ++cancelled;
+      return make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed");
+    }
+    index::SearchOutcome outcome;
+    index::SearchHit hit;
+    hit.passage.vault = "notes";
+    hit.passage.path = "Folder/Rocket & co.md";
+    hit.passage.title = "Rocket";
+    hit.passage.lines = {3, 5};
+    hit.passage.plain = "The booster burns kerosene.";
+    hit.passage.language = "en";
+    hit.passage.modified_s = 1'767'225'600;
+    hit.hit.score = 0.75F;
+    outcome.hits.push_back(hit);
+    outcome.terms = {"kerosen"};
+    outcome.epoch = 7;
+    return outcome;
+  }
+
+  Result<index::NoteView> note(std::string_view, std::string_view path) const override {
+    if (path != "Folder/Rocket & co.md") return make_error(ErrorCode::kNotFound, "no such note");
+    index::NoteView note;
+    note.vault = "notes";
+    note.path = std::string(path);
+    note.title = "Rocket";
+    note.text = "# Rocket\n";
+    note.properties.push_back({"rating", {4.0}, false});
+    return note;
+  }
+  Result<index::LinksView> links(std::string_view, std::string_view) const override {
+    index::LinksView links;
+    links.links.push_back({"", "Nowhere", "See [[Nowhere]].", 2});
+    links.backlinks.push_back({"B.md", "B", "Back", 1});
+    return links;
+  }
+  Result<std::vector<index::SearchHit>> related(std::string_view, std::string_view path,
+                                                std::uint32_t) override {
+    if (path != "Folder/Rocket & co.md") return make_error(ErrorCode::kNotFound, "no such note");
+    return std::vector<index::SearchHit>{};
+  }
+  float inverse_document_frequency(std::string_view) const override { return 1; }
+
+  Status scan(WaitFor, Deadline, const CancelToken& cancel,
+              const std::function<void(const index::Progress&)>& progress) override {
+    progress({"scan", 1, 2, 10, std::chrono::seconds(1)});
+    while (hold_scan.load() && !cancel.cancelled()) std::this_thread::yield();
+    if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "cancelled");
+    return {};
+  }
+  Status rebuild(Deadline, const CancelToken&,
+                 const std::function<void(const index::Progress&)>&) override {
+    return make_error(ErrorCode::kIo, "/secret/place: disk full");
+  }
+
+  std::atomic<int> waiting = 0, cancelled = 0;
+  std::atomic<bool> hold_scan = false;
+};
+
+class FakeAnswerer final : public answer::Answerer {
+ public:
+  Result<answer::Answer> ask(const answer::AskRequest& request, Deadline, const CancelToken&,
+                             const answer::Listener& listener) override {
+    history = request.history.size();
+    if (request.question == "fail") return make_error(ErrorCode::kUnavailable, "no index yet");
+    if (request.model == "nosuchmodel") return make_error(ErrorCode::kNotFound, "no such model");
+    answer::Answer answer;
+    if (request.question == "nothing") {
+      answer.refused = true;
+      answer.mode = "refused";
+      answer.text = "The notes hold no answer.";
+      return answer;
+    }
+    answer::Citation citation;
+    citation.id = 1;
+    citation.vault = "notes";
+    citation.path = "Folder/Rocket & co.md";
+    citation.title = "Rocket";
+    citation.lines = {3, 3};
+    citation.quote = "The booster burns kerosene.";
+    answer.citations.push_back(citation);
+    answer.mode = "generative";
+    answer.model = "fake";
+    answer.text = "It burns kerosene. [1]";
+    answer.claims.push_back({"It burns kerosene.", {1}, answer::Verdict::kSupported, 0.9F});
+    answer.prompt_tokens = 12;
+    answer.completion_tokens = 5;
+    if (listener.on_sources) listener.on_sources(answer.citations);
+    for (const std::string_view token : {"It burns ", "kerosene. [1]"}) {
+      if (listener.on_token && !listener.on_token(token))
+        return make_error(ErrorCode::kCancelled, "gone");
+    }
+    if (request.question == "late failure")
+      return make_error(ErrorCode::kUnavailable, "the model crashed");
+    if (request.question == "reworded") answer.text = "Kerosene. [1]";
+    if (listener.on_claims) listener.on_claims(answer);
+    return answer;
+  }
+  std::atomic<std::size_t> history = 0;
+};
+
+class FakeEmbedder final : public models::Embedder {
+ public:
+  std::string id() const override { return "fake-embed@1"; }
+  std::size_t dimensions() const override { return 2; }
+  std::vector<std::string> languages() const override { return {"*"}; }
+  Result<models::Embeddings> embed(std::span<const std::string> texts, models::InputKind,
+                                   models::Priority, Deadline, const CancelToken&) override {
+    models::Embeddings out;
+    out.dimensions = 2;
+    out.tokens = texts.size();
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      out.values.insert(out.values.end(), {0.6F, 0.8F});
+    return out;
+  }
+};
+
+class FakeGenerator final : public models::Generator {
+ public:
+  std::string id() const override { return "fake-chat"; }
+  std::uint32_t context_tokens() const override { return 64; }
+  Result<models::GenerateResult> generate(
+      const models::GenerateRequest& request, Deadline, const CancelToken&,
+      const std::function<bool(std::string_view)>& on_token) override {
+    if (request.messages.back().content == "long") {
+      return make_error(ErrorCode::kResourceExhausted, "the prompt has 99 tokens, the window 64");
+    }
+    on_token("Hel");
+    on_token("lo");
+    models::GenerateResult result;
+    result.text = "Hello";
+    result.finish_reason = "length";
+    result.prompt_tokens = 3;
+    result.completion_tokens = 2;
+    return result;
+  }
+};
+
+class FakeModels final : public models::Models {
+ public:
+  std::shared_ptr<models::Embedder> embedder() override { return embedder_; }
+  std::shared_ptr<models::Generator> generator() override { return nullptr; }
+  std::shared_ptr<models::Generator> generator(std::string_view name) override {
+    return name == "fake-chat" ? generator_ : nullptr;
+  }
+  std::vector<models::ModelInfo> list() const override {
+    models::ModelInfo embed;
+    embed.name = "fake-embed";
+    embed.role = "embed";
+    embed.installed = embed.in_use = true;
+    embed.state = "ready";
+    models::ModelInfo absent;
+    absent.name = "absent-chat";
+    absent.role = "answer";
+    return {embed, absent};
+  }
+  Status pull(std::string_view, const Progress&, const CancelToken&) override { return {}; }
+  Status verify(std::string_view) override { return {}; }
+  Status remove(std::string_view) override { return {}; }
+
+ private:
+  std::shared_ptr<models::Embedder> embedder_ = std::make_shared<FakeEmbedder>();
+  std::shared_ptr<models::Generator> generator_ = std::make_shared<FakeGenerator>();
+};
+
+}  // namespace knap::api
