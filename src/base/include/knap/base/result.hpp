@@ -42,9 +42,8 @@ template <typename T>
 class [[nodiscard]] Result : public tl::expected<T, Error> {
  public:
   using tl::expected<T, Error>::expected;
-  Result(Error error)
-      : tl::expected<T, Error>(tl::unexpect, std::move(error)) {
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor): `return error;` is how functions fail.
+  Result(Error error) : tl::expected<T, Error>(tl::unexpect, std::move(error)) {}
 };
 
 /// Success or an Error.
