@@ -192,6 +192,7 @@ class RealAnswerer final : public Answerer {
                          ? WordingOptions::Accept::kSupportedOrWeak
                          : WordingOptions::Accept::kSupportedOnly;
     options.max_tokens = asking.request.max_tokens;
+    options.threads = static_cast<std::uint32_t>(lease->threads());
     options.context_tokens = std::min(options_.context_tokens, model.context_tokens() / 2);
     options.language = asking.language;
     options.earlier_question = asking.borrowed;

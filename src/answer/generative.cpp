@@ -126,6 +126,7 @@ Wording word_answer(std::string_view question, const std::vector<Quote>& quotes,
   request.messages = build_prompt(question, options.earlier_question, quotes, make_nonce(),
                                   options.context_tokens);
   request.max_tokens = options.max_tokens;
+  request.threads = options.threads;
   request.stop = {"\nQuestion:", "NOTES-"};
 
   Editor editor(question, quotes, options, on_text);

@@ -26,6 +26,7 @@ struct WordingOptions {
     kSupportedOrWeak  ///< Leave out unsupported statements and go on.
   } accept = Accept::kSupportedOnly;
   std::uint32_t max_tokens = 160;
+  std::uint32_t threads = 0;  ///< Leased for the model; 0: as the model is configured.
   std::uint32_t context_tokens = 700;
   std::string language;          ///< Of the question.
   std::string earlier_question;  ///< From the conversation, or empty.
