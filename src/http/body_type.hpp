@@ -15,7 +15,7 @@ namespace knap::http {
 /// at once, which would let a sender of headers alone take memory.
 struct AppendBody {
   using value_type = std::string;
-  class reader {
+  class reader {  // NOLINT(readability-identifier-naming): the name that Beast asks for
    public:
     template <bool kIsRequest, class BeastFields>
     reader(boost::beast::http::header<kIsRequest, BeastFields>&, value_type& body) : body_(body) {}

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include <benchmark/benchmark.h>
@@ -36,7 +37,8 @@ void round_trip(benchmark::State& state, Endpoint endpoint, const Server::Option
 
 void BM_UnixRoundTrip(benchmark::State& state) {
   Endpoint endpoint;
-  endpoint.unix_socket = "/tmp/knap-http-bench-" + std::to_string(getpid());
+  endpoint.unix_socket =
+      std::filesystem::temp_directory_path() / ("knap-http-bench-" + std::to_string(getpid()));
   Server::Options options;
   options.unix_socket = endpoint.unix_socket;
   round_trip(state, endpoint, options, false);
@@ -44,7 +46,8 @@ void BM_UnixRoundTrip(benchmark::State& state) {
 
 void BM_UnixRoundTripThroughPool(benchmark::State& state) {
   Endpoint endpoint;
-  endpoint.unix_socket = "/tmp/knap-http-bench-" + std::to_string(getpid());
+  endpoint.unix_socket =
+      std::filesystem::temp_directory_path() / ("knap-http-bench-" + std::to_string(getpid()));
   Server::Options options;
   options.unix_socket = endpoint.unix_socket;
   round_trip(state, endpoint, options, true);

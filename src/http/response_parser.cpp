@@ -78,6 +78,8 @@ ResponseParser::State ResponseParser::feed(std::string_view bytes, std::size_t& 
 }
 
 ResponseParser::State ResponseParser::end_of_input() {
+  // After an interim answer a new parser waits, which must not be told of an end before a byte.
+  if (!impl_->parser->got_some()) return State::kMalformed;
   BeastError error;
   impl_->parser->put_eof(error);
   if (error || !impl_->parser->is_done()) return State::kMalformed;
