@@ -15,6 +15,8 @@ NOTES = {
     "Garden.md": "# Garden\n\nTomatoes are sown in March and planted out after the last frost in May.\n",
     "Numbers.md": "# Numbers\n\n| Quarter | Revenue |\n|---|---|\n| Q1 | 120,000 euros |\n| Q2 | 95,000 euros |\n",
 }
+# On a busy machine a model needs longer than a test can wait: then the quotes are the answer.
+PATIENCE_MS = 6000
 UNANSWERABLE = ["What is the capital of Mongolia?", "Who won the chess tournament in Reykjavik?",
                 "How many moons does Jupiter have?"]
 
@@ -56,7 +58,7 @@ def server(request):
     ("When are tomatoes sown?", "March", "Garden.md"),
 ])
 def test_cited_answer(server, question, fact, path):
-    answer = server.ask(question)
+    answer = server.ask(question, deadline_ms=PATIENCE_MS)
     assert not answer["refused"]
     assert fact in answer["answer"], answer["answer"]
     assert path in {citation["path"] for citation in answer["citations"]}
@@ -162,7 +164,7 @@ def runners_of(server, word):
 
 def test_runner_killed_in_the_middle_of_an_answer(servers, default_models):
     server = servers(NOTES, models=True).wait_covered()
-    question = {"question": "Who founded the Orbital Kettle Company?", "mode": "generative"}
+    question = {"question": "Who founded the Orbital Kettle Company?", "mode": "generative", "deadline_ms": 15_000}
     server.post("/api/ask", question)  # the model is loaded
     with server.call("POST", "/api/ask", json={**question, "stream": True}, stream=True) as response:
         stream = events(response)

@@ -13,7 +13,9 @@ import yaml
 
 COMMANDS = ["serve", "index", "search", "ask", "status", "files", "models", "config", "version"]
 NOTES = {"Rocket.md": "# Rocket\n\nThe booster burns kerosene and liquid oxygen.\n",
-         "Bread.md": "# Bread\n\nThe sourdough rests for twelve hours.\n", "broken.canvas": "{not json"}
+         "Bread.md": "# Bread\n\nThe sourdough rests for twelve hours.\n", "broken.canvas": "{not json",
+         "Sea.md": "# Sea\n\nHigh tide comes twice a day on this coast.\n", "Hill.md": "# Hill\n\nSheep graze above the old quarry.\n",
+         "Office.md": "# Office\n\nVisitors park behind the red barn.\n"}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_ask(server):
 def test_status(server):
     done = ask_server(server, "status")
     assert done.returncode == 0 and "notes" in done.stdout and "failed" in done.stdout
-    assert json.loads(ask_server(server, "status", "--json").stdout)["vaults"][0]["files"]["indexed"] == 2
+    assert json.loads(ask_server(server, "status", "--json").stdout)["vaults"][0]["files"]["indexed"] == 5
 
 
 def test_files_fail_when_a_file_failed(server):
@@ -92,7 +94,7 @@ def test_files_fail_when_a_file_failed(server):
     assert done.returncode == 1 and "broken.canvas" in done.stdout
     done = ask_server(server, "files", "--state", "indexed", "--json")
     assert done.returncode == 0
-    assert {f["path"] for f in json.loads(done.stdout)["files"]} == {"Rocket.md", "Bread.md"}
+    assert {f["path"] for f in json.loads(done.stdout)["files"]} == set(NOTES) - {"broken.canvas"}
 
 
 def test_index_then_serve_elsewhere(tmp_path):
@@ -104,7 +106,7 @@ def test_index_then_serve_elsewhere(tmp_path):
     assert done.returncode == 0 and "\x1b" not in done.stdout + done.stderr and "\r" not in done.stdout + done.stderr
     again = run("index", *options, "--json", home=tmp_path)
     report = json.loads(again.stdout)
-    assert report["vaults"][0]["files"]["indexed"] == 2 and report["vaults"][0]["coverage"]["keyword"] == 1
+    assert report["vaults"][0]["files"]["indexed"] == 5 and report["vaults"][0]["coverage"]["keyword"] == 1
     assert run("index", *options, "--all", home=tmp_path).returncode == 0
 
 

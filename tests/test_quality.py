@@ -18,16 +18,18 @@ def judged(shared, servers, tmp_path, name, models):
     return server.wait_covered() if models else server
 
 
-@pytest.mark.parametrize("name, floor", [("scifact", 0.675), ("xquad-de", 0.94), ("xquad-zh", 0.85)])
-def test_keyword_ranking(shared, servers, tmp_path, name, floor):
+@pytest.mark.parametrize("name, floor, queries", [("scifact", 0.675, 300), ("xquad-de", 0.94, 400), ("xquad-zh", 0.85, 400)])
+def test_keyword_ranking(shared, servers, tmp_path, name, floor, queries):
     server = judged(shared, servers, tmp_path, name, models=False)
-    report = json.loads(evaluate(shared, "search_quality.py", "measure", name, "--url", server.url, "--mode", "keyword"))
+    report = json.loads(evaluate(shared, "search_quality.py", "measure", name, "--url", server.url, "--mode", "keyword",
+                                 "--queries", queries))
     assert report["ndcg@10"] >= floor, report
 
 
 def test_hybrid_ranking(shared, servers, tmp_path, default_models):
     server = judged(shared, servers, tmp_path, "xquad-en", models=True)
-    report = json.loads(evaluate(shared, "search_quality.py", "measure", "xquad-en", "--url", server.url, "--mode", "hybrid"))
+    report = json.loads(evaluate(shared, "search_quality.py", "measure", "xquad-en", "--url", server.url, "--mode", "hybrid",
+                                 "--queries", 600))
     assert report["ndcg@10"] >= 0.975, report
 
 

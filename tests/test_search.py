@@ -140,7 +140,7 @@ def test_filters(server, filter, expected):
 
 
 @pytest.mark.parametrize("filter, character", [("type:md tag:", 13), ("(path:a", 1), ("type:md nosuchfield:x", 9), ("path:a )", 8),
-                                                ("file:\"open", 6), ("prop.rating~4", 12)])
+                                                ("file:\"open", 6), ("prop.rating~4", 14)])
 def test_wrong_filter_points_at_the_character(server, filter, character):
     problem = server.search("kerosene", filter=filter, expect=422)
     assert problem["field"] == "filter"
