@@ -59,8 +59,10 @@ class Scan {
     return static_cast<float>(dot) * quantised_.scale * vectors_.inverse_norm(row);
   }
   std::vector<float> take_rows() { return std::move(cosines_); }
-  float exact(std::uint32_t row) const {
-    return dot_float(query_, vectors_.row(row)) * vectors_.inverse_norm(row);
+  float make_exact(std::uint32_t row) {
+    const float cosine = dot_float(query_, vectors_.row(row)) * vectors_.inverse_norm(row);
+    if (!cosines_.empty()) cosines_[row] = cosine;
+    return cosine;
   }
 
  private:
@@ -88,13 +90,15 @@ std::uint64_t count_candidates(const State& state, std::span<const NoteSet* cons
 
 void score_segment(const State& state, const Segment& segment, const NoteSet* candidates,
                    const Scan& scan, DenseScores::PerSegment& out) {
+  const std::span<const std::uint32_t> slot_rows = *state.vectors->slot_rows;
   out.notes.assign(segment.note_count(), kNoCosine);
   out.best_units.assign(segment.note_count(), 0);
   for (std::uint32_t note = 0; note < segment.note_count(); ++note) {
     if (candidates != nullptr && !candidates->test(note)) continue;
     for (std::uint32_t unit = segment.first_unit[note] + 1; unit < segment.first_unit[note + 1];
          ++unit) {
-      const std::uint32_t row = state.vectors->row_of(segment.unit_slots[unit]);
+      const Slot slot = segment.unit_slots[unit];
+      const std::uint32_t row = slot < slot_rows.size() ? slot_rows[slot] : kNoRow;
       if (row == kNoRow) continue;
       const float cosine = scan.cosine(row);
       if (cosine > out.notes[note]) out.notes[note] = cosine, out.best_units[note] = unit;
@@ -102,17 +106,44 @@ void score_segment(const State& state, const Segment& segment, const NoteSet* ca
   }
 }
 
-/// The best notes, with the query's own precision.
-void rescore(const State& state, const Scan& scan, std::uint32_t count, DenseScores& scores) {
-  struct Best {
-    float cosine;
-    std::uint32_t segment, note;
-  };
+/// Mean and deviation over the notes that have a cosine.
+void measure(DenseScores& scores) {
+  double sum = 0, squares = 0;
+  for (const auto& per : scores.segments) {
+    for (const float cosine : per.notes) {
+      if (cosine == kNoCosine) continue;
+      ++scores.candidates;
+      sum += cosine;
+      squares += double{cosine} * cosine;
+    }
+  }
+  if (scores.candidates == 0) return;
+  const auto count = static_cast<double>(scores.candidates);
+  scores.mean = static_cast<float>(sum / count);
+  scores.deviation =
+      static_cast<float>(std::sqrt(std::max(0.0, squares / count - (sum / count) * (sum / count))));
+}
+
+struct Best {
+  float cosine;
+  std::uint32_t segment, note;
+};
+
+std::vector<Best> notes_above(const DenseScores& scores, float limit) {
   std::vector<Best> best;
-  for (std::uint32_t s = 0; s < scores.segments.size(); ++s)
-    for (std::uint32_t note = 0; note < scores.segments[s].notes.size(); ++note)
-      if (scores.segments[s].notes[note] > kNoCosine)
-        best.push_back({scores.segments[s].notes[note], s, note});
+  for (std::uint32_t s = 0; s < scores.segments.size(); ++s) {
+    const std::vector<float>& notes = scores.segments[s].notes;
+    for (std::uint32_t note = 0; note < notes.size(); ++note)
+      if (notes[note] > limit) best.push_back({notes[note], s, note});
+  }
+  return best;
+}
+
+/// The best notes, with the query's own precision.
+void rescore(const State& state, Scan& scan, std::uint32_t count, DenseScores& scores) {
+  // One note in six lies above one deviation: nearly always enough, and less to sort.
+  std::vector<Best> best = notes_above(scores, scores.mean + scores.deviation);
+  if (best.size() < count) best = notes_above(scores, kNoCosine);
   const std::size_t kept = std::min<std::size_t>(count, best.size());
   std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(kept), best.end(),
                    [](const Best& a, const Best& b) { return a.cosine > b.cosine; });
@@ -124,10 +155,11 @@ void rescore(const State& state, const Scan& scan, std::uint32_t count, DenseSco
          unit < segment.first_unit[one.note + 1]; ++unit) {
       const std::uint32_t row = state.vectors->row_of(segment.unit_slots[unit]);
       if (row == kNoRow) continue;
-      const float cosine = scan.exact(row);
+      const float cosine = scan.make_exact(row);
       if (cosine > per.notes[one.note])
         per.notes[one.note] = cosine, per.best_units[one.note] = unit;
     }
+    scores.best = std::max(scores.best, per.notes[one.note]);
   }
 }
 
@@ -151,25 +183,10 @@ DenseScores score_dense(const State& state, std::span<const float> query,
   scores.segments.resize(state.segments.size());
   for (std::size_t s = 0; s < state.segments.size(); ++s)
     score_segment(state, *state.segments[s].segment, candidates[s], scan, scores.segments[s]);
+  measure(scores);
   rescore(state, scan, rescored, scores);
-  double sum = 0, squares = 0;
-  for (const auto& per : scores.segments) {
-    for (const float cosine : per.notes) {
-      if (cosine == kNoCosine) continue;
-      ++scores.candidates;
-      scores.best = std::max(scores.best, cosine);
-      sum += cosine;
-      squares += double{cosine} * cosine;
-    }
-  }
   scores.rows = scan.take_rows();
   scores.query = query;
-  if (scores.candidates > 0) {
-    const auto count = static_cast<double>(scores.candidates);
-    scores.mean = static_cast<float>(sum / count);
-    scores.deviation = static_cast<float>(
-        std::sqrt(std::max(0.0, squares / count - (sum / count) * (sum / count))));
-  }
   return scores;
 }
 

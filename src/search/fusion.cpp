@@ -29,7 +29,8 @@ class Fusion {
   void gather_passages(std::uint32_t s);
   void add(Candidate candidate, Language language);
   void add_phrases();
-  void add_exact_names();
+  void find_names();
+  void lift_names();
   void sort(std::size_t count);
   Hit to_hit(const Candidate& candidate) const;
 
@@ -45,6 +46,10 @@ class Fusion {
   float keyword_top_ = 0;
   float dense_floor_ = 0, dense_span_ = 1;
   std::uint32_t model_languages_ = 0;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> named_;  ///< (segment, note), sorted.
+  std::size_t kept_ = 0;  ///< So many of the best are kept while gathering.
+  float threshold_ = 0;   ///< Scores up to this are not among them.
+  std::uint64_t found_count_ = 0;
 };
 
 std::uint32_t Fusion::best_unit(const KeywordScores& scores, const Segment& segment,
@@ -90,7 +95,19 @@ void Fusion::add(Candidate candidate, Language language) {
   if (candidate.cosine != kNoCosine)
     candidate.dense = std::clamp((candidate.cosine - dense_floor_) / dense_span_, 0.0F, 1.0F);
   candidate.score = (1 - weight) * keyword + weight * candidate.dense;
-  if (candidate.score > 0) found_.push_back(candidate);
+  if (candidate.score <= 0) return;
+  ++found_count_;
+  candidate.exact_name =
+      !named_.empty() && std::binary_search(named_.begin(), named_.end(),
+                                            std::pair{candidate.segment, candidate.note});
+  if (candidate.score < threshold_ && !candidate.exact_name) return;
+  found_.push_back(candidate);
+  if (found_.size() < kept_ * 4) return;
+  // Most notes have some cosine: only the best so far are kept, and what cannot join them is passed
+  // by.
+  sort(kept_);
+  threshold_ = found_[kept_ - 1].score;
+  found_.resize(kept_);
 }
 
 void Fusion::gather_notes(std::uint32_t s) {
@@ -176,25 +193,24 @@ void Fusion::add_phrases() {
 }
 
 /// A query that is a note's whole title, name or alias finds that note first.
-void Fusion::add_exact_names() {
+void Fusion::find_names() {
   if (in_.keyword == nullptr || !in_.terms.phrases.empty()) return;
   const std::uint64_t hash = name_hash(in_.query.text);
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> named;
   for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
     const auto& names = in_.state.segments[s].segment->names;
     for (auto it = std::lower_bound(names.begin(), names.end(), std::pair{hash, 0U});
          it != names.end() && it->first == hash; ++it)
-      named.emplace_back(s, it->second);
+      named_.emplace_back(s, it->second);
   }
-  if (named.empty()) return;
-  std::sort(named.begin(), named.end());
+  std::sort(named_.begin(), named_.end());
+}
+
+/// Named notes come first by the order; their scores are lifted so that they read so too.
+void Fusion::lift_names() {
   float top = 0;
   for (const Candidate& c : found_) top = std::max(top, c.score);
-  for (Candidate& c : found_) {
-    if (!std::binary_search(named.begin(), named.end(), std::pair{c.segment, c.note})) continue;
-    c.exact_name = true;
-    c.score = std::max(c.score, 0.5F * (top + c.score));
-  }
+  for (Candidate& c : found_)
+    if (c.exact_name) c.score = 0.5F * (top + c.score);
 }
 
 Hit Fusion::to_hit(const Candidate& c) const {
@@ -224,6 +240,8 @@ Hit Fusion::to_hit(const Candidate& c) const {
 
 std::vector<Hit> Fusion::run(std::uint64_t& found) {
   normalise();
+  find_names();
+  kept_ = std::max<std::size_t>(in_.query.limit, kPhraseCandidates) * 2;
   const bool notes = in_.query.group == Group::kNote;
   if (in_.keyword != nullptr) {
     for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
@@ -236,9 +254,9 @@ std::vector<Hit> Fusion::run(std::uint64_t& found) {
   }
   for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s)
     notes ? gather_notes(s) : gather_passages(s);
-  found = found_.size();
+  found = found_count_;
   add_phrases();
-  add_exact_names();
+  lift_names();
   sort(in_.query.limit);
   std::vector<Hit> hits;
   for (std::size_t i = 0; i < std::min<std::size_t>(in_.query.limit, found_.size()); ++i)

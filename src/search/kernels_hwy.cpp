@@ -1,5 +1,6 @@
 // One source, compiled once for each instruction set by foreach_target.h.
 #include "kernels.hpp"
+#include "kernels_vnni.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels_hwy.cpp"
@@ -11,38 +12,6 @@ namespace knap::search {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET == HWY_AVX3_DL
-// VNNI multiplies unsigned by signed bytes: rows are shifted to unsigned by flipping their top bit,
-// which adds 128 to each value, and 128 * sum(query) is taken off at the end. Plain equivalent:
-// dot_rows_scalar.
-void DotRows(const std::int8_t* query, std::size_t dimensions, const std::int8_t* rows,
-             std::int32_t* out, std::size_t count) {
-  const std::size_t whole = dimensions / 64 * 64;
-  const __mmask64 rest =
-      dimensions == whole ? 0 : (~std::uint64_t{0} >> (64 - (dimensions - whole)));
-  const __m512i flip = _mm512_set1_epi8(static_cast<char>(-128));
-  std::int32_t sum = 0;
-  for (std::size_t i = 0; i < dimensions; ++i) sum += query[i];
-  for (std::size_t r = 0; r < count; ++r) {
-    const std::int8_t* row = rows + r * dimensions;
-    __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-    std::size_t i = 0;
-    for (; i + 128 <= whole; i += 128) {
-      even = _mm512_dpbusd_epi32(even, _mm512_xor_si512(_mm512_loadu_si512(row + i), flip),
-                                 _mm512_loadu_si512(query + i));
-      odd = _mm512_dpbusd_epi32(odd, _mm512_xor_si512(_mm512_loadu_si512(row + i + 64), flip),
-                                _mm512_loadu_si512(query + i + 64));
-    }
-    for (; i < whole; i += 64)
-      even = _mm512_dpbusd_epi32(even, _mm512_xor_si512(_mm512_loadu_si512(row + i), flip),
-                                 _mm512_loadu_si512(query + i));
-    if (rest != 0)
-      odd = _mm512_dpbusd_epi32(odd, _mm512_xor_si512(_mm512_maskz_loadu_epi8(rest, row + i), flip),
-                                _mm512_maskz_loadu_epi8(rest, query + i));
-    out[r] = _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)) - 128 * sum;
-  }
-}
-#else
 void DotRows(const std::int8_t* query, std::size_t dimensions, const std::int8_t* rows,
              std::int32_t* out, std::size_t count) {
   const hn::ScalableTag<std::int16_t> wide;
@@ -64,7 +33,6 @@ void DotRows(const std::int8_t* query, std::size_t dimensions, const std::int8_t
     out[r] = total;
   }
 }
-#endif
 
 float DotFloat(const float* query, std::size_t dimensions, const std::int8_t* row) {
   const hn::ScalableTag<float> floats;
@@ -94,7 +62,12 @@ HWY_EXPORT(DotFloat);
 
 void dot_rows(std::span<const std::int8_t> query, const std::int8_t* rows,
               std::span<std::int32_t> out) {
-  HWY_DYNAMIC_DISPATCH(DotRows)(query.data(), query.size(), rows, out.data(), out.size());
+  static const bool kVnni = has_vnni();
+  if (kVnni) {
+    dot_rows_vnni(query, rows, out);
+  } else {
+    HWY_DYNAMIC_DISPATCH(DotRows)(query.data(), query.size(), rows, out.data(), out.size());
+  }
 }
 
 float dot_float(std::span<const float> query, const std::int8_t* row) {
@@ -110,14 +83,27 @@ void dot_rows_scalar(std::span<const std::int8_t> query, const std::int8_t* rows
   }
 }
 
-std::vector<std::int64_t> kernel_targets() { return hwy::SupportedAndGeneratedTargets(); }
-std::string kernel_target_name(std::int64_t target) { return hwy::TargetName(target); }
+namespace {
+/// VNNI is no target of Highway's; its targets are single bits.
+constexpr std::int64_t kVnniTarget = 0;
+}  // namespace
+
+std::vector<std::int64_t> kernel_targets() {
+  std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
+  if (has_vnni()) targets.push_back(kVnniTarget);
+  return targets;
+}
+
+std::string kernel_target_name(std::int64_t target) {
+  return target == kVnniTarget ? "AVX512-VNNI" : hwy::TargetName(target);
+}
 
 void dot_rows_on(std::int64_t target, std::span<const std::int8_t> query, const std::int8_t* rows,
                  std::span<std::int32_t> out) {
+  if (target == kVnniTarget) return dot_rows_vnni(query, rows, out);
   hwy::SetSupportedTargetsForTest(target);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  dot_rows(query, rows, out);
+  HWY_DYNAMIC_DISPATCH(DotRows)(query.data(), query.size(), rows, out.data(), out.size());
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }

@@ -8,13 +8,18 @@ namespace {
 /// The positions of a word's variants in one unit after the other.
 class WordCursor {
  public:
-  WordCursor(const Segment& segment, std::span<const Variant> variants) : segment_(segment) {
+  WordCursor(const Segment& segment, std::span<const Variant> variants) : segment_(&segment) {
     for (const Variant& variant : variants)
       if (const std::int64_t term = segment.find(variant.term); term >= 0)
         parts_.push_back(
             {PostingCursor(segment, static_cast<std::uint32_t>(term)), variant.languages});
   }
   bool empty() const { return parts_.empty(); }
+  std::uint64_t postings() const {
+    std::uint64_t sum = 0;
+    for (const Part& part : parts_) sum += part.cursor.postings();
+    return sum;
+  }
 
   /// The first unit at or after `unit` that holds the word.
   std::uint32_t seek(std::uint32_t unit) {
@@ -43,14 +48,15 @@ class WordCursor {
     std::uint32_t languages;
   };
   bool speaks(const Part& part) const {
-    return (bit(segment_.languages[segment_.unit_notes[part.cursor.unit()]]) & part.languages) != 0;
+    return (bit(segment_->languages[segment_->unit_notes[part.cursor.unit()]]) & part.languages) !=
+           0;
   }
-  const Segment& segment_;
+  const Segment* segment_;
   std::vector<Part> parts_;
   std::vector<std::uint32_t> scratch_;
 };
 
-/// Keeps of `starts` those with a position `offset` further on. Both ascending.
+/// Keeps of `starts` those with a position `offset` further on (or back). Both ascending.
 void keep_followed(std::vector<std::uint32_t>& starts, const std::vector<std::uint32_t>& positions,
                    std::uint32_t offset) {
   std::erase_if(starts, [&](std::uint32_t start) {
@@ -62,29 +68,38 @@ void keep_followed(std::vector<std::uint32_t>& starts, const std::vector<std::ui
 
 NoteSet find_phrase(const Segment& segment, const QueryPhrase& phrase) {
   NoteSet found(segment.note_count());
-  std::vector<WordCursor> cursors;
-  cursors.reserve(phrase.words.size());
+  struct Word {
+    WordCursor cursor;
+    std::uint32_t offset;
+  };
+  std::vector<Word> words;
+  words.reserve(phrase.words.size());
   for (const auto& word : phrase.words) {
-    cursors.emplace_back(segment, word.variants);
-    if (cursors.back().empty()) return found;
+    words.push_back({WordCursor(segment, word.variants), word.offset});
+    if (words.back().cursor.empty()) return found;
   }
+  // The rarest word leads: the others are only looked up where it stands.
+  std::sort(words.begin(), words.end(),
+            [](const Word& a, const Word& b) { return a.cursor.postings() < b.cursor.postings(); });
+  const std::uint32_t lead = words.front().offset;
   std::vector<std::uint32_t> starts, positions;
-  for (std::uint32_t unit = cursors.front().seek(0); unit != PostingCursor::kEnd;) {
+  for (std::uint32_t unit = words.front().cursor.seek(0); unit != PostingCursor::kEnd;) {
     std::uint32_t furthest = unit;
-    for (WordCursor& cursor : cursors) furthest = std::max(furthest, cursor.seek(unit));
+    for (std::size_t i = 1; i < words.size() && furthest == unit; ++i)
+      furthest = words[i].cursor.seek(unit);
     if (furthest != unit) {
       if (furthest == PostingCursor::kEnd) break;
-      unit = cursors.front().seek(furthest);
+      unit = words.front().cursor.seek(furthest);
       continue;
     }
-    cursors.front().positions(unit, starts);
-    for (std::size_t i = 1; i < cursors.size() && !starts.empty(); ++i) {
-      cursors[i].positions(unit, positions);
-      keep_followed(starts, positions, phrase.words[i].offset);
+    words.front().cursor.positions(unit, starts);
+    for (std::size_t i = 1; i < words.size() && !starts.empty(); ++i) {
+      words[i].cursor.positions(unit, positions);
+      keep_followed(starts, positions, words[i].offset - lead);
     }
     const std::uint32_t note = segment.unit_notes[unit];
     if (!starts.empty()) found.set(note);
-    unit = cursors.front().seek(starts.empty() ? unit + 1 : segment.first_unit[note + 1]);
+    unit = words.front().cursor.seek(starts.empty() ? unit + 1 : segment.first_unit[note + 1]);
   }
   return found;
 }

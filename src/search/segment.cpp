@@ -59,11 +59,11 @@ void append_varint(std::vector<std::uint8_t>& out, std::uint32_t value) {
 }
 
 PostingCursor::PostingCursor(const Segment& segment, std::uint32_t term)
-    : segment_(segment),
-      info_(segment.terms[term]),
-      at_(segment.postings.data() + info_.postings_offset),
-      left_(info_.postings),
-      positions_at_(info_.positions_offset) {
+    : segment_(&segment),
+      info_(&segment.terms[term]),
+      at_(segment.postings.data() + info_->postings_offset),
+      left_(info_->postings),
+      positions_at_(info_->positions_offset) {
   next();
 }
 
@@ -77,7 +77,7 @@ void PostingCursor::next() {
   --left_;
   unit_ = previous_ + read_varint(at_);
   previous_ = unit_ + 1;
-  header_ = segment_.is_header(unit_);
+  header_ = segment_->is_header(unit_);
   const std::uint32_t code = read_varint(at_);
   if (header_) {
     fields_ = code & 15;
@@ -92,10 +92,10 @@ void PostingCursor::next() {
 }
 
 void PostingCursor::open_block(std::uint32_t block) {
-  const Block& start = segment_.blocks[info_.first_block + block];
-  at_ = segment_.postings.data() + start.postings_offset;
+  const Block& start = segment_->blocks[info_->first_block + block];
+  at_ = segment_->postings.data() + start.postings_offset;
   previous_ = start.last_unit_before;
-  left_ = info_.postings - block * kBlockPostings;
+  left_ = info_->postings - block * kBlockPostings;
   positions_at_ = start.positions_offset;
   positions_owed_ = 0;
   position_count_ = 0;
@@ -104,10 +104,10 @@ void PostingCursor::open_block(std::uint32_t block) {
 
 void PostingCursor::seek(std::uint32_t unit) {
   if (unit_ == kEnd || unit_ >= unit) return;
-  if (info_.postings > kBlockPostings) {
-    const std::uint32_t block_count = (info_.postings + kBlockPostings - 1) / kBlockPostings;
-    const std::uint32_t current = (info_.postings - left_ - 1) / kBlockPostings;
-    const Block* begin = segment_.blocks.data() + info_.first_block;
+  if (info_->postings > kBlockPostings) {
+    const std::uint32_t block_count = (info_->postings + kBlockPostings - 1) / kBlockPostings;
+    const std::uint32_t current = (info_->postings - left_ - 1) / kBlockPostings;
+    const Block* begin = segment_->blocks.data() + info_->first_block;
     // The last block whose units all lie behind what stands before it: the first that can hold
     // `unit`.
     const Block* found = std::upper_bound(
@@ -122,9 +122,9 @@ void PostingCursor::seek(std::uint32_t unit) {
 void PostingCursor::positions(std::vector<std::uint32_t>& out) {
   out.clear();
   if (unit_ == kEnd) return;
-  const std::uint8_t* at = segment_.positions.data() + positions_at_;
+  const std::uint8_t* at = segment_->positions.data() + positions_at_;
   for (; positions_owed_ > 0; --positions_owed_) read_varint(at);
-  positions_at_ = static_cast<std::uint32_t>(at - segment_.positions.data());
+  positions_at_ = static_cast<std::uint32_t>(at - segment_->positions.data());
   std::uint32_t position = 0;
   for (std::uint32_t i = 0; i < position_count_; ++i) {
     position += read_varint(at);

@@ -114,6 +114,7 @@ class PostingCursor {
   /// Moves to the first posting at or after `unit`; never back.
   void seek(std::uint32_t unit);
 
+  std::uint32_t postings() const { return info_->postings; }
   bool header() const { return header_; }
   std::uint32_t fields() const { return fields_; }  ///< Header: set of 1 << Field.
   std::uint32_t body() const { return body_; }
@@ -124,8 +125,8 @@ class PostingCursor {
  private:
   void open_block(std::uint32_t block);
 
-  const Segment& segment_;
-  const TermInfo& info_;
+  const Segment* segment_;
+  const TermInfo* info_;
   const std::uint8_t* at_;
   std::uint32_t left_;
   std::uint32_t previous_ = 0;  ///< Last unit plus one.
