@@ -8,7 +8,7 @@ namespace {
 
 /// A search of one hit over a kept connection, its work done by a fake: what HTTP, routing, JSON
 /// and the change of threads cost over the library call.
-void BM_SearchOverHttp(benchmark::State& state) {
+void search_over_http(benchmark::State& state) {
   FakeIndex index;
   FakeAnswerer answerer;
   FakeModels models;
@@ -33,7 +33,7 @@ void BM_SearchOverHttp(benchmark::State& state) {
       state.SkipWithError("wrong answer");
   }
 }
-BENCHMARK(BM_SearchOverHttp)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(search_over_http)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
 }  // namespace
 }  // namespace knap::api

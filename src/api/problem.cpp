@@ -34,19 +34,19 @@ struct Mapping {
 
 Mapping mapping(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return {422, Mapping::Detail::kTold};
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kUnsupported: return {422, Mapping::Detail::kTold};
     case ErrorCode::kNotFound: return {404, Mapping::Detail::kTold};
-    case ErrorCode::kAlreadyExists: return {409, Mapping::Detail::kTold};
+    case ErrorCode::kAlreadyExists:
     case ErrorCode::kFailedPrecondition: return {409, Mapping::Detail::kTold};
-    case ErrorCode::kUnavailable: return {503, Mapping::Detail::kTold};
+    case ErrorCode::kUnavailable:
     case ErrorCode::kResourceExhausted: return {503, Mapping::Detail::kTold};
     case ErrorCode::kDeadlineExceeded: return {504, Mapping::Detail::kTold};
     case ErrorCode::kCancelled: return {499, Mapping::Detail::kTold};
-    case ErrorCode::kCorruptData: return {500, Mapping::Detail::kKept};
-    case ErrorCode::kIo: return {500, Mapping::Detail::kKept};
     case ErrorCode::kPermissionDenied: return {403, Mapping::Detail::kTold};
-    case ErrorCode::kUnsupported: return {422, Mapping::Detail::kTold};
-    case ErrorCode::kInternal: return {500, Mapping::Detail::kKept};
+    case ErrorCode::kCorruptData:
+    case ErrorCode::kIo:
+    case ErrorCode::kInternal: break;
   }
   return {500, Mapping::Detail::kKept};
 }

@@ -40,9 +40,9 @@ json::array model_list(const Context& context) {
 }
 
 Outcome get_model(const Context& context, Call& call) {
-  for (json::value& entry : model_list(context)) {
+  for (const json::value& entry : model_list(context)) {
     if (entry.at("id").get_string() == std::string_view(call.path_argument)) {
-      return json_response(200, std::move(entry));
+      return json_response(200, entry);
     }
   }
   return refuse(no_such_model(call.path_argument));

@@ -35,7 +35,7 @@ void round_trip(benchmark::State& state, Endpoint endpoint, const Server::Option
   }
 }
 
-void BM_UnixRoundTrip(benchmark::State& state) {
+void unix_round_trip(benchmark::State& state) {
   Endpoint endpoint;
   endpoint.unix_socket =
       std::filesystem::temp_directory_path() / ("knap-http-bench-" + std::to_string(getpid()));
@@ -44,7 +44,7 @@ void BM_UnixRoundTrip(benchmark::State& state) {
   round_trip(state, endpoint, options, false);
 }
 
-void BM_UnixRoundTripThroughPool(benchmark::State& state) {
+void unix_round_trip_through_pool(benchmark::State& state) {
   Endpoint endpoint;
   endpoint.unix_socket =
       std::filesystem::temp_directory_path() / ("knap-http-bench-" + std::to_string(getpid()));
@@ -53,11 +53,11 @@ void BM_UnixRoundTripThroughPool(benchmark::State& state) {
   round_trip(state, endpoint, options, true);
 }
 
-void BM_TcpRoundTripThroughPool(benchmark::State& state) { round_trip(state, {}, {}, true); }
+void tcp_round_trip_through_pool(benchmark::State& state) { round_trip(state, {}, {}, true); }
 
-BENCHMARK(BM_UnixRoundTrip)->Unit(benchmark::kMicrosecond)->UseRealTime();
-BENCHMARK(BM_UnixRoundTripThroughPool)->Unit(benchmark::kMicrosecond)->UseRealTime();
-BENCHMARK(BM_TcpRoundTripThroughPool)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(unix_round_trip)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(unix_round_trip_through_pool)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(tcp_round_trip_through_pool)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
 }  // namespace
 }  // namespace knap::http
