@@ -147,7 +147,8 @@ class Server:
         return [result["path"] for result in self.search(query, **fields)["results"]]
 
     def ask(self, question, **fields):
-        return self.post("/api/ask", {"question": question, **fields}, timeout=120)
+        """Bounded, because on a busy machine a model needs longer than a test can wait: then the quotes are the answer."""
+        return self.post("/api/ask", {"question": question, "deadline_ms": 6000, **fields}, timeout=120)
 
     def status(self, vault=None):
         vaults = self.get("/api/index/status")["vaults"]

@@ -15,8 +15,6 @@ NOTES = {
     "Garden.md": "# Garden\n\nTomatoes are sown in March and planted out after the last frost in May.\n",
     "Numbers.md": "# Numbers\n\n| Quarter | Revenue |\n|---|---|\n| Q1 | 120,000 euros |\n| Q2 | 95,000 euros |\n",
 }
-# On a busy machine a model needs longer than a test can wait: then the quotes are the answer.
-PATIENCE_MS = 6000
 UNANSWERABLE = ["What is the capital of Mongolia?", "Who won the chess tournament in Reykjavik?",
                 "How many moons does Jupiter have?"]
 
@@ -58,7 +56,7 @@ def server(request):
     ("When are tomatoes sown?", "March", "Garden.md"),
 ])
 def test_cited_answer(server, question, fact, path):
-    answer = server.ask(question, deadline_ms=PATIENCE_MS)
+    answer = server.ask(question)
     assert not answer["refused"]
     assert fact in answer["answer"], answer["answer"]
     assert path in {citation["path"] for citation in answer["citations"]}
@@ -91,7 +89,7 @@ def test_extractive_on_request(full):
 
 
 def test_a_model_words_the_answer(full):
-    answer = full.ask("Who founded the Orbital Kettle Company?", mode="generative")
+    answer = full.ask("Who founded the Orbital Kettle Company?", mode="generative", deadline_ms=15_000)
     assert "Lindqvist" in answer["answer"]
     check_citations(full, answer)
     if answer["mode"] == "generative":
@@ -125,7 +123,7 @@ def test_follow_up_question(server):
 
 
 def test_stream_order(server):
-    with server.call("POST", "/api/ask", json={"question": "Who founded the Orbital Kettle Company?", "stream": True},
+    with server.call("POST", "/api/ask", json={"question": "Who founded the Orbital Kettle Company?", "stream": True, "deadline_ms": 8000},
                      stream=True) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         got = list(events(response))
