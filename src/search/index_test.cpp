@@ -83,13 +83,15 @@ TEST(Index, LastOfSeveralUpsertsOfOneNoteCounts) {
 
 TEST(Index, QuotedPhrasesAreRequired) {
   const auto index =
-      make_index({note(1, "A", {"the quick brown fox"}), note(2, "B", {"brown quick fox"}),
+      make_index({note(1, "A", {"the quick brown fox"}), note(2, "B", {"the brown quick fox"}),
                   note(3, "C", {"quick", "brown"})});
   EXPECT_THAT(ids(search(*index, "\"quick brown\"")), ElementsAre(1));
   EXPECT_THAT(ids(search(*index, "\"the quick brown fox\" fox")), ElementsAre(1));
   EXPECT_THAT(search(*index, "\"brown fox quick\"").hits, IsEmpty());
   EXPECT_THAT(ids(search(*index, "quick brown")), testing::SizeIs(3));
-  EXPECT_EQ(ids(search(*index, "quick brown")).front(), 1U);
+  // Side by side beats the same words apart.
+  const auto order = ids(search(*index, "quick brown"));
+  EXPECT_LT(std::ranges::find(order, 1U), std::ranges::find(order, 2U));
 }
 
 TEST(Index, PhrasesDoNotSpanFields) {
