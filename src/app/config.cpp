@@ -89,7 +89,8 @@ Status read_vaults(const YAML::Node& node, const fs::path& file, Config& config)
     } else {
       return at_line(file, item.Mark(), "a vault is a path, or name and path");
     }
-    if (vault.root.is_relative()) vault.root = file.parent_path() / vault.root;
+    const bool home_relative = vault.root.string().starts_with('~');
+    if (vault.root.is_relative() && !home_relative) vault.root = file.parent_path() / vault.root;
     config.vaults.push_back(std::move(vault));
   }
   return {};
@@ -219,6 +220,13 @@ Status read_environment(const Environment& environment, Config& config) {
   return {};
 }
 
+/// A leading "~/" is the user's home: the shell expands it neither in a file nor after "NAME=".
+void expand_home(fs::path& path, const Environment& environment) {
+  const std::string text = path.string();
+  if (text == "~") path = home(environment);
+  if (text.starts_with("~/")) path = home(environment) / text.substr(2);
+}
+
 Status check_vaults(Config& config) {
   if (config.vaults.size() > kVaultsMax) {
     return make_error(ErrorCode::kInvalidArgument, fmt::format("more than {} vaults", kVaultsMax));
@@ -317,6 +325,11 @@ Result<Config> load_config(const CommandLine& command_line, const Environment& e
     KNAP_TRY(auto vault, parse_vault(text));
     config.vaults.push_back(std::move(vault));
   }
+  for (auto& vault : config.vaults) expand_home(vault.root, environment);
+  for (auto* path : {&config.data_dir, &config.models.dir}) expand_home(*path, environment);
+  fs::path log_file = config.log.file;
+  expand_home(log_file, environment);
+  config.log.file = log_file.string();
   KNAP_CHECK_OK(check_vaults(config));
   return config;
 }

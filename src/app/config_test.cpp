@@ -92,6 +92,13 @@ TEST_F(ConfigTest, VaultsHaveNamesAndPathsRelativeToTheFile) {
   EXPECT_THAT(load("vaults: [x/a, y/a]").error().message, HasSubstr("two vaults are named a"));
 }
 
+TEST_F(ConfigTest, TildeIsTheHomeFolder) {
+  const auto config = load("data: {dir: ~/data}\nvaults: [{name: n, path: ~/Notes}]\n");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->data_dir, folder_ / "data");
+  EXPECT_EQ(config->vaults[0].root, folder_ / "Notes");
+}
+
 TEST_F(ConfigTest, SecretsAreMasked) {
   const auto config = load("models: {remote: {key: hunter2}}");
   ASSERT_TRUE(config) << config.error().message;
