@@ -104,10 +104,20 @@ ServiceImpl::~ServiceImpl() {
   }
   indexer_->stop();
   embed_queue_->stop();
+  if (!loaded_) return;
+  for (const auto& vault : vaults_) {
+    if (const Status saved = save_snapshot(*store_, *vault, snapshot_file(*vault)); !saved)
+      observe::log_warning("snapshot_not_saved", saved.error().message, {{"vault", vault->config.name}});
+  }
+}
+
+std::filesystem::path ServiceImpl::snapshot_file(const VaultState& vault) const {
+  return options_.data_dir / ("search-" + std::to_string(static_cast<std::int64_t>(vault.id)) + ".snapshot");
 }
 
 Status ServiceImpl::load(std::shared_ptr<models::Embedder> embedder) {
-  for (const auto& vault : vaults_) KNAP_CHECK_OK(load_vault(*store_, *vault));
+  for (const auto& vault : vaults_) KNAP_CHECK_OK(load_vault(*store_, *vault, snapshot_file(*vault)));
+  loaded_ = true;
   if (embedder) KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(embedder)));
   ::malloc_trim(0);  // loading passes all texts through the allocator
   return {};

@@ -44,6 +44,7 @@ class ServiceImpl final : public Service {
     LedgerEntry entry;
   };
   void watch(VaultState& vault);
+  std::filesystem::path snapshot_file(const VaultState& vault) const;
   VaultStatus status_of(const VaultState& vault) const;
   Result<std::vector<VaultState*>> wanted_vaults(const std::vector<std::string>& names) const;
   Result<Place> find(std::string_view vault, std::string_view path) const;
@@ -69,6 +70,7 @@ class ServiceImpl final : public Service {
   observe::Histogram& fetch_seconds_;
   std::unique_ptr<EmbedQueue> embed_queue_;
   std::unique_ptr<Indexer> indexer_;
+  bool loaded_ = false;  ///< Only an index that was loaded whole is worth a snapshot.
 };
 
 PassageView view_of(store::PassageRow row, const std::string& vault);

@@ -273,6 +273,35 @@ TEST_F(ServiceTest, StartsRightFromWhatAKilledProcessLeft) {
   EXPECT_EQ(embedder_->passages, 51);
 }
 
+TEST_F(ServiceTest, StartsFromItsSnapshotOnlyWhileThatIsRight) {
+  write("a.md", "# A\n\nquagga [[B]]\n");
+  write("B.md", "# B\n\nokapi\n");
+  open();
+  scan(Service::WaitFor::kSemantic);
+  service_.reset();
+  const auto snapshot = folder_ / "data" / "search-1.snapshot";
+  ASSERT_TRUE(std::filesystem::exists(snapshot));
+  std::filesystem::copy(snapshot, folder_ / "older");
+
+  open();
+  EXPECT_THAT(found("quagga"), ElementsAre("a.md")) << "answers before it has walked";
+  EXPECT_EQ(service_->links("", "B.md")->backlinks.size(), 1U);
+  EXPECT_EQ(service_->status().front().semantic_coverage, 1.0);
+  write("a.md", "# A\n\nzebra\n");
+  scan(Service::WaitFor::kSemantic);
+  EXPECT_THAT(found("zebra"), ElementsAre("a.md"));
+  service_.reset();
+
+  std::filesystem::copy(folder_ / "older", snapshot, std::filesystem::copy_options::overwrite_existing);
+  open();
+  EXPECT_THAT(found("zebra"), ElementsAre("a.md")) << "an older snapshot is not used";
+  EXPECT_THAT(found("quagga"), IsEmpty());
+  service_.reset();
+  std::ofstream(snapshot) << "KNAPSRCH rubbish";
+  open();
+  EXPECT_THAT(found("zebra"), ElementsAre("a.md")) << "a damaged snapshot is not used";
+}
+
 TEST_F(ServiceTest, LoadsVectorsOfAnotherModelOfAnotherSize) {
   write("a.md", "# A\n\nred green blue\n");
   open();

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "knap/base/file.hpp"
 #include "knap/observe/log.hpp"
 
 namespace knap::index {
@@ -15,6 +16,7 @@ constexpr std::size_t kLoadNotesMax = 1'024;          // a batch of loading
 constexpr std::size_t kLoadBytesMax = 8U << 20;
 constexpr std::size_t kLoadBatchesWaiting = 2;        // read ahead of the index
 constexpr std::size_t kRelinkNotesMax = 256;
+constexpr std::uint64_t kSnapshotBytesMax = 4ULL << 30;
 constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 
 /// Batches handed from the thread that reads the store to the one that builds the index.
@@ -115,6 +117,42 @@ Status load_notes(const store::Store& store, VaultState& vault, Links links,
   return read;
 }
 
+/// True when the index is filled. A snapshot that is absent, older or damaged only makes the start slower.
+Result<bool> restore_snapshot(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot) {
+  KNAP_TRY(const std::uint64_t generation, store.generation(vault.id));
+  if (generation == 0) return false;
+  const auto bytes = read_file(snapshot, kSnapshotBytesMax);
+  if (!bytes) return false;
+  const Status restored = vault.index.restore(*bytes, generation);
+  if (!restored) {
+    observe::log_info("snapshot_not_used", restored.error().message, {{"vault", vault.config.name}});
+    return false;
+  }
+  vault.saved_generation = generation;
+  return true;
+}
+
+/// Ledger and links of the notes that a snapshot has put into the index.
+Status load_links(const store::Store& store, VaultState& vault,
+                  std::unordered_map<store::FileId, store::FileRecord>& waiting) {
+  std::vector<store::FileId> ids;
+  KNAP_CHECK_OK(store.note_records(vault.id, [&](store::FileId id, store::NoteRecord note) {
+    const auto meta = decode(note.meta);
+    const auto ref = vault.graph.note(id);
+    if (!meta || !ref) return;
+    vault.graph.set_note(id, ref->path, note.title, meta->aliases, meta->links);
+    if (const auto row = waiting.find(id); row != waiting.end()) {
+      vault.ledger.load(row->second, true);
+      waiting.erase(row);
+    }
+    ids.push_back(id);
+  }));
+  // The index holds these links already: what is published here only tells the graph so.
+  for (const store::FileId id : ids) static_cast<void>(vault.graph.publish_links(id));
+  static_cast<void>(vault.graph.take_changed());
+  return {};
+}
+
 }  // namespace
 
 LiveIndex::LiveIndex(std::uint32_t dimensions)
@@ -156,6 +194,13 @@ std::uint32_t LiveIndex::dimensions() const {
 void LiveIndex::apply(search::Index::Batch batch) {
   MutexLock lock(write_mutex_);
   current()->apply(std::move(batch));
+}
+
+std::string LiveIndex::snapshot(std::uint64_t stamp) const { return current()->snapshot(stamp); }
+
+Status LiveIndex::restore(std::string_view bytes, std::uint64_t stamp) {
+  MutexLock lock(write_mutex_);
+  return current()->restore(bytes, stamp);
 }
 
 Status LiveIndex::set_vectors(std::span<const search::Index::VectorInput> vectors) {
@@ -228,7 +273,7 @@ void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view 
   passage.plain = std::move(plain);
 }
 
-Status load_vault(const store::Store& store, VaultState& vault) {
+Status load_vault(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot) {
   // Files first: links resolve among all of them, whatever the order of the notes.
   std::unordered_map<store::FileId, store::FileRecord> waiting;
   KNAP_CHECK_OK(store.files(vault.id, [&](store::FileRecord file) {
@@ -243,8 +288,18 @@ Status load_vault(const store::Store& store, VaultState& vault) {
     vault.ledger.load(bare, false);
     if (content) waiting.emplace(file.id, std::move(file));
   }));
-  KNAP_CHECK_OK(load_notes(store, vault, Links::kRead, waiting));
+  KNAP_TRY(const bool restored, restore_snapshot(store, vault, snapshot));
+  KNAP_CHECK_OK(restored ? load_links(store, vault, waiting) : load_notes(store, vault, Links::kRead, waiting));
   return relink(store, vault);
+}
+
+Status save_snapshot(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot) {
+  KNAP_TRY(const std::uint64_t generation, store.generation(vault.id));
+  if (generation == 0 || generation == vault.saved_generation) return {};
+  KNAP_CHECK_OK(relink(store, vault));
+  KNAP_CHECK_OK(write_file_atomic(snapshot, vault.index.snapshot(generation)));
+  vault.saved_generation = generation;
+  return {};
 }
 
 Status load_index(const store::Store& store, VaultState& vault) {

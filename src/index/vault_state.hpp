@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,6 +30,8 @@ class LiveIndex {
   std::uint32_t dimensions() const KNAP_EXCLUDES(mutex_);
 
   void apply(search::Index::Batch batch) KNAP_EXCLUDES(write_mutex_);
+  std::string snapshot(std::uint64_t stamp) const KNAP_EXCLUDES(mutex_);
+  Status restore(std::string_view bytes, std::uint64_t stamp) KNAP_EXCLUDES(write_mutex_);
   Status set_vectors(std::span<const search::Index::VectorInput> vectors) KNAP_EXCLUDES(write_mutex_);
   void clear_vectors() KNAP_EXCLUDES(write_mutex_);
   /// An empty index for vectors of another size; the caller fills it again.
@@ -59,6 +62,7 @@ struct VaultState {
   std::string watch_mode KNAP_GUARDED_BY(mutex) = "off";
   std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);
   std::uint64_t walks = 0;  ///< Of the indexing thread only.
+  std::uint64_t saved_generation = 0;  ///< Of the snapshot on disk; 0: none that is known to fit.
 };
 
 using Vaults = std::vector<std::unique_ptr<VaultState>>;
@@ -70,7 +74,11 @@ void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view 
                  std::uint32_t last_line, std::string plain);
 
 /// Fills ledger, links and index from the store. Rows that do not fit are left out: the walk reads those files again.
-Status load_vault(const store::Store& store, VaultState& vault);
+/// @param snapshot  where save_snapshot() may have left the index: taken when it is of the store's generation, which
+///                  spares the analysis of all texts; else everything is read from the store
+Status load_vault(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot);
+/// Leaves the index of a vault that nobody changes any more in a file for the next start.
+Status save_snapshot(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot);
 /// Fills the index alone, after restart().
 Status load_index(const store::Store& store, VaultState& vault);
 /// Tells the index again of notes whose links mean something else now.

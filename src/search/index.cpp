@@ -8,6 +8,7 @@
 #include "knap/base/assert.hpp"
 #include "knap/base/mutex.hpp"
 #include "merge_policy.hpp"
+#include "snapshot.hpp"
 #include "state.hpp"
 
 namespace knap::search {
@@ -43,6 +44,8 @@ class IndexImpl final : public Index {
     return search_state(*state(), query, options_.max_query_terms, deadline);
   }
   IndexStats stats() const override;
+  std::string snapshot(std::uint64_t stamp) const override;
+  Status restore(std::string_view bytes, std::uint64_t stamp) override;
   float inverse_document_frequency(std::string_view term) const override {
     const auto current = state();
     return bm25_idf(current->totals.notes, notes_with_term(*current, term));
@@ -74,7 +77,7 @@ class IndexImpl final : public Index {
   mutable Mutex pointer_;
   std::shared_ptr<const State> published_ KNAP_GUARDED_BY(pointer_);
 
-  Mutex writer_;
+  mutable Mutex writer_;
   CondVar wake_;
   bool stopping_ KNAP_GUARDED_BY(writer_) = false;
   bool merge_due_ KNAP_GUARDED_BY(writer_) = false;
@@ -109,15 +112,6 @@ void IndexImpl::publish(std::shared_ptr<State> next) {
   // The older state is freed here, out of the readers' way.
 }
 
-/// Marks one note as gone; the set is already this state's own.
-void mark_deleted(SegmentView& view, NoteSet& deleted, std::uint32_t note) {
-  const Segment& segment = *view.segment;
-  deleted.set(note);
-  ++view.deleted_count;
-  view.deleted_words += segment.note_lengths[note];
-  view.live_units -= segment.first_unit[note + 1] - segment.first_unit[note] - 1;
-}
-
 void IndexImpl::remove(State& next, const std::unordered_set<NoteId>& ids) {
   std::unordered_map<const Segment*, std::vector<std::uint32_t>> gone;
   for (const NoteId id : ids) {
@@ -131,7 +125,8 @@ void IndexImpl::remove(State& next, const std::unordered_set<NoteId>& ids) {
     if (notes == gone.end()) continue;
     auto deleted = view.deleted ? std::make_shared<NoteSet>(*view.deleted)
                                 : std::make_shared<NoteSet>(view.segment->note_count());
-    for (const std::uint32_t note : notes->second) mark_deleted(view, *deleted, note);
+    for (const std::uint32_t note : notes->second)
+      mark_deleted(*view.segment, view, *deleted, note);
     view.deleted = std::move(deleted);
     if (view.deleted_count == view.segment->note_count()) {
       for (const Slot slot : view.segment->unit_slots)
@@ -236,7 +231,7 @@ void IndexImpl::replace(State& next, std::span<const SegmentView> sources,
   for (std::uint32_t note = 0; note < merged->note_count(); ++note) {
     const auto place = places_.find(merged->ids[note]);
     if (place == places_.end() || place->second.segment != merged.get())
-      mark_deleted(view, *deleted, note);
+      mark_deleted(*merged, view, *deleted, note);
   }
   if (view.deleted_count > 0) view.deleted = std::move(deleted);
   // The passages that the merge left behind give up their slots.
@@ -340,7 +335,37 @@ IndexStats IndexImpl::stats() const {
   return out;
 }
 
+std::string IndexImpl::snapshot(std::uint64_t stamp) const {
+  const MutexLock lock(writer_);
+  return write_snapshot(*state(), vectors_, stamp);
+}
+
+Status IndexImpl::restore(std::string_view bytes, std::uint64_t stamp) {
+  const MutexLock lock(writer_);
+  if (!state()->segments.empty()) {
+    return make_error(ErrorCode::kFailedPrecondition, "only an empty index can take a snapshot");
+  }
+  KNAP_TRY(auto segments, read_snapshot(bytes, stamp, vectors_));
+  auto next = std::make_shared<State>(*state());
+  ++next->epoch;
+  next->segments = std::move(segments);
+  for (const SegmentView& view : next->segments) {
+    const Segment& segment = *view.segment;
+    for (std::uint32_t note = 0; note < segment.note_count(); ++note)
+      if (view.live(note)) places_[segment.ids[note]] = {&segment, note};
+  }
+  publish(std::move(next));
+  return {};
+}
+
 }  // namespace
+
+void mark_deleted(const Segment& segment, SegmentView& view, NoteSet& deleted, std::uint32_t note) {
+  deleted.set(note);
+  ++view.deleted_count;
+  view.deleted_words += segment.note_lengths[note];
+  view.live_units -= segment.first_unit[note + 1] - segment.first_unit[note] - 1;
+}
 
 std::unique_ptr<Index> Index::create(Options options) {
   return std::make_unique<IndexImpl>(options);

@@ -21,6 +21,9 @@ struct SegmentView {
   bool live(std::uint32_t note) const { return deleted == nullptr || !deleted->test(note); }
 };
 
+/// Marks one note as gone; `deleted` is the view's own set, not yet published.
+void mark_deleted(const Segment& segment, SegmentView& view, NoteSet& deleted, std::uint32_t note);
+
 /// Everything that a search reads. Immutable once published.
 struct State {
   std::uint64_t epoch = 0;

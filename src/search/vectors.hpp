@@ -57,6 +57,7 @@ class VectorStore {
   /// The slot of a hash, counted as used by one more passage.
   Slot acquire(const Hash128& hash);
   void release(Slot slot);
+  const Hash128& hash_of(Slot slot) const { return entries_[slot].hash; }
 
   /// @pre values.size() == dimensions
   void set(const Hash128& hash, std::span<const std::int8_t> values);

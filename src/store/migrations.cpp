@@ -75,17 +75,18 @@ CREATE TABLE embeddings (
 );
 CREATE UNIQUE INDEX embeddings_by_hash ON embeddings (hash, model);
 )sql"},
+    Migration{2, "generations", R"sql(
+CREATE TABLE generations (
+  vault INTEGER PRIMARY KEY,
+  generation INTEGER NOT NULL
+);
+)sql"},
 };
 
 std::string checksum(const Migration& migration) { return hash128(migration.sql).hex(); }
 
 Status prepare_history(Database& database) {
   KNAP_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
-  KNAP_TRY(const std::int64_t tables, database.integer("SELECT count(*) FROM sqlite_schema"));
-  if (application != kApplicationId && tables > 0) {
-    return make_error(ErrorCode::kFailedPrecondition,
-                      database.file().string() + " belongs to another program: choose another data folder");
-  }
   if (application != kApplicationId) KNAP_CHECK_OK(database.execute("PRAGMA application_id = 1263419728"));
   return database.execute(
       "CREATE TABLE IF NOT EXISTS schema_migrations ("
@@ -120,6 +121,14 @@ Result<bool> applied(Database& database, const Migration& migration) {
 }
 
 }  // namespace
+
+Status refuse_foreign(Database& database) {
+  KNAP_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
+  KNAP_TRY(const std::int64_t tables, database.integer("SELECT count(*) FROM sqlite_schema"));
+  if (application == kApplicationId || tables == 0) return {};
+  return make_error(ErrorCode::kFailedPrecondition,
+                    database.file().string() + " belongs to another program: choose another data folder");
+}
 
 std::int64_t newest_schema() { return kMigrations.back().version; }
 

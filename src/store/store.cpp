@@ -70,6 +70,7 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   KNAP_TRY(FileDescriptor lock, take_lock(options.data_dir));
   const std::filesystem::path file = options.data_dir / kDatabaseName;
   KNAP_TRY(auto writer, Database::open(file, Database::Access::kReadWrite));
+  KNAP_CHECK_OK(refuse_foreign(*writer));
   KNAP_CHECK_OK(writer->execute(kWriterSettings));
   KNAP_CHECK_OK(migrate(*writer));
   KNAP_CHECK_OK(check_tables(*writer));

@@ -49,7 +49,9 @@ class StoreImpl final : public Store {
   Result<VaultId> vault(std::string_view name, const std::filesystem::path& root) override;
   Status files(VaultId vault, const std::function<void(FileRecord)>& visit) const override;
   Status apply(VaultId vault, const WriteBatch& batch) override;
+  Result<std::uint64_t> generation(VaultId vault) const override;
   Status notes(VaultId vault, const std::function<bool(LoadedNote)>& visit) const override;
+  Status note_records(VaultId vault, const std::function<void(FileId, NoteRecord)>& visit) const override;
   Result<std::optional<LoadedNote>> note(FileId file) const override;
   Result<std::vector<std::optional<PassageRow>>> passages(std::span<const PassageKey> keys) const override;
   Result<std::vector<Hash128>> passage_hashes(FileId file) const override;
@@ -70,6 +72,7 @@ class StoreImpl final : public Store {
   Status checkpoint() override;
 
  private:
+  Status renew_generation(VaultId vault) KNAP_REQUIRES(writer_mutex_);
   Status write_change(VaultId vault, const FileChange& change) KNAP_REQUIRES(writer_mutex_);
   Status write_file(VaultId vault, const FileRecord& file) KNAP_REQUIRES(writer_mutex_);
   Status write_content(const FileChange& change) KNAP_REQUIRES(writer_mutex_);

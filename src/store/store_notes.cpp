@@ -86,6 +86,18 @@ Status StoreImpl::notes(VaultId vault, const std::function<bool(LoadedNote)>& vi
   }
 }
 
+Status StoreImpl::note_records(VaultId vault, const std::function<void(FileId, NoteRecord)>& visit) const {
+  const auto reader = readers_.take();
+  KNAP_TRY(auto notes, reader->prepare("SELECT n.file, n.title, n.name, n.language, n.tags, n.meta FROM notes n "
+                                       "JOIN files f ON f.id = n.file AND f.vault = ?"));
+  notes.bind(static_cast<std::int64_t>(vault));
+  for (;;) {
+    KNAP_TRY(const bool more, notes.step());
+    if (!more) return {};
+    visit(static_cast<FileId>(notes.integer(0)), note_record(notes, 1));
+  }
+}
+
 Result<std::optional<LoadedNote>> StoreImpl::note(FileId file) const {
   const auto reader = readers_.take();
   KNAP_TRY(auto snapshot, Transaction::begin_read(*reader));
@@ -169,9 +181,28 @@ Status StoreImpl::apply(VaultId vault, const WriteBatch& batch) {
     KNAP_CHECK_OK(remove.run());
   }
   for (const FileChange& change : batch.changes) KNAP_CHECK_OK(write_change(vault, change));
+  KNAP_CHECK_OK(renew_generation(vault));
   KNAP_CHECK_OK(transaction.commit());
   if (transaction_seconds_ != nullptr) transaction_seconds_->record(SteadyClock::now() - begin);
   return {};
+}
+
+/// Random each time: neither a store made anew nor one that lost its last transactions with the power comes to a number
+/// that stood for other rows.
+Status StoreImpl::renew_generation(VaultId vault) {
+  KNAP_TRY(auto renew, writer_->prepare("INSERT INTO generations (vault, generation) VALUES (?, 1 + (random() & ?)) "
+                                        "ON CONFLICT (vault) DO UPDATE SET generation = excluded.generation"));
+  constexpr std::int64_t kLargest = (std::int64_t{1} << 62) - 1;
+  renew.bind(static_cast<std::int64_t>(vault), kLargest);
+  return renew.run();
+}
+
+Result<std::uint64_t> StoreImpl::generation(VaultId vault) const {
+  const auto reader = readers_.take();
+  KNAP_TRY(auto row, reader->prepare("SELECT generation FROM generations WHERE vault = ?"));
+  row.bind(static_cast<std::int64_t>(vault));
+  KNAP_TRY(const bool found, row.step());
+  return found ? static_cast<std::uint64_t>(row.integer(0)) : 0;
 }
 
 Status StoreImpl::write_change(VaultId vault, const FileChange& change) {

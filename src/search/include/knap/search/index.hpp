@@ -49,7 +49,7 @@ struct RankingSettings {
   float dense_weight =
       0.5F;  ///< Of the fused score, 0-1, notes in the embedding model's languages.
   float dense_weight_foreign = 0.3F;    ///< The same for notes in other languages.
-  float phrase_bonus = 0.3F;            ///< Share added for query words found side by side.
+  float phrase_bonus = 0.15F;           ///< Share added for query words found side by side.
   float passage_share = 0.3F;           ///< Of the best passage's keyword score in its note's.
   float dense_floor_deviations = 0.0F;  ///< Cosines up to mean + so many deviations count 0.
   /// ISO 639-1 codes of the languages that the embedding model knows; empty: all.
@@ -134,6 +134,14 @@ class Index {
   virtual Status set_vectors(std::span<const VectorInput> vectors) = 0;
   /// Forgets all vectors (before another model's are set).
   virtual void clear_vectors() = 0;
+
+  /// All notes as checksummed bytes, for a fast start; vectors are not in it
+  /// (docs/formats/Search snapshot.md). Writers wait meanwhile.
+  /// @param stamp  names the state of the source of truth that this index shows
+  virtual std::string snapshot(std::uint64_t stamp) const = 0;
+  /// Takes over a snapshot's notes. Errors, after which nothing was taken: kCorruptData (damaged);
+  /// kFailedPrecondition (another stamp or version, or the index is not empty).
+  virtual Status restore(std::string_view bytes, std::uint64_t stamp) = 0;
 
   /// Errors: kInvalidArgument (embedding of another size, limit 0); kDeadlineExceeded.
   virtual Result<SearchResult> search(const Query& query, Deadline deadline) const = 0;

@@ -133,9 +133,14 @@ class Store {
   virtual Result<VaultId> vault(std::string_view name, const std::filesystem::path& root) = 0;
   virtual Status files(VaultId vault, const std::function<void(FileRecord)>& visit) const = 0;
   virtual Status apply(VaultId vault, const WriteBatch& batch) = 0;
+  /// A random number that every apply() of the vault renews: what was derived from the vault's rows under the same number
+  /// is still right. 0 before the first apply().
+  virtual Result<std::uint64_t> generation(VaultId vault) const = 0;
 
   /// All notes of a vault with their passages, by rising id. `visit` returns false to stop.
   virtual Status notes(VaultId vault, const std::function<bool(LoadedNote)>& visit) const = 0;
+  /// The same without passages.
+  virtual Status note_records(VaultId vault, const std::function<void(FileId, NoteRecord)>& visit) const = 0;
   virtual Result<std::optional<LoadedNote>> note(FileId file) const = 0;
   /// Row i answers key i; nothing where it is gone.
   virtual Result<std::vector<std::optional<PassageRow>>> passages(std::span<const PassageKey> keys) const = 0;

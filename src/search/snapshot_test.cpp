@@ -1,0 +1,72 @@
+#include <gmock/gmock.h>
+
+#include "knap/search/index.hpp"
+#include "test_notes.hpp"
+
+namespace knap::search {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using namespace testing_notes;
+
+constexpr std::uint64_t kStamp = 42;
+
+std::unique_ptr<Index> make_index() {
+  auto index = Index::create({.dimensions = 4});
+  NoteInput rich = note(1, "Alpha", {"leeks and soup", "bread and butter"});
+  rich.aliases = {"Beta"};
+  rich.tags = {"kitchen/soup"};
+  rich.facts.tags = rich.tags;
+  rich.facts.properties.push_back({"rating", {4.0, std::string("good"), true, std::monostate()}});
+  index->apply(upsert({rich, note(2, "Old", {"leeks of last year"}), note(3, "Empty", {})}));
+  index->apply(upsert({note(2, "New", {"leeks of this year"})}));
+  return index;
+}
+
+TEST(Snapshot, RestoredIndexAnswersAsTheFirst) {
+  const auto first = make_index();
+  auto second = Index::create({.dimensions = 4});
+  ASSERT_TRUE(second->restore(first->snapshot(kStamp), kStamp));
+  for (const char* query : {"leeks", "beta", "soup", "\"bread and butter\"", "old", "empty"}) {
+    EXPECT_EQ(ids(search(*second, query)), ids(search(*first, query))) << query;
+  }
+  EXPECT_EQ(second->stats().notes, 3U);
+  EXPECT_EQ(second->stats().passages, 3U);
+  for (const char* text : {"tag:#kitchen", "prop.rating>=4", "prop.rating:good"}) {
+    Query query;
+    query.text = "soup";
+    query.filter = *Filter::parse(text, 0);
+    EXPECT_THAT(ids(*second->search(query, Deadline::never())), ElementsAre(1)) << text;
+  }
+}
+
+TEST(Snapshot, RestoredIndexGoesOnChanging) {
+  auto index = Index::create({.dimensions = 4});
+  ASSERT_TRUE(index->restore(make_index()->snapshot(kStamp), kStamp));
+  index->apply({.upserts = {note(2, "Newer", {"onions"})}, .deletes = {NoteId{1}}});
+  EXPECT_THAT(search(*index, "leeks").hits, IsEmpty());
+  EXPECT_THAT(ids(search(*index, "onions")), ElementsAre(2));
+  const std::int8_t values[] = {127, 0, 0, 0};
+  EXPECT_TRUE(index->set_vectors(std::vector<Index::VectorInput>{{Hash128{1, 1}, values}}));
+}
+
+TEST(Snapshot, RefusesAnotherStampAndEveryDamagedByte) {
+  std::string bytes = make_index()->snapshot(kStamp);
+  auto index = Index::create({.dimensions = 4});
+  EXPECT_EQ(index->restore(bytes, kStamp + 1).error().code, ErrorCode::kFailedPrecondition);
+  for (std::size_t i = 0; i < bytes.size(); i += 7) {
+    bytes[i] = static_cast<char>(bytes[i] ^ 0x20);
+    EXPECT_FALSE(index->restore(bytes, kStamp)) << i;
+    bytes[i] = static_cast<char>(bytes[i] ^ 0x20);
+  }
+  for (const std::size_t length :
+       {std::size_t{0}, std::size_t{7}, bytes.size() / 2, bytes.size() - 1}) {
+    EXPECT_FALSE(index->restore(std::string_view(bytes).substr(0, length), kStamp)) << length;
+  }
+  EXPECT_TRUE(index->restore(bytes, kStamp));
+  EXPECT_EQ(index->restore(bytes, kStamp).error().code, ErrorCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace knap::search
