@@ -13,7 +13,7 @@ constexpr std::size_t kQueryBytesMax = 16'384;
 constexpr std::size_t kPhrasesMax = 8;
 /// A prefix of one character would match a tenth of the dictionary.
 constexpr std::size_t kPrefixBytesMin = 2;
-/// Measured on SciFact's training queries and XQuAD zh: see docs/Ranking.md.
+/// Parts and single characters support the whole identifier or pair, and should not outvote it.
 constexpr float kPartWeight = 0.5F;
 constexpr float kUnigramWeight = 0.3F;
 
