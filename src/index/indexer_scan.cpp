@@ -55,6 +55,7 @@ Status Indexer::scan_vault(VaultState& vault, Ledger::Recheck recheck) {
   }
   Work work;
   KNAP_CHECK_OK(walk_vault(vault, rules, recheck, work));
+  vault.walked = true;
   add_unseen(vault, rules, work);
   return read_all(vault, std::move(work));
 }

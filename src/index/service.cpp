@@ -107,7 +107,7 @@ ServiceImpl::~ServiceImpl() {
   if (!loaded_) return;
   for (const auto& vault : vaults_) {
     if (const Status saved = save_snapshot(*store_, *vault, snapshot_file(*vault)); !saved)
-      observe::log_warning("snapshot_not_saved", saved.error().message, {{"vault", vault->config.name}});
+      observe::log_info("snapshot_not_saved", saved.error().message, {{"vault", vault->config.name}});
   }
 }
 
@@ -172,7 +172,10 @@ VaultStatus ServiceImpl::status_of(const VaultState& vault) const {
   status.epoch = stats.epoch;
   status.notes = stats.notes;
   status.passages = stats.passages;
-  const auto share = [](std::uint64_t part, std::uint64_t whole) {
+  // Nothing is known of a vault before its first walk: "all of nothing" would read as done.
+  const bool unknown = counts.total() == 0 && !vault.walked;
+  const auto share = [unknown](std::uint64_t part, std::uint64_t whole) {
+    if (unknown) return 0.0;
     return whole == 0 ? 1.0 : static_cast<double>(part) / static_cast<double>(whole);
   };
   status.keyword_coverage = share(counts.total() - counts.of(FileState::kPending) - counts.of(FileState::kStale),

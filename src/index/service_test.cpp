@@ -33,6 +33,15 @@ TEST_F(ServiceTest, FindsNotesByTheirWordsAfterTheFirstScan) {
   EXPECT_EQ(status.lag.count(), 0);
 }
 
+TEST_F(ServiceTest, ClaimsNoCoverageBeforeTheFirstWalk) {
+  write("a.md", "# A\n\nword\n");
+  open();
+  EXPECT_EQ(service_->status().front().keyword_coverage, 0.0);
+  EXPECT_EQ(service_->status().front().semantic_coverage, 0.0);
+  scan(Service::WaitFor::kKeyword);
+  EXPECT_EQ(service_->status().front().keyword_coverage, 1.0);
+}
+
 TEST_F(ServiceTest, GivesAHitAllThatACitationNeeds) {
   write("note.md", "---\ntags: [one, two/three]\n---\n# Title\n\n## Part\n\nFirst line.\nThe **zebrafish** swims. ^here\n");
   open();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -62,6 +63,7 @@ struct VaultState {
   std::string watch_mode KNAP_GUARDED_BY(mutex) = "off";
   std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);
   std::uint64_t walks = 0;  ///< Of the indexing thread only.
+  std::atomic<bool> walked = false;  ///< Once since the start, to the end.
   std::uint64_t saved_generation = 0;  ///< Of the snapshot on disk; 0: none that is known to fit.
 };
 
