@@ -65,6 +65,7 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults, const 
                                   Deadline deadline, SearchOutcome& outcome) const {
   std::uint64_t files = 0, settled = 0, with_vector = 0;
   outcome.epoch = outcome.notes = outcome.passages = 0;
+  bool unknown = false;  // a vault of which nothing is known before its first walk
   for (VaultState* vault : vaults) {
     const auto index = vault->index.get();
     search::Query here = query;
@@ -89,8 +90,10 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults, const 
     const LedgerCounts counts = vault->ledger.counts();
     files += counts.total();
     settled += counts.total() - counts.of(FileState::kPending) - counts.of(FileState::kStale);
+    unknown = unknown || (counts.total() == 0 && !vault->walked);
   }
-  const auto share = [](std::uint64_t part, std::uint64_t whole) {
+  const auto share = [unknown](std::uint64_t part, std::uint64_t whole) {
+    if (unknown) return 0.0;
     return whole == 0 ? 1.0 : static_cast<double>(part) / static_cast<double>(whole);
   };
   outcome.keyword_coverage = share(settled, files);
