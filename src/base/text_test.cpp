@@ -1,5 +1,7 @@
 #include "knap/base/text.hpp"
 
+#include <random>
+
 #include <gtest/gtest.h>
 
 namespace knap::text {
@@ -10,6 +12,36 @@ TEST(Text, FoldRemovesCaseAndDiacriticsButKeepsOtherScripts) {
   EXPECT_EQ(fold("Straße"), "strasse");
   EXPECT_EQ(fold("東京"), "東京");
   EXPECT_EQ(fold("हिन्दी"), "हिन्दी");
+}
+
+/// A schwa is folded by the tables alone, and so is all of a text that holds one.
+std::string by_the_tables(const std::string& utf8) {
+  const std::string folded = fold_case(utf8 + "ə");
+  return folded.substr(0, folded.size() - std::string("ə").size());
+}
+
+TEST(Text, QuickFoldingOfEveryCodePointEqualsTheTables) {
+  for (char32_t c = 0; c <= 0x10FFFF; ++c) {
+    if (c >= 0xD800 && c <= 0xDFFF) continue;
+    std::string utf8;
+    append(utf8, c);
+    ASSERT_EQ(fold_case(utf8), by_the_tables(utf8)) << "U+" << std::hex << static_cast<unsigned>(c);
+  }
+}
+
+TEST(Text, QuickFoldingOfNeighboursEqualsTheTables) {
+  std::mt19937 random(1);
+  const std::pair<char32_t, char32_t> ranges[] = {{0x20, 0x7E},     {0xA0, 0x17F},    {0x300, 0x36F},
+                                                  {0x400, 0x460},   {0x1100, 0x11FF}, {0x3041, 0x30FF},
+                                                  {0x4E00, 0x4E80}, {0xAC00, 0xAC80}, {0x1F300, 0x1F400}};
+  for (int round = 0; round < 20'000; ++round) {
+    std::string utf8;
+    for (int i = 0; i < 4; ++i) {
+      const auto& [first, last] = ranges[random() % std::size(ranges)];
+      append(utf8, first + static_cast<char32_t>(random() % (last - first + 1)));
+    }
+    ASSERT_EQ(fold_case(utf8), by_the_tables(utf8)) << utf8;
+  }
 }
 
 TEST(Text, RepairReplacesIllFormedPartsAndKeepsLines) {

@@ -9,6 +9,7 @@
 
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
+#include "load.hpp"
 
 namespace knap::index {
 namespace {

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "knap/observe/log.hpp"
+#include "load.hpp"
 
 namespace knap::index {
 namespace {

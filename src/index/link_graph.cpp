@@ -110,13 +110,21 @@ std::vector<std::string> LinkGraph::resolved(const Node& node) const {
   return paths;
 }
 
-std::vector<std::string> LinkGraph::publish_links(store::FileId id) {
+LinkGraph::Published LinkGraph::publish_links(store::FileId id) {
   MutexLock lock(mutex_);
   const auto found = nodes_.find(id);
   if (found == nodes_.end()) return {};
   std::vector<std::string> paths = resolved(found->second);
   found->second.published = fingerprint(paths);
-  return paths;
+  return {std::move(paths), found->second.published};
+}
+
+void LinkGraph::set_published(store::FileId id, std::uint64_t fingerprint) {
+  MutexLock lock(mutex_);
+  const auto found = nodes_.find(id);
+  if (found == nodes_.end()) return;
+  found->second.published = fingerprint;
+  unchecked_.push_back(id);
 }
 
 std::vector<store::FileId> LinkGraph::take_changed() {
@@ -127,10 +135,13 @@ std::vector<store::FileId> LinkGraph::take_changed() {
     if (found != linking_.end()) candidates.insert(found->second.begin(), found->second.end());
   }
   changed_keys_.clear();
+  candidates.insert(unchecked_.begin(), unchecked_.end());
+  unchecked_ = {};
   std::vector<store::FileId> changed;
   for (const store::FileId id : candidates) {
-    const Node& node = nodes_.at(id);
-    if (fingerprint(resolved(node)) != node.published) changed.push_back(id);
+    const auto node = nodes_.find(id);
+    if (node == nodes_.end()) continue;  // unchecked, and gone since
+    if (fingerprint(resolved(node->second)) != node->second.published) changed.push_back(id);
   }
   return changed;
 }

@@ -39,8 +39,14 @@ class LinkGraph {
                 const std::vector<std::string>& aliases, const std::vector<vault::Link>& links) KNAP_EXCLUDES(mutex_);
   void remove(store::FileId id) KNAP_EXCLUDES(mutex_);
 
-  /// Paths the note links to, each once, in order of first use. Remembered as what the index was told.
-  std::vector<std::string> publish_links(store::FileId id) KNAP_EXCLUDES(mutex_);
+  struct Published {
+    std::vector<std::string> paths;  ///< That the note links to, each once, in order of first use.
+    std::uint64_t fingerprint = 0;   ///< Of the paths.
+  };
+  /// What the note links to, remembered as what the index was told.
+  Published publish_links(store::FileId id) KNAP_EXCLUDES(mutex_);
+  /// The index was told so in an earlier run: the next take_changed() compares it with what the links mean now.
+  void set_published(store::FileId id, std::uint64_t fingerprint) KNAP_EXCLUDES(mutex_);
   /// Notes whose links mean something else than what the index was told; forgets which names have changed.
   std::vector<store::FileId> take_changed() KNAP_EXCLUDES(mutex_);
 
@@ -68,6 +74,7 @@ class LinkGraph {
   /// Last part of a link's path, folded -> notes with such a link.
   std::unordered_map<std::string, std::unordered_set<store::FileId>> linking_ KNAP_GUARDED_BY(mutex_);
   std::unordered_set<std::string> changed_keys_ KNAP_GUARDED_BY(mutex_);
+  std::vector<store::FileId> unchecked_ KNAP_GUARDED_BY(mutex_);  ///< Published in an earlier run.
 };
 
 }  // namespace knap::index

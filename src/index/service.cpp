@@ -7,6 +7,7 @@
 
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
+#include "load.hpp"
 #include "service_impl.hpp"
 
 namespace knap::index {
@@ -92,7 +93,8 @@ ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> s
       lag_(metrics.gauge("knap_index_lag_seconds", "Age of the oldest change that keyword search does not know")),
       fetch_seconds_(metrics.histogram("knap_index_fetch_seconds", "Time to read the passages of one result page")),
       embed_queue_(std::make_unique<EmbedQueue>(*store_, vaults_, leases, metrics)),
-      indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, metrics, next_file_id)) {}
+      indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, metrics, next_file_id)),
+      snapshots_(options_.data_dir, *store_, vaults_, *embed_queue_, metrics) {}
 
 ServiceImpl::~ServiceImpl() {
   for (const auto& vault : vaults_) {
@@ -102,21 +104,14 @@ ServiceImpl::~ServiceImpl() {
       watcher = std::move(vault->watcher);
     }
   }
+  snapshots_.stop();
   indexer_->stop();
   embed_queue_->stop();
-  if (!loaded_) return;
-  for (const auto& vault : vaults_) {
-    if (const Status saved = save_snapshot(*store_, *vault, snapshot_file(*vault)); !saved)
-      observe::log_info("snapshot_not_saved", saved.error().message, {{"vault", vault->config.name}});
-  }
-}
-
-std::filesystem::path ServiceImpl::snapshot_file(const VaultState& vault) const {
-  return options_.data_dir / ("search-" + std::to_string(static_cast<std::int64_t>(vault.id)) + ".snapshot");
+  if (loaded_) snapshots_.save_all();
 }
 
 Status ServiceImpl::load(std::shared_ptr<models::Embedder> embedder) {
-  for (const auto& vault : vaults_) KNAP_CHECK_OK(load_vault(*store_, *vault, snapshot_file(*vault)));
+  for (const auto& vault : vaults_) KNAP_CHECK_OK(load_vault(*store_, *vault, snapshots_.file_of(*vault)));
   loaded_ = true;
   if (embedder) KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(embedder)));
   ::malloc_trim(0);  // loading passes all texts through the allocator
@@ -148,6 +143,7 @@ void ServiceImpl::start() {
   }
   indexer_->start();
   embed_queue_->start();
+  snapshots_.start();
   indexer_->request_scan(Ledger::Recheck::kIfChanged);
 }
 

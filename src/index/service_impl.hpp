@@ -8,6 +8,7 @@
 #include "embed_queue.hpp"
 #include "indexer.hpp"
 #include "knap/index/service.hpp"
+#include "snapshot_keeper.hpp"
 #include "vault_state.hpp"
 
 namespace knap::index {
@@ -44,7 +45,6 @@ class ServiceImpl final : public Service {
     LedgerEntry entry;
   };
   void watch(VaultState& vault);
-  std::filesystem::path snapshot_file(const VaultState& vault) const;
   VaultStatus status_of(const VaultState& vault) const;
   Result<std::vector<VaultState*>> wanted_vaults(const std::vector<std::string>& names) const;
   Result<Place> find(std::string_view vault, std::string_view path) const;
@@ -70,6 +70,7 @@ class ServiceImpl final : public Service {
   observe::Histogram& fetch_seconds_;
   std::unique_ptr<EmbedQueue> embed_queue_;
   std::unique_ptr<Indexer> indexer_;
+  SnapshotKeeper snapshots_;
   bool loaded_ = false;  ///< Only an index that was loaded whole is worth a snapshot.
 };
 

@@ -282,7 +282,7 @@ TEST_F(ServiceTest, StartsRightFromWhatAKilledProcessLeft) {
   EXPECT_EQ(embedder_->passages, 51);
 }
 
-TEST_F(ServiceTest, StartsFromItsSnapshotOnlyWhileThatIsRight) {
+TEST_F(ServiceTest, StartsFromItsSnapshotAndWhatChangedSince) {
   write("a.md", "# A\n\nquagga [[B]]\n");
   write("B.md", "# B\n\nokapi\n");
   open();
@@ -301,14 +301,41 @@ TEST_F(ServiceTest, StartsFromItsSnapshotOnlyWhileThatIsRight) {
   EXPECT_THAT(found("zebra"), ElementsAre("a.md"));
   service_.reset();
 
+  // As after a kill: the store has gone on, the file has not.
   std::filesystem::copy(folder_ / "older", snapshot, std::filesystem::copy_options::overwrite_existing);
   open();
-  EXPECT_THAT(found("zebra"), ElementsAre("a.md")) << "an older snapshot is not used";
+  EXPECT_THAT(found("zebra"), ElementsAre("a.md"));
   EXPECT_THAT(found("quagga"), IsEmpty());
+  EXPECT_THAT(found("okapi"), ElementsAre("B.md"));
+  EXPECT_TRUE(service_->links("", "B.md")->backlinks.empty());
   service_.reset();
   std::ofstream(snapshot) << "KNAPSRCH rubbish";
   open();
   EXPECT_THAT(found("zebra"), ElementsAre("a.md")) << "a damaged snapshot is not used";
+}
+
+TEST_F(ServiceTest, LinksOfAnOlderSnapshotAreBroughtUpToDate) {
+  write("a.md", "# A\n\nquagga [[Later]]\n");
+  write("b.md", "# B\n\nquagga\n");
+  open();
+  scan();
+  service_.reset();
+  const auto snapshot = folder_ / "data" / "search-1.snapshot";
+  std::filesystem::copy(snapshot, folder_ / "older");
+  open();
+  write("Later.md", "# Later\n\nokapi\n");
+  scan();
+  service_.reset();
+  std::filesystem::copy(folder_ / "older", snapshot, std::filesystem::copy_options::overwrite_existing);
+  open();
+  scan();
+  SearchRequest request;
+  request.text = "quagga";
+  request.filter = *search::Filter::parse("link:[[Later]]", 0);
+  const auto outcome = service_->search(request, Deadline::never(), {});
+  ASSERT_TRUE(outcome);
+  ASSERT_EQ(outcome->hits.size(), 1U);
+  EXPECT_EQ(outcome->hits.front().passage.path, "a.md");
 }
 
 TEST_F(ServiceTest, LoadsVectorsOfAnotherModelOfAnotherSize) {

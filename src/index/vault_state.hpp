@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,7 @@ class LiveIndex {
   std::uint32_t dimensions() const KNAP_EXCLUDES(mutex_);
 
   void apply(search::Index::Batch batch) KNAP_EXCLUDES(write_mutex_);
-  std::string snapshot(std::uint64_t stamp) const KNAP_EXCLUDES(mutex_);
-  Status restore(std::string_view bytes, std::uint64_t stamp) KNAP_EXCLUDES(write_mutex_);
+  Status restore(std::string_view snapshot) KNAP_EXCLUDES(write_mutex_);
   Status set_vectors(std::span<const search::Index::VectorInput> vectors) KNAP_EXCLUDES(write_mutex_);
   void clear_vectors() KNAP_EXCLUDES(write_mutex_);
   /// An empty index for vectors of another size; the caller fills it again.
@@ -64,26 +64,16 @@ struct VaultState {
   std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);
   std::uint64_t walks = 0;  ///< Of the indexing thread only.
   std::atomic<bool> walked = false;  ///< Once since the start, to the end.
-  std::uint64_t saved_generation = 0;  ///< Of the snapshot on disk; 0: none that is known to fit.
+  /// The store's count of changes that the snapshot on disk shows; nothing: none is known to fit.
+  std::optional<std::uint64_t> saved_changes;
 };
 
 using Vaults = std::vector<std::unique_ptr<VaultState>>;
 
 /// What the index is told of a note.
 search::NoteInput note_input(store::FileId id, const std::string& path, const store::NoteRecord& note,
-                             const NoteMeta& meta, std::int64_t mtime_ns, std::vector<std::string> links_to);
+                             const NoteMeta& meta, std::int64_t mtime_ns, LinkGraph::Published links);
 void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings, std::uint32_t first_line,
                  std::uint32_t last_line, std::string plain);
-
-/// Fills ledger, links and index from the store. Rows that do not fit are left out: the walk reads those files again.
-/// @param snapshot  where save_snapshot() may have left the index: taken when it is of the store's generation, which
-///                  spares the analysis of all texts; else everything is read from the store
-Status load_vault(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot);
-/// Leaves the index of a vault that nobody changes any more in a file for the next start.
-Status save_snapshot(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot);
-/// Fills the index alone, after restart().
-Status load_index(const store::Store& store, VaultState& vault);
-/// Tells the index again of notes whose links mean something else now.
-Status relink(const store::Store& store, VaultState& vault);
 
 }  // namespace knap::index

@@ -44,8 +44,9 @@ class IndexImpl final : public Index {
     return search_state(*state(), query, options_.max_query_terms, deadline);
   }
   IndexStats stats() const override;
-  std::string snapshot(std::uint64_t stamp) const override;
-  Status restore(std::string_view bytes, std::uint64_t stamp) override;
+  Frozen freeze() const override;
+  Status restore(std::string_view snapshot) override;
+  std::vector<std::pair<NoteId, std::uint64_t>> cookies() const override;
   float inverse_document_frequency(std::string_view term) const override {
     const auto current = state();
     return bm25_idf(current->totals.notes, notes_with_term(*current, term));
@@ -335,17 +336,34 @@ IndexStats IndexImpl::stats() const {
   return out;
 }
 
-std::string IndexImpl::snapshot(std::uint64_t stamp) const {
+Index::Frozen IndexImpl::freeze() const {
   const MutexLock lock(writer_);
-  return write_snapshot(*state(), vectors_, stamp);
+  const auto current = state();
+  std::vector<std::vector<Hash128>> hashes;
+  for (const SegmentView& view : current->segments)
+    hashes.push_back(passage_hashes(*view.segment, vectors_));
+  return [current, hashes = std::move(hashes)](std::uint64_t stamp) {
+    return write_snapshot(*current, hashes, stamp);
+  };
 }
 
-Status IndexImpl::restore(std::string_view bytes, std::uint64_t stamp) {
+std::vector<std::pair<NoteId, std::uint64_t>> IndexImpl::cookies() const {
+  std::vector<std::pair<NoteId, std::uint64_t>> out;
+  const auto current = state();
+  for (const SegmentView& view : current->segments) {
+    const Segment& segment = *view.segment;
+    for (std::uint32_t note = 0; note < segment.note_count(); ++note)
+      if (view.live(note)) out.emplace_back(segment.ids[note], segment.cookies[note]);
+  }
+  return out;
+}
+
+Status IndexImpl::restore(std::string_view snapshot) {
   const MutexLock lock(writer_);
   if (!state()->segments.empty()) {
     return make_error(ErrorCode::kFailedPrecondition, "only an empty index can take a snapshot");
   }
-  KNAP_TRY(auto segments, read_snapshot(bytes, stamp, vectors_));
+  KNAP_TRY(auto segments, read_snapshot(snapshot, vectors_));
   auto next = std::make_shared<State>(*state());
   ++next->epoch;
   next->segments = std::move(segments);
@@ -365,6 +383,10 @@ void mark_deleted(const Segment& segment, SegmentView& view, NoteSet& deleted, s
   ++view.deleted_count;
   view.deleted_words += segment.note_lengths[note];
   view.live_units -= segment.first_unit[note + 1] - segment.first_unit[note] - 1;
+}
+
+std::optional<std::uint64_t> Index::stamp_of(std::string_view snapshot) {
+  return read_stamp(snapshot);
 }
 
 std::unique_ptr<Index> Index::create(Options options) {

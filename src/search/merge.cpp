@@ -32,6 +32,7 @@ void Merger::copy_note(const Segment& from, std::uint32_t note, std::vector<std:
   Segment& to = *merged_;
   const std::uint32_t number = to.note_count();
   to.ids.push_back(from.ids[note]);
+  to.cookies.push_back(from.cookies[note]);
   to.languages.push_back(from.languages[note]);
   to.languages_present |= bit(from.languages[note]);
   to.note_lengths.push_back(from.note_lengths[note]);

@@ -67,6 +67,7 @@ constexpr std::uint32_t kBlockPostings = 64;
 /// Threads: const and safe from any thread.
 struct Segment {
   std::vector<NoteId> ids;
+  std::vector<std::uint64_t> cookies;
   std::vector<std::uint32_t> first_unit;  ///< note_count() + 1 entries.
   std::vector<Language> languages;
   std::vector<std::uint32_t> note_lengths;  ///< Words in the body.

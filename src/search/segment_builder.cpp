@@ -85,6 +85,7 @@ void Builder::add(const NoteInput& input) {
   const std::uint32_t note = segment.note_count();
   language_ = language_of(input.language);
   segment.ids.push_back(input.id);
+  segment.cookies.push_back(input.cookie);
   segment.languages.push_back(language_);
   segment.languages_present |= bit(language_);
   segment.facts.push_back(std::make_shared<const FoldedFacts>(fold_facts(input.facts)));

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "knap/base/assert.hpp"
+
 namespace knap::search {
 namespace {
 
@@ -163,17 +165,15 @@ std::vector<std::uint32_t> deleted_notes(const SegmentView& view) {
   return out;
 }
 
-void write_segment(Writer& out, const SegmentView& view, const VectorStore& vectors) {
+void write_segment(Writer& out, const SegmentView& view, const std::vector<Hash128>& hashes) {
   const Segment& segment = *view.segment;
   out.values(segment.ids);
+  out.values(segment.cookies);
   out.values(segment.first_unit);
   out.values(segment.languages);
   out.values(segment.note_lengths);
   out.values(segment.unit_notes);
   out.values(segment.unit_lengths);
-  std::vector<Hash128> hashes;  // of the passages; a header has none
-  for (const Slot slot : segment.unit_slots)
-    if (slot != kNoSlot) hashes.push_back(vectors.hash_of(slot));
   out.values(hashes);
   std::vector<std::uint64_t> name_hashes;
   std::vector<std::uint32_t> name_notes;
@@ -199,7 +199,8 @@ void write_segment(Writer& out, const SegmentView& view, const VectorStore& vect
 bool fits(const Segment& segment, std::size_t hashes) {
   const std::size_t notes = segment.ids.size();
   const std::size_t units = segment.unit_notes.size();
-  if (notes == 0 || segment.first_unit.size() != notes + 1 || segment.languages.size() != notes ||
+  if (notes == 0 || segment.cookies.size() != notes || segment.first_unit.size() != notes + 1 ||
+      segment.languages.size() != notes ||
       segment.note_lengths.size() != notes || segment.unit_lengths.size() != units ||
       hashes + notes != units || segment.first_unit.front() != 0 ||
       segment.first_unit.back() != units) {
@@ -234,6 +235,7 @@ bool read_segment(Reader& in, Loaded& out) {
   out.segment = std::make_shared<Segment>();
   Segment& segment = *out.segment;
   segment.ids = in.values<NoteId>();
+  segment.cookies = in.values<std::uint64_t>();
   segment.first_unit = in.values<std::uint32_t>();
   segment.languages = in.values<Language>();
   segment.note_lengths = in.values<std::uint32_t>();
@@ -283,18 +285,36 @@ Error damaged() { return make_error(ErrorCode::kCorruptData, "the search snapsho
 
 }  // namespace
 
-std::string write_snapshot(const State& state, const VectorStore& vectors, std::uint64_t stamp) {
+std::vector<Hash128> passage_hashes(const Segment& segment, const VectorStore& vectors) {
+  std::vector<Hash128> hashes;  // a header has none
+  hashes.reserve(segment.unit_count() - segment.note_count());
+  for (const Slot slot : segment.unit_slots)
+    if (slot != kNoSlot) hashes.push_back(vectors.hash_of(slot));
+  return hashes;
+}
+
+std::string write_snapshot(const State& state, std::span<const std::vector<Hash128>> hashes,
+                           std::uint64_t stamp) {
+  KNAP_ASSERT(hashes.size() == state.segments.size());
   Writer out;
   for (const char c : kMagic) out.value(c);
   out.value(kSnapshotVersion);
   out.value(stamp);
   out.value(static_cast<std::uint32_t>(state.segments.size()));
-  for (const SegmentView& view : state.segments) write_segment(out, view, vectors);
+  for (std::size_t i = 0; i < hashes.size(); ++i) write_segment(out, state.segments[i], hashes[i]);
   return out.finish();
 }
 
-Result<std::vector<SegmentView>> read_snapshot(std::string_view bytes, std::uint64_t stamp,
-                                               VectorStore& vectors) {
+std::optional<std::uint64_t> read_stamp(std::string_view snapshot) {
+  if (!snapshot.starts_with(kMagic)) return std::nullopt;
+  Reader in(snapshot.substr(kMagic.size()));
+  const auto version = in.value<std::uint32_t>();
+  const auto stamp = in.value<std::uint64_t>();
+  if (!in.ok() || version != kSnapshotVersion) return std::nullopt;
+  return stamp;
+}
+
+Result<std::vector<SegmentView>> read_snapshot(std::string_view bytes, VectorStore& vectors) {
   if (bytes.size() < kMagic.size() + kChecksumBytes || !bytes.starts_with(kMagic)) return damaged();
   Reader sum(bytes.substr(bytes.size() - kChecksumBytes));
   bytes.remove_suffix(kChecksumBytes);
@@ -302,9 +322,9 @@ Result<std::vector<SegmentView>> read_snapshot(std::string_view bytes, std::uint
   expected.high = sum.value<std::uint64_t>();
   expected.low = sum.value<std::uint64_t>();
   Reader in(bytes.substr(kMagic.size()));
-  if (in.value<std::uint32_t>() != kSnapshotVersion || in.value<std::uint64_t>() != stamp) {
-    return make_error(ErrorCode::kFailedPrecondition, "the search snapshot is of another time");
-  }
+  if (in.value<std::uint32_t>() != kSnapshotVersion)
+    return make_error(ErrorCode::kFailedPrecondition, "the search snapshot is of another version");
+  in.value<std::uint64_t>();  // the stamp is the caller's business
   if (hash128(bytes) != expected) return damaged();
   const auto count = in.value<std::uint32_t>();
   if (!in.ok() || count > kSegmentsMax) return damaged();

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,19 +13,25 @@
 
 namespace knap::search {
 
+/// The passages' hashes of a segment, in order: what its slots stand for.
+std::vector<Hash128> passage_hashes(const Segment& segment, const VectorStore& vectors);
+
 /// The segments of a state as bytes (docs/formats/Search snapshot.md). Vectors are named by the
 /// hashes of their passages, not written.
-/// @param stamp  what the caller knows the state by; read_snapshot asks for the same
-std::string write_snapshot(const State& state, const VectorStore& vectors, std::uint64_t stamp);
+/// @param hashes  passage_hashes() of each segment
+/// @param stamp  what the caller knows the state by
+std::string write_snapshot(const State& state, std::span<const std::vector<Hash128>> hashes,
+                           std::uint64_t stamp);
+
+std::optional<std::uint64_t> read_stamp(std::string_view snapshot);
 
 /// Segments from write_snapshot's bytes; each passage is counted as a use in `vectors`.
-/// Errors: kCorruptData (magic, checksum, lengths), kFailedPrecondition (another version, machine
-/// or stamp). Then nothing was counted.
-Result<std::vector<SegmentView>> read_snapshot(std::string_view bytes, std::uint64_t stamp,
-                                               VectorStore& vectors);
+/// Errors: kCorruptData (magic, checksum, lengths), kFailedPrecondition (another version). Then
+/// nothing was counted.
+Result<std::vector<SegmentView>> read_snapshot(std::string_view bytes, VectorStore& vectors);
 
 /// Raised when the bytes, the analysis of words or the posting format change: an older snapshot is
 /// then not read.
-inline constexpr std::uint32_t kSnapshotVersion = 1;
+inline constexpr std::uint32_t kSnapshotVersion = 2;
 
 }  // namespace knap::search

@@ -8,6 +8,8 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Pair;
+using testing::UnorderedElementsAre;
 using namespace testing_notes;
 
 constexpr std::uint64_t kStamp = 42;
@@ -27,7 +29,7 @@ std::unique_ptr<Index> make_index() {
 TEST(Snapshot, RestoredIndexAnswersAsTheFirst) {
   const auto first = make_index();
   auto second = Index::create({.dimensions = 4});
-  ASSERT_TRUE(second->restore(first->snapshot(kStamp), kStamp));
+  ASSERT_TRUE(second->restore(first->freeze()(kStamp)));
   for (const char* query : {"leeks", "beta", "soup", "\"bread and butter\"", "old", "empty"}) {
     EXPECT_EQ(ids(search(*second, query)), ids(search(*first, query))) << query;
   }
@@ -43,7 +45,7 @@ TEST(Snapshot, RestoredIndexAnswersAsTheFirst) {
 
 TEST(Snapshot, RestoredIndexGoesOnChanging) {
   auto index = Index::create({.dimensions = 4});
-  ASSERT_TRUE(index->restore(make_index()->snapshot(kStamp), kStamp));
+  ASSERT_TRUE(index->restore(make_index()->freeze()(kStamp)));
   index->apply({.upserts = {note(2, "Newer", {"onions"})}, .deletes = {NoteId{1}}});
   EXPECT_THAT(search(*index, "leeks").hits, IsEmpty());
   EXPECT_THAT(ids(search(*index, "onions")), ElementsAre(2));
@@ -51,21 +53,45 @@ TEST(Snapshot, RestoredIndexGoesOnChanging) {
   EXPECT_TRUE(index->set_vectors(std::vector<Index::VectorInput>{{Hash128{1, 1}, values}}));
 }
 
-TEST(Snapshot, RefusesAnotherStampAndEveryDamagedByte) {
-  std::string bytes = make_index()->snapshot(kStamp);
+TEST(Snapshot, ShowsTheMomentItWasFrozen) {
+  const auto first = make_index();
+  const Index::Frozen frozen = first->freeze();
+  first->apply({.upserts = {note(4, "Late", {"late leeks"})}, .deletes = {NoteId{1}}});
+  auto second = Index::create({.dimensions = 4});
+  ASSERT_TRUE(second->restore(frozen(kStamp)));
+  EXPECT_THAT(ids(search(*second, "soup")), ElementsAre(1));
+  EXPECT_THAT(search(*second, "late").hits, IsEmpty());
+}
+
+TEST(Snapshot, NamesItsStampAndKeepsTheCallersCookies) {
+  auto first = Index::create({.dimensions = 4});
+  NoteInput with_cookie = note(1, "Alpha", {"leeks"});
+  with_cookie.cookie = 77;
+  first->apply(upsert({with_cookie, note(2, "Beta", {"onions"})}));
+  const std::string bytes = first->freeze()(kStamp);
+  EXPECT_EQ(Index::stamp_of(bytes), kStamp);
+  EXPECT_EQ(Index::stamp_of("KNAPSRCH"), std::nullopt);
+  EXPECT_EQ(Index::stamp_of("rubbish that is long enough for a header"), std::nullopt);
+  auto second = Index::create({.dimensions = 4});
+  ASSERT_TRUE(second->restore(bytes));
+  EXPECT_THAT(second->cookies(),
+              UnorderedElementsAre(Pair(NoteId{1}, 77U), Pair(NoteId{2}, 0U)));
+}
+
+TEST(Snapshot, RefusesEveryDamagedByte) {
+  std::string bytes = make_index()->freeze()(kStamp);
   auto index = Index::create({.dimensions = 4});
-  EXPECT_EQ(index->restore(bytes, kStamp + 1).error().code, ErrorCode::kFailedPrecondition);
   for (std::size_t i = 0; i < bytes.size(); i += 7) {
     bytes[i] = static_cast<char>(bytes[i] ^ 0x20);
-    EXPECT_FALSE(index->restore(bytes, kStamp)) << i;
+    EXPECT_FALSE(index->restore(bytes)) << i;
     bytes[i] = static_cast<char>(bytes[i] ^ 0x20);
   }
   for (const std::size_t length :
        {std::size_t{0}, std::size_t{7}, bytes.size() / 2, bytes.size() - 1}) {
-    EXPECT_FALSE(index->restore(std::string_view(bytes).substr(0, length), kStamp)) << length;
+    EXPECT_FALSE(index->restore(std::string_view(bytes).substr(0, length))) << length;
   }
-  EXPECT_TRUE(index->restore(bytes, kStamp));
-  EXPECT_EQ(index->restore(bytes, kStamp).error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_TRUE(index->restore(bytes));
+  EXPECT_EQ(index->restore(bytes).error().code, ErrorCode::kFailedPrecondition);
 }
 
 }  // namespace

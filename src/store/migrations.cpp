@@ -81,6 +81,20 @@ CREATE TABLE generations (
   generation INTEGER NOT NULL
 );
 )sql"},
+    Migration{3, "changes and marks", R"sql(
+DROP TABLE generations;
+CREATE TABLE changes (
+  vault INTEGER PRIMARY KEY,
+  number INTEGER NOT NULL
+);
+CREATE TABLE marks (
+  stamp INTEGER PRIMARY KEY,
+  vault INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  made INTEGER NOT NULL
+);
+ALTER TABLE notes ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+)sql"},
 };
 
 std::string checksum(const Migration& migration) { return hash128(migration.sql).hex(); }

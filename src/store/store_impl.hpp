@@ -49,9 +49,11 @@ class StoreImpl final : public Store {
   Result<VaultId> vault(std::string_view name, const std::filesystem::path& root) override;
   Status files(VaultId vault, const std::function<void(FileRecord)>& visit) const override;
   Status apply(VaultId vault, const WriteBatch& batch) override;
-  Result<std::uint64_t> generation(VaultId vault) const override;
+  Result<std::uint64_t> changes(VaultId vault) const override;
+  Result<Mark> mark(VaultId vault) override;
+  Result<std::optional<Mark>> find_mark(VaultId vault, std::uint64_t stamp) const override;
   Status notes(VaultId vault, const std::function<bool(LoadedNote)>& visit) const override;
-  Status note_records(VaultId vault, const std::function<void(FileId, NoteRecord)>& visit) const override;
+  Status note_records(VaultId vault, const NoteVisitor& visit) const override;
   Result<std::optional<LoadedNote>> note(FileId file) const override;
   Result<std::vector<std::optional<PassageRow>>> passages(std::span<const PassageKey> keys) const override;
   Result<std::vector<Hash128>> passage_hashes(FileId file) const override;
@@ -72,10 +74,10 @@ class StoreImpl final : public Store {
   Status checkpoint() override;
 
  private:
-  Status renew_generation(VaultId vault) KNAP_REQUIRES(writer_mutex_);
-  Status write_change(VaultId vault, const FileChange& change) KNAP_REQUIRES(writer_mutex_);
+  Result<std::uint64_t> next_change(VaultId vault) KNAP_REQUIRES(writer_mutex_);
+  Status write_change(VaultId vault, const FileChange& change, std::uint64_t number) KNAP_REQUIRES(writer_mutex_);
   Status write_file(VaultId vault, const FileRecord& file) KNAP_REQUIRES(writer_mutex_);
-  Status write_content(const FileChange& change) KNAP_REQUIRES(writer_mutex_);
+  Status write_content(const FileChange& change, std::uint64_t number) KNAP_REQUIRES(writer_mutex_);
   Status drop_content(FileId file) KNAP_REQUIRES(writer_mutex_);
 
   const StoreOptions options_;

@@ -86,15 +86,16 @@ Status StoreImpl::notes(VaultId vault, const std::function<bool(LoadedNote)>& vi
   }
 }
 
-Status StoreImpl::note_records(VaultId vault, const std::function<void(FileId, NoteRecord)>& visit) const {
+Status StoreImpl::note_records(VaultId vault, const NoteVisitor& visit) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto notes, reader->prepare("SELECT n.file, n.title, n.name, n.language, n.tags, n.meta FROM notes n "
+  KNAP_TRY(auto notes, reader->prepare("SELECT n.file, n.title, n.name, n.language, n.tags, n.meta, n.changed FROM notes n "
                                        "JOIN files f ON f.id = n.file AND f.vault = ?"));
   notes.bind(static_cast<std::int64_t>(vault));
   for (;;) {
     KNAP_TRY(const bool more, notes.step());
     if (!more) return {};
-    visit(static_cast<FileId>(notes.integer(0)), note_record(notes, 1));
+    visit(static_cast<FileId>(notes.integer(0)), note_record(notes, 1),
+          static_cast<std::uint64_t>(notes.integer(6)));
   }
 }
 
@@ -180,32 +181,14 @@ Status StoreImpl::apply(VaultId vault, const WriteBatch& batch) {
     remove.bind(static_cast<std::int64_t>(file));
     KNAP_CHECK_OK(remove.run());
   }
-  for (const FileChange& change : batch.changes) KNAP_CHECK_OK(write_change(vault, change));
-  KNAP_CHECK_OK(renew_generation(vault));
+  KNAP_TRY(const std::uint64_t number, next_change(vault));
+  for (const FileChange& change : batch.changes) KNAP_CHECK_OK(write_change(vault, change, number));
   KNAP_CHECK_OK(transaction.commit());
   if (transaction_seconds_ != nullptr) transaction_seconds_->record(SteadyClock::now() - begin);
   return {};
 }
 
-/// Random each time: neither a store made anew nor one that lost its last transactions with the power comes to a number
-/// that stood for other rows.
-Status StoreImpl::renew_generation(VaultId vault) {
-  KNAP_TRY(auto renew, writer_->prepare("INSERT INTO generations (vault, generation) VALUES (?, 1 + (random() & ?)) "
-                                        "ON CONFLICT (vault) DO UPDATE SET generation = excluded.generation"));
-  constexpr std::int64_t kLargest = (std::int64_t{1} << 62) - 1;
-  renew.bind(static_cast<std::int64_t>(vault), kLargest);
-  return renew.run();
-}
-
-Result<std::uint64_t> StoreImpl::generation(VaultId vault) const {
-  const auto reader = readers_.take();
-  KNAP_TRY(auto row, reader->prepare("SELECT generation FROM generations WHERE vault = ?"));
-  row.bind(static_cast<std::int64_t>(vault));
-  KNAP_TRY(const bool found, row.step());
-  return found ? static_cast<std::uint64_t>(row.integer(0)) : 0;
-}
-
-Status StoreImpl::write_change(VaultId vault, const FileChange& change) {
+Status StoreImpl::write_change(VaultId vault, const FileChange& change, std::uint64_t number) {
   KNAP_CHECK_OK(write_file(vault, change.file));
   switch (change.content) {
     case FileChange::Content::kKeep: return {};
@@ -213,7 +196,7 @@ Status StoreImpl::write_change(VaultId vault, const FileChange& change) {
     case FileChange::Content::kReplace: break;
   }
   KNAP_CHECK_OK(drop_content(change.file.id));
-  return write_content(change);
+  return write_content(change, number);
 }
 
 Status StoreImpl::write_file(VaultId vault, const FileRecord& file) {
@@ -240,14 +223,15 @@ Status StoreImpl::write_file(VaultId vault, const FileRecord& file) {
   return insert.run();
 }
 
-Status StoreImpl::write_content(const FileChange& change) {
+Status StoreImpl::write_content(const FileChange& change, std::uint64_t number) {
   KNAP_ASSERT(change.passages.size() <= kPassagesPerFileMax);
   const NoteRecord& note = change.note;
-  KNAP_TRY(auto insert_note, writer_->prepare("INSERT INTO notes (file, title, name, language, tags, meta) "
-                                              "VALUES (?, ?, ?, ?, ?, ?)"));
+  KNAP_TRY(auto insert_note, writer_->prepare("INSERT INTO notes (file, title, name, language, tags, meta, "
+                                              "changed) VALUES (?, ?, ?, ?, ?, ?, ?)"));
   insert_note.bind(static_cast<std::int64_t>(change.file.id), std::string_view(note.title),
                    std::string_view(note.name), std::string_view(note.language), std::string_view(note.tags));
   insert_note.bind_blob(6, note.meta);
+  insert_note.bind_one(7, static_cast<std::int64_t>(number));
   KNAP_CHECK_OK(insert_note.run());
   KNAP_TRY(auto insert, writer_->prepare("INSERT INTO passages (id, hash, kind, first_line, last_line, block, headings, "
                                          "text, plain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));

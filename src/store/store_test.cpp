@@ -284,7 +284,7 @@ TEST_F(StoreTest, RollsBackWholeWhenTheDiskIsFull) {
   ASSERT_TRUE(raw->execute("PRAGMA max_page_count = 60").has_value());
   const auto fill = [&]() -> Status {
     KNAP_TRY(auto transaction, Transaction::begin(*raw));
-    KNAP_TRY(auto insert, raw->prepare("INSERT INTO notes VALUES (?, '', '', '', '', zeroblob(5000))"));
+    KNAP_TRY(auto insert, raw->prepare("INSERT INTO notes VALUES (?, '', '', '', '', zeroblob(5000), 0)"));
     for (std::int64_t i = 1; i < 1000; ++i) {
       insert.bind(i);
       KNAP_CHECK_OK(insert.run());
@@ -295,6 +295,35 @@ TEST_F(StoreTest, RollsBackWholeWhenTheDiskIsFull) {
   ASSERT_FALSE(filled.has_value());
   EXPECT_EQ(filled.error().code, ErrorCode::kResourceExhausted);
   EXPECT_EQ(raw->integer("SELECT count(*) FROM notes").value(), 0);
+}
+
+TEST_F(StoreTest, CountsChangesAndKnowsItsNewestMarks) {
+  auto store = open();
+  const VaultId vault = store->vault("v", "/v").value();
+  const VaultId other = store->vault("w", "/w").value();
+  EXPECT_EQ(store->changes(vault).value(), 0U);
+  const Mark first = store->mark(vault).value();
+  ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"a"}), change(2, "b.md", {"b"})}, {}}).has_value());
+  const Mark second = store->mark(vault).value();
+  ASSERT_TRUE(store->apply(vault, {{change(2, "b.md", {"c"})}, {}}).has_value());
+  EXPECT_EQ(second.changes, 1U);
+  EXPECT_EQ(store->changes(vault).value(), 2U);
+  EXPECT_EQ(store->changes(other).value(), 0U);
+
+  std::vector<std::pair<FileId, std::uint64_t>> notes;
+  ASSERT_TRUE(store->note_records(vault, [&](FileId id, NoteRecord, std::uint64_t number) {
+                     notes.emplace_back(id, number);
+                   }).has_value());
+  EXPECT_THAT(notes, ElementsAre(std::pair(FileId{1}, 1U), std::pair(FileId{2}, 2U)));
+
+  EXPECT_EQ(store->find_mark(vault, second.stamp).value()->changes, 1U);
+  EXPECT_FALSE(store->find_mark(other, second.stamp).value().has_value());
+  EXPECT_TRUE(store->find_mark(vault, first.stamp).value().has_value());
+  const Mark third = store->mark(vault).value();
+  EXPECT_FALSE(store->find_mark(vault, first.stamp).value().has_value()) << "only the newest are kept";
+  EXPECT_TRUE(store->find_mark(vault, second.stamp).value().has_value());
+  EXPECT_EQ(third.changes, 2U);
+  EXPECT_FALSE(store->find_mark(vault, ~0ULL).value().has_value());
 }
 
 TEST_F(StoreTest, SaysThatAReadOnlyFolderIsReadOnly) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,6 +38,7 @@ struct NoteInput {
   std::vector<std::string> tags;
   std::string language;  ///< ISO 639-1 or empty; chooses stemming.
   NoteFacts facts;       ///< What filters look at.
+  std::uint64_t cookie = 0;  ///< Of the caller's; Index::cookies() gives it back, after a restore too.
   std::vector<PassageInput> passages;
 };
 
@@ -135,13 +137,20 @@ class Index {
   /// Forgets all vectors (before another model's are set).
   virtual void clear_vectors() = 0;
 
-  /// All notes as checksummed bytes, for a fast start; vectors are not in it
-  /// (docs/formats/Search snapshot.md). Writers wait meanwhile.
-  /// @param stamp  names the state of the source of truth that this index shows
-  virtual std::string snapshot(std::uint64_t stamp) const = 0;
+  /// Writes all notes, as they were when it was made, as checksummed bytes for a fast start; vectors
+  /// are not in it (docs/formats/Search snapshot.md).
+  /// @param stamp  names the state of the source of truth that the index showed then
+  using Frozen = std::function<std::string(std::uint64_t stamp)>;
+  /// Cheap; writers go on while the result is called.
+  virtual Frozen freeze() const = 0;
+  /// The stamp that a snapshot begins with; nothing when it is not one of this version. The rest of
+  /// the bytes is not looked at.
+  static std::optional<std::uint64_t> stamp_of(std::string_view snapshot);
   /// Takes over a snapshot's notes. Errors, after which nothing was taken: kCorruptData (damaged);
-  /// kFailedPrecondition (another stamp or version, or the index is not empty).
-  virtual Status restore(std::string_view bytes, std::uint64_t stamp) = 0;
+  /// kFailedPrecondition (another version, or the index is not empty).
+  virtual Status restore(std::string_view snapshot) = 0;
+  /// NoteInput::cookie of every note, in no order.
+  virtual std::vector<std::pair<NoteId, std::uint64_t>> cookies() const = 0;
 
   /// Errors: kInvalidArgument (embedding of another size, limit 0); kDeadlineExceeded.
   virtual Result<SearchResult> search(const Query& query, Deadline deadline) const = 0;

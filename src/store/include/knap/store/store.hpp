@@ -26,6 +26,8 @@ enum class ModelKey : std::int64_t {};
 /// A passage's row number is its file's id and its ordinal side by side, so that a file's passages are one key range.
 inline constexpr int kOrdinalBits = 20;
 inline constexpr std::uint32_t kPassagesPerFileMax = 1U << kOrdinalBits;
+/// Two: while a snapshot under a new mark is being written, the older file still fits.
+inline constexpr int kMarksKept = 2;
 
 struct PassageKey {
   FileId file{};
@@ -92,6 +94,12 @@ struct LoadedPassage {
   std::uint32_t first_line = 1, last_line = 1;
   std::string headings, plain;
 };
+/// A moment in the life of a vault's rows, for what is derived from them and kept elsewhere.
+struct Mark {
+  std::uint64_t stamp = 0;    ///< Random: neither a store made anew nor one put back from a copy knows it.
+  std::uint64_t changes = 0;  ///< Of the vault up to then, see Store::changes().
+};
+
 struct LoadedNote {
   FileId id{};
   NoteRecord note;
@@ -133,14 +141,19 @@ class Store {
   virtual Result<VaultId> vault(std::string_view name, const std::filesystem::path& root) = 0;
   virtual Status files(VaultId vault, const std::function<void(FileRecord)>& visit) const = 0;
   virtual Status apply(VaultId vault, const WriteBatch& batch) = 0;
-  /// A random number that every apply() of the vault renews: what was derived from the vault's rows under the same number
-  /// is still right. 0 before the first apply().
-  virtual Result<std::uint64_t> generation(VaultId vault) const = 0;
+  /// How many times apply() has changed the vault's rows.
+  virtual Result<std::uint64_t> changes(VaultId vault) const = 0;
+  /// Marks the vault's rows as they are now. The newest kMarksKept marks of a vault are kept.
+  virtual Result<Mark> mark(VaultId vault) = 0;
+  /// The mark of a stamp; nothing when the store does not know it (any more): what was derived then says nothing about
+  /// these rows. Otherwise it differs from them by the notes with a higher change number and by those that are gone.
+  virtual Result<std::optional<Mark>> find_mark(VaultId vault, std::uint64_t stamp) const = 0;
 
   /// All notes of a vault with their passages, by rising id. `visit` returns false to stop.
   virtual Status notes(VaultId vault, const std::function<bool(LoadedNote)>& visit) const = 0;
-  /// The same without passages.
-  virtual Status note_records(VaultId vault, const std::function<void(FileId, NoteRecord)>& visit) const = 0;
+  /// The same without passages, and with the number of the change that wrote the note last.
+  using NoteVisitor = std::function<void(FileId, NoteRecord, std::uint64_t change)>;
+  virtual Status note_records(VaultId vault, const NoteVisitor& visit) const = 0;
   virtual Result<std::optional<LoadedNote>> note(FileId file) const = 0;
   /// Row i answers key i; nothing where it is gone.
   virtual Result<std::vector<std::optional<PassageRow>>> passages(std::span<const PassageKey> keys) const = 0;
