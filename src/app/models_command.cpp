@@ -95,7 +95,8 @@ int use_model(const Config& config, models::Models& models, const std::string& n
 
 int models(const Config& config, const ModelsCommand& command) {
   auto log = log_options(config);
-  // What is wrong with a model is this command's own answer; a log line above it would say it twice.
+  // What is wrong with a model is this command's own answer; a log line above it would say it
+  // twice.
   if (log.file.empty()) log.level = observe::LogLevel::kError;
   if (auto status = observe::configure_log(log); !status) return report(status.error());
   observe::Registry metrics;

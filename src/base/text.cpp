@@ -52,23 +52,25 @@ std::string map(std::string_view utf8, int options) {
   return std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
 }
 
-/// Case folding and composition of one code point where it does not depend on its neighbours and gives one code point:
-/// most letters of European names, Chinese, Japanese and Korean syllables, symbols. 0 where the tables must be asked.
-/// A range here holds only code points with combining class 0 that no composition begins or ends with, except that a
-/// mark may follow: marks are in no range. text_test.cpp compares every code point with the tables.
+/// Case folding and composition of one code point where it does not depend on its neighbours and
+/// gives one code point: most letters of European names, Chinese, Japanese and Korean syllables,
+/// symbols. 0 where the tables must be asked. A range here holds only code points with combining
+/// class 0 that no composition begins or ends with, except that a mark may follow: marks are in no
+/// range. text_test.cpp compares every code point with the tables.
 char32_t fold_alone(char32_t c) {
   if (c < 0x80) return c >= 'A' && c <= 'Z' ? c + 0x20 : c;
   if (c < 0xC0) return c == 0xB5 ? 0 : c;
   if (c < 0xDF) return c == 0xD7 ? c : c + 0x20;
   if (c < 0x100) return c == 0xDF ? 0 : c;
-  if (c >= 0x410 && c <= 0x44F) return c < 0x430 ? c + 0x20 : c;   // Cyrillic
+  if (c >= 0x410 && c <= 0x44F) return c < 0x430 ? c + 0x20 : c;  // Cyrillic
   if (c >= 0x450 && c <= 0x45F) return c;
-  if (c >= 0x2010 && c <= 0x2027) return c;                        // dashes, quotes
-  if (c >= 0x3001 && c <= 0x3020) return c;                        // CJK punctuation
+  if (c >= 0x2010 && c <= 0x2027) return c;                                    // dashes, quotes
+  if (c >= 0x3001 && c <= 0x3020) return c;                                    // CJK punctuation
   if ((c >= 0x3041 && c <= 0x3096) || (c >= 0x30A0 && c <= 0x30FE)) return c;  // kana
   if ((c >= 0x3400 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF)) return c;  // ideographs
-  if (c >= 0x1F300 && c <= 0x1FAFF) return c;                      // emoji
-  // A Korean syllable without a final consonant composes with one that follows, which is in no range.
+  if (c >= 0x1F300 && c <= 0x1FAFF) return c;                                  // emoji
+  // A Korean syllable without a final consonant composes with one that follows, which is in no
+  // range.
   if (c >= 0xAC00 && c <= 0xD7A3) return c;
   return 0;
 }

@@ -31,9 +31,9 @@ TEST(Text, QuickFoldingOfEveryCodePointEqualsTheTables) {
 
 TEST(Text, QuickFoldingOfNeighboursEqualsTheTables) {
   std::mt19937 random(1);
-  const std::pair<char32_t, char32_t> ranges[] = {{0x20, 0x7E},     {0xA0, 0x17F},    {0x300, 0x36F},
-                                                  {0x400, 0x460},   {0x1100, 0x11FF}, {0x3041, 0x30FF},
-                                                  {0x4E00, 0x4E80}, {0xAC00, 0xAC80}, {0x1F300, 0x1F400}};
+  const std::pair<char32_t, char32_t> ranges[] = {
+      {0x20, 0x7E},     {0xA0, 0x17F},    {0x300, 0x36F},   {0x400, 0x460},    {0x1100, 0x11FF},
+      {0x3041, 0x30FF}, {0x4E00, 0x4E80}, {0xAC00, 0xAC80}, {0x1F300, 0x1F400}};
   for (int round = 0; round < 20'000; ++round) {
     std::string utf8;
     for (int i = 0; i < 4; ++i) {

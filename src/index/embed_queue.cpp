@@ -14,13 +14,14 @@
 namespace knap::index {
 namespace {
 
-constexpr std::size_t kWindowPassages = 2'048;   // sorted by length, so that batches hold texts of one length
+constexpr std::size_t kWindowPassages =
+    2'048;  // sorted by length, so that batches hold texts of one length
 constexpr std::size_t kBatchTexts = 64;
-constexpr std::size_t kBatchBytes = 64U << 10;   // keeps one call short when texts are long
+constexpr std::size_t kBatchBytes = 64U << 10;  // keeps one call short when texts are long
 constexpr std::size_t kPublishPassages = 512;
 constexpr auto kPublishAfter = std::chrono::seconds(1);
-constexpr std::size_t kUrgentMax = 4'096;        // more: the walk over the store finds them
-constexpr std::size_t kTextBytesMax = 16U << 10; // far beyond any model's window
+constexpr std::size_t kUrgentMax = 4'096;         // more: the walk over the store finds them
+constexpr std::size_t kTextBytesMax = 16U << 10;  // far beyond any model's window
 constexpr auto kPauseFirst = std::chrono::milliseconds(500);
 constexpr auto kPauseMax = std::chrono::milliseconds(60'000);
 constexpr std::size_t kLoadVectors = 8'192;
@@ -43,8 +44,10 @@ EmbedQueue::EmbedQueue(store::Store& store, const Vaults& vaults, service::Compu
     : store_(store),
       vaults_(vaults),
       leases_(leases),
-      embedded_(metrics.counter("knap_index_passages_embedded_total", "Passages that a model gave a vector")),
-      waiting_(metrics.gauge("knap_index_embed_queue_length", "Passages of the current window without a vector")),
+      embedded_(metrics.counter("knap_index_passages_embedded_total",
+                                "Passages that a model gave a vector")),
+      waiting_(metrics.gauge("knap_index_embed_queue_length",
+                             "Passages of the current window without a vector")),
       cores_(std::max(1U, std::thread::hardware_concurrency())) {}
 
 EmbedQueue::~EmbedQueue() { stop(); }
@@ -152,17 +155,19 @@ Status EmbedQueue::load_vectors(store::ModelKey key, std::size_t dimensions) {
     return {};
   };
   Status flushed;
-  KNAP_CHECK_OK(store_.used_embeddings(key, [&](const Hash128& hash, std::span<const std::int8_t> vector) {
-    if (vector.size() != dimensions || !flushed) return;
-    hashes.push_back(hash);
-    values.insert(values.end(), vector.begin(), vector.end());
-    if (hashes.size() == kLoadVectors) flushed = flush();
-  }));
+  KNAP_CHECK_OK(
+      store_.used_embeddings(key, [&](const Hash128& hash, std::span<const std::int8_t> vector) {
+        if (vector.size() != dimensions || !flushed) return;
+        hashes.push_back(hash);
+        values.insert(values.end(), vector.begin(), vector.end());
+        if (hashes.size() == kLoadVectors) flushed = flush();
+      }));
   KNAP_CHECK_OK(std::move(flushed));
   return hashes.empty() ? Status() : flush();
 }
 
-Status EmbedQueue::attach(VaultState& vault, const std::vector<NewPassage>& passages, Urgency urgency) {
+Status EmbedQueue::attach(VaultState& vault, const std::vector<NewPassage>& passages,
+                          Urgency urgency) {
   if (passages.empty()) return {};
   Model model;
   {
@@ -176,12 +181,13 @@ Status EmbedQueue::attach(VaultState& vault, const std::vector<NewPassage>& pass
   std::vector<Hash128> found;
   std::vector<bool> has(hashes.size());
   std::vector<std::int8_t> values;
-  KNAP_CHECK_OK(store_.embeddings(model.key, hashes, [&](std::size_t i, std::span<const std::int8_t> vector) {
-    if (vector.size() != dimensions) return;
-    has[i] = true;
-    found.push_back(hashes[i]);
-    values.insert(values.end(), vector.begin(), vector.end());
-  }));
+  KNAP_CHECK_OK(
+      store_.embeddings(model.key, hashes, [&](std::size_t i, std::span<const std::int8_t> vector) {
+        if (vector.size() != dimensions) return;
+        has[i] = true;
+        found.push_back(hashes[i]);
+        values.insert(values.end(), vector.begin(), vector.end());
+      }));
   {
     MutexLock lock(mutex_);
     for (std::size_t i = 0; i < passages.size(); ++i) {
@@ -240,7 +246,8 @@ bool EmbedQueue::wait_for_work(Model& model) {
   return !stopping_;
 }
 
-/// The passages of small changes, else the next ones by rising hash; an empty window at the end of a whole round.
+/// The passages of small changes, else the next ones by rising hash; an empty window at the end of
+/// a whole round.
 Result<EmbedQueue::Window> EmbedQueue::next_window(const Model& model) {
   Window window;
   std::optional<Hash128> after;
@@ -276,14 +283,16 @@ Result<std::vector<EmbedQueue::Text>> EmbedQueue::texts_of(
   std::vector<Hash128> hashes;
   for (const auto& missing : window) hashes.push_back(missing.hash);
   std::unordered_set<Hash128> skip;
-  KNAP_CHECK_OK(store_.embeddings(model.key, hashes, [&](std::size_t i, auto) { skip.insert(hashes[i]); }));
+  KNAP_CHECK_OK(
+      store_.embeddings(model.key, hashes, [&](std::size_t i, auto) { skip.insert(hashes[i]); }));
   std::vector<store::PassageKey> keys;
   for (const auto& missing : window) keys.push_back(missing.passage);
   KNAP_TRY(const auto rows, store_.passages(keys));
   std::vector<Text> texts;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     // A passage that changed meanwhile comes again with its new hash.
-    if (!rows[i] || rows[i]->passage.hash != window[i].hash || !skip.insert(window[i].hash).second) continue;
+    if (!rows[i] || rows[i]->passage.hash != window[i].hash || !skip.insert(window[i].hash).second)
+      continue;
     std::string text = embedded_text(rows[i]->passage.headings, rows[i]->passage.plain);
     if (text.empty()) text = " ";
     if (text.size() > kTextBytesMax) text.resize(text::truncate(text, kTextBytesMax).size());
@@ -305,7 +314,8 @@ Status EmbedQueue::embed_window(const Model& model, std::vector<Text> texts, Urg
   for (std::size_t begin = 0; begin < texts.size();) {
     waiting_.set(static_cast<double>(texts.size() - begin));
     std::size_t end = begin, bytes = 0;
-    while (end < texts.size() && end - begin < kBatchTexts && (end == begin || bytes < kBatchBytes)) {
+    while (end < texts.size() && end - begin < kBatchTexts &&
+           (end == begin || bytes < kBatchBytes)) {
       bytes += texts[end++].text.size();
     }
     const Status embedded = embed_batch(model, std::span(texts).subspan(begin, end - begin), done);
@@ -315,7 +325,8 @@ Status EmbedQueue::embed_window(const Model& model, std::vector<Text> texts, Urg
     }
     begin = end;
     const bool late = SteadyClock::now() - published >= kPublishAfter;
-    if (urgency == Urgency::kFirst || late || done.hashes.size() >= kPublishPassages || begin == texts.size()) {
+    if (urgency == Urgency::kFirst || late || done.hashes.size() >= kPublishPassages ||
+        begin == texts.size()) {
       KNAP_CHECK_OK(publish(model, done));
       published = SteadyClock::now();
     }
@@ -392,11 +403,13 @@ void EmbedQueue::back_off(const Error& error) {
   if (stop_.cancelled()) return;
   MutexLock lock(mutex_);
   pause_ = pause_.count() == 0 ? kPauseFirst : std::min(pause_ * 2, kPauseMax);
-  state_ = fmt::format("waiting {} s: {}", std::max<std::int64_t>(1, pause_.count() / 1000), error.message);
+  state_ = fmt::format("waiting {} s: {}", std::max<std::int64_t>(1, pause_.count() / 1000),
+                       error.message);
   more_ = true;
   after_.reset();
   changed_.notify_all();
-  observe::log_warning("embedding_paused", error.message, {{"pause_ms", std::int64_t{pause_.count()}}});
+  observe::log_warning("embedding_paused", error.message,
+                       {{"pause_ms", std::int64_t{pause_.count()}}});
 }
 
 void EmbedQueue::collect_garbage() {

@@ -21,23 +21,26 @@ namespace knap::index {
 /// A unit vector as bytes: each value times 127, rounded.
 std::vector<std::int8_t> quantise(std::span<const float> unit);
 
-/// Gives passages their vectors in the background. What is missing is asked from the store, so nothing is lost by a stop;
-/// passages of small changes go first. Vectors stand under (hash of the text, model): nothing is embedded twice.
-/// Threads: all methods are safe from any thread.
+/// Gives passages their vectors in the background. What is missing is asked from the store, so
+/// nothing is lost by a stop; passages of small changes go first. Vectors stand under (hash of the
+/// text, model): nothing is embedded twice. Threads: all methods are safe from any thread.
 class EmbedQueue {
  public:
   /// The vaults and the other objects must outlive the queue.
-  EmbedQueue(store::Store& store, const Vaults& vaults, service::ComputeLeases& leases, observe::Registry& metrics);
+  EmbedQueue(store::Store& store, const Vaults& vaults, service::ComputeLeases& leases,
+             observe::Registry& metrics);
   ~EmbedQueue();
 
   void start();
   void stop();
 
   /// Another model from now on: its stored vectors are put in place before queries use it.
-  Status set_embedder(std::shared_ptr<models::Embedder> embedder) KNAP_EXCLUDES(publish_mutex_, mutex_);
+  Status set_embedder(std::shared_ptr<models::Embedder> embedder)
+      KNAP_EXCLUDES(publish_mutex_, mutex_);
 
-  /// Held by whoever changes store and index together, so that vectors of two models are never mixed and an index that
-  /// is being filled anew misses nothing. Taken before any other lock of this room.
+  /// Held by whoever changes store and index together, so that vectors of two models are never
+  /// mixed and an index that is being filled anew misses nothing. Taken before any other lock of
+  /// this room.
   Mutex& publish_mutex() { return publish_mutex_; }
   /// The embedder whose vectors the index holds; null when there is none.
   std::shared_ptr<models::Embedder> embedder() const KNAP_EXCLUDES(mutex_);
@@ -50,9 +53,11 @@ class EmbedQueue {
     store::PassageKey key;
   };
   enum class Urgency { kBulk, kFirst };
-  /// Passages came into a vault's index: those with a stored vector get it now, the others are queued.
+  /// Passages came into a vault's index: those with a stored vector get it now, the others are
+  /// queued.
   /// @pre publish_mutex() is held
-  Status attach(VaultState& vault, const std::vector<NewPassage>& passages, Urgency urgency) KNAP_EXCLUDES(mutex_);
+  Status attach(VaultState& vault, const std::vector<NewPassage>& passages, Urgency urgency)
+      KNAP_EXCLUDES(mutex_);
 
   /// Nothing is missing (or nothing can be embedded for want of a model).
   bool idle() const KNAP_EXCLUDES(mutex_);
@@ -82,7 +87,8 @@ class EmbedQueue {
   bool urgent_waits() const KNAP_EXCLUDES(mutex_);
   Result<Window> next_window(const Model& model) KNAP_EXCLUDES(mutex_);
   Status embed_next(const Model& model, bool& found) KNAP_EXCLUDES(mutex_, publish_mutex_);
-  Result<std::vector<Text>> texts_of(const Model& model, const std::vector<store::MissingEmbedding>& window) const;
+  Result<std::vector<Text>> texts_of(const Model& model,
+                                     const std::vector<store::MissingEmbedding>& window) const;
   Status embed_window(const Model& model, std::vector<Text> texts, Urgency urgency)
       KNAP_EXCLUDES(mutex_, publish_mutex_);
   Status embed_batch(const Model& model, std::span<const Text> batch, Done& done);
@@ -100,14 +106,16 @@ class EmbedQueue {
   const CancelToken stop_;
   const std::size_t cores_;
 
-  Status swap_to(const std::shared_ptr<models::Embedder>& embedder) KNAP_REQUIRES(publish_mutex_) KNAP_EXCLUDES(mutex_);
+  Status swap_to(const std::shared_ptr<models::Embedder>& embedder) KNAP_REQUIRES(publish_mutex_)
+      KNAP_EXCLUDES(mutex_);
   Mutex publish_mutex_;
   mutable Mutex mutex_;
   CondVar changed_;
   Model model_ KNAP_GUARDED_BY(mutex_);
   std::string state_ KNAP_GUARDED_BY(mutex_) = "no model";
   std::deque<NewPassage> urgent_ KNAP_GUARDED_BY(mutex_);
-  bool more_ KNAP_GUARDED_BY(mutex_) = true;  ///< Passages may be missing that the window has not come by.
+  bool more_ KNAP_GUARDED_BY(mutex_) =
+      true;  ///< Passages may be missing that the window has not come by.
   bool busy_ KNAP_GUARDED_BY(mutex_) = false;
   std::optional<Hash128> after_ KNAP_GUARDED_BY(mutex_);
   std::chrono::milliseconds pause_ KNAP_GUARDED_BY(mutex_){};

@@ -11,14 +11,15 @@
 namespace knap::index {
 namespace {
 
-constexpr std::size_t kSmallChangePaths = 64;      // read and published at once by the indexing thread itself
-constexpr std::size_t kQueuedPathsMax = 200'000;   // more: a walk tells
+constexpr std::size_t kSmallChangePaths =
+    64;  // read and published at once by the indexing thread itself
+constexpr std::size_t kQueuedPathsMax = 200'000;  // more: a walk tells
 constexpr auto kIdleCheck = std::chrono::seconds(5);
 
 }  // namespace
 
-Indexer::Indexer(const ServiceOptions& options, store::Store& store, const Vaults& vaults, EmbedQueue& embed_queue,
-                 observe::Registry& metrics, std::int64_t next_file_id)
+Indexer::Indexer(const ServiceOptions& options, store::Store& store, const Vaults& vaults,
+                 EmbedQueue& embed_queue, observe::Registry& metrics, std::int64_t next_file_id)
     : options_(options),
       store_(store),
       vaults_(vaults),
@@ -85,7 +86,8 @@ Progress Indexer::progress() const {
   const std::chrono::duration<double> spent = SteadyClock::now() - phase_begin_;
   if (progress.done > 0 && spent.count() > 0) {
     progress.per_second = static_cast<double>(progress.done) / spent.count();
-    const double left = static_cast<double>(progress.total - std::min(progress.done, progress.total));
+    const double left =
+        static_cast<double>(progress.total - std::min(progress.done, progress.total));
     progress.left = std::chrono::seconds(static_cast<std::int64_t>(left / progress.per_second));
   }
   return progress;
@@ -196,7 +198,8 @@ void Indexer::run_large_changes() {
   }
   for (auto& [vault, paths] : changes) {
     const Status done = read_all(*vault, examine(*vault, {paths.begin(), paths.end()}));
-    if (!done && !stop_.cancelled()) observe::log_warning("changes_not_indexed", done.error().message);
+    if (!done && !stop_.cancelled())
+      observe::log_warning("changes_not_indexed", done.error().message);
   }
   if (!changes.empty()) report("done", 0, 0);
 }
@@ -210,7 +213,8 @@ void Indexer::run_small_changes() {
   for (auto& [vault, paths] : changes) {
     Work work = examine(*vault, {paths.begin(), paths.end()});
     for (FileTask& task : work.tasks) {
-      work.batch.files.push_back(prepare(vault->config.root, std::move(task), options_.max_file_bytes));
+      work.batch.files.push_back(
+          prepare(vault->config.root, std::move(task), options_.max_file_bytes));
     }
     // Errors are logged and the files stay pending with the reason.
     if (publish(*vault, std::move(work.batch), EmbedQueue::Urgency::kFirst)) {

@@ -16,13 +16,13 @@
 
 namespace knap::index {
 
-/// The thread that keeps store and index in step with the vaults. It walks, has files read and parsed by a few workers,
-/// and publishes the results; small changes go first, between two batches of whatever long work is under way.
-/// Threads: the public methods are safe from any thread.
+/// The thread that keeps store and index in step with the vaults. It walks, has files read and
+/// parsed by a few workers, and publishes the results; small changes go first, between two batches
+/// of whatever long work is under way. Threads: the public methods are safe from any thread.
 class Indexer {
  public:
-  Indexer(const ServiceOptions& options, store::Store& store, const Vaults& vaults, EmbedQueue& embed_queue,
-          observe::Registry& metrics, std::int64_t next_file_id);
+  Indexer(const ServiceOptions& options, store::Store& store, const Vaults& vaults,
+          EmbedQueue& embed_queue, observe::Registry& metrics, std::int64_t next_file_id);
   ~Indexer();
 
   void start();
@@ -51,10 +51,12 @@ class Indexer {
   void run_large_changes() KNAP_EXCLUDES(mutex_);
   void run_small_changes() KNAP_EXCLUDES(mutex_);
   Status scan_vault(VaultState& vault, Ledger::Recheck recheck);
-  Status walk_vault(VaultState& vault, const vault::IgnoreRules& rules, Ledger::Recheck recheck, Work& work);
+  Status walk_vault(VaultState& vault, const vault::IgnoreRules& rules, Ledger::Recheck recheck,
+                    Work& work);
   void add_unseen(VaultState& vault, const vault::IgnoreRules& rules, Work& work);
   Work examine(VaultState& vault, const std::vector<std::string>& paths);
-  void examine_one(VaultState& vault, const vault::IgnoreRules& rules, const std::string& path, Work& work);
+  void examine_one(VaultState& vault, const vault::IgnoreRules& rules, const std::string& path,
+                   Work& work);
   Status read_all(VaultState& vault, Work work);
   Status publish(VaultState& vault, Publisher::Batch batch, EmbedQueue::Urgency urgency);
   Status relink_notes(VaultState& vault);

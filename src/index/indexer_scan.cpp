@@ -17,7 +17,8 @@ constexpr std::size_t kWalkStep = 512;              // entries between looks at 
 /// Ignored itself, or inside an ignored folder.
 bool is_ignored(const vault::IgnoreRules& rules, const std::string& path) {
   using Kind = vault::IgnoreRules::EntryKind;
-  for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+  for (std::size_t slash = path.find('/'); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
     if (rules.ignored(std::string_view(path).substr(0, slash), Kind::kFolder)) return true;
   }
   return rules.ignored(path, Kind::kFile).has_value();
@@ -60,7 +61,8 @@ Status Indexer::scan_vault(VaultState& vault, Ledger::Recheck recheck) {
   return read_all(vault, std::move(work));
 }
 
-Status Indexer::walk_vault(VaultState& vault, const vault::IgnoreRules& rules, Ledger::Recheck recheck, Work& work) {
+Status Indexer::walk_vault(VaultState& vault, const vault::IgnoreRules& rules,
+                           Ledger::Recheck recheck, Work& work) {
   const std::uint64_t number = ++vault.walks;
   std::size_t seen = 0;
   return vault::walk(vault.config.root, rules, {}, stop_, [&](const vault::WalkEntry& entry) {
@@ -78,7 +80,8 @@ Status Indexer::walk_vault(VaultState& vault, const vault::IgnoreRules& rules, L
 
 void Indexer::add_unseen(VaultState& vault, const vault::IgnoreRules& rules, Work& work) {
   for (std::string& path : vault.ledger.unseen(vault.walks)) {
-    // A file made after the walk had passed its folder is not lost: the watcher has told, or the next walk does.
+    // A file made after the walk had passed its folder is not lost: the watcher has told, or the
+    // next walk does.
     const bool there = vault::fingerprint(vault.config.root / path).has_value();
     if (there && !is_ignored(rules, path)) continue;
     work.batch.vanished.push_back(std::move(path));
@@ -96,21 +99,25 @@ Indexer::Work Indexer::examine(VaultState& vault, const std::vector<std::string>
   return work;
 }
 
-void Indexer::examine_one(VaultState& vault, const vault::IgnoreRules& rules, const std::string& path, Work& work) {
+void Indexer::examine_one(VaultState& vault, const vault::IgnoreRules& rules,
+                          const std::string& path, Work& work) {
   const std::filesystem::path file = vault.config.root / path;
   const auto fingerprint = vault::fingerprint(file);
   if (fingerprint && !is_ignored(rules, path)) {
-    auto task = vault.ledger.notice(path, *fingerprint, vault.walks, Ledger::Recheck::kIfChanged, new_id_);
+    auto task =
+        vault.ledger.notice(path, *fingerprint, vault.walks, Ledger::Recheck::kIfChanged, new_id_);
     if (!task) return;
     if (task->is_new) vault.graph.add_file(task->id, task->path);
     work.tasks.push_back(std::move(*task));
     return;
   }
   if (vault.ledger.find(path)) work.batch.vanished.push_back(path);
-  for (std::string& below : vault.ledger.below(path)) work.batch.vanished.push_back(std::move(below));
+  for (std::string& below : vault.ledger.below(path))
+    work.batch.vanished.push_back(std::move(below));
   std::error_code failed;
   const auto status = std::filesystem::symlink_status(file, failed);
-  const bool odd = !fingerprint && std::filesystem::exists(status) && !std::filesystem::is_directory(status);
+  const bool odd =
+      !fingerprint && std::filesystem::exists(status) && !std::filesystem::is_directory(status);
   if (!odd || is_ignored(rules, path)) return;
   // A named pipe, a broken link: only a walk says what stands in the ledger for it.
   vault::Changes changes;
@@ -138,9 +145,10 @@ Status Indexer::read_all(VaultState& vault, Work work) {
       FileTask& task = work.tasks[next];
       const std::uint64_t size = task.fingerprint.size_bytes;
       if (reading > 0 && reading_bytes + size > kReadingBytes) break;
-      const Status submitted = readers_->submit([results, &vault, task, limit = options_.max_file_bytes] {
-        results->push(prepare(vault.config.root, task, limit));
-      });
+      const Status submitted =
+          readers_->submit([results, &vault, task, limit = options_.max_file_bytes] {
+            results->push(prepare(vault.config.root, task, limit));
+          });
       if (!submitted) break;
       ++next;
       ++reading;

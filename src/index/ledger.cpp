@@ -31,7 +31,8 @@ std::string_view to_string(FileState state) {
 }
 
 std::int64_t unix_now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -79,16 +80,20 @@ std::optional<FileTask> Ledger::notice(std::string_view path, const vault::Finge
   }
   LedgerEntry& entry = found->second;
   entry.seen_in = std::max(entry.seen_in, walk);
-  const bool known = !is_new && entry.fingerprint == fingerprint && entry.parser_version == kParserVersion;
+  const bool known =
+      !is_new && entry.fingerprint == fingerprint && entry.parser_version == kParserVersion;
   const bool waiting = entry.ticket != 0;
   const bool settled = entry.state != FileState::kPending && entry.state != FileState::kStale;
   const bool due = entry.retry_at_ms != 0 && entry.retry_at_ms <= unix_now_ms();
   if (known && recheck == Recheck::kIfChanged && !due && (settled || waiting)) return std::nullopt;
-  if (entry.state != FileState::kPending && entry.state != FileState::kStale) entry.noticed = SteadyClock::now();
+  if (entry.state != FileState::kPending && entry.state != FileState::kStale)
+    entry.noticed = SteadyClock::now();
   if (is_new) entry.noticed = SteadyClock::now();
-  FileTask task{found->first, entry.id, fingerprint, ++tickets_, std::nullopt, entry.has_content, entry.attempts, is_new};
+  FileTask task{found->first, entry.id,          fingerprint,    ++tickets_,
+                std::nullopt, entry.has_content, entry.attempts, is_new};
   // Content whose hash is the same as before needs no parsing, unless the parser is another one.
-  if (recheck == Recheck::kIfChanged && entry.has_content && entry.parser_version == kParserVersion) {
+  if (recheck == Recheck::kIfChanged && entry.has_content &&
+      entry.parser_version == kParserVersion) {
     task.known_hash = entry.hash;
   }
   if (!(entry.fingerprint == fingerprint)) task.attempts = 0;
@@ -177,7 +182,8 @@ std::vector<std::string> Ledger::below(std::string_view folder) const {
   MutexLock lock(mutex_);
   const std::string prefix = std::string(folder) + "/";
   std::vector<std::string> paths;
-  for (auto at = entries_.lower_bound(prefix); at != entries_.end() && at->first.starts_with(prefix); ++at) {
+  for (auto at = entries_.lower_bound(prefix);
+       at != entries_.end() && at->first.starts_with(prefix); ++at) {
     paths.push_back(at->first);
   }
   return paths;
@@ -216,14 +222,15 @@ std::chrono::milliseconds Ledger::lag() const {
   auto oldest = now;
   for (const auto& [path, entry] : entries_) {
     const bool waits = entry.state == FileState::kPending || entry.state == FileState::kStale;
-    if (waits && entry.noticed != SteadyClock::time_point{}) oldest = std::min(oldest, entry.noticed);
+    if (waits && entry.noticed != SteadyClock::time_point{})
+      oldest = std::min(oldest, entry.noticed);
   }
   return std::chrono::duration_cast<std::chrono::milliseconds>(now - oldest);
 }
 
-std::vector<std::pair<std::string, LedgerEntry>> Ledger::page(std::optional<FileState> state,
-                                                              const std::optional<std::string>& after,
-                                                              std::size_t limit) const {
+std::vector<std::pair<std::string, LedgerEntry>> Ledger::page(
+    std::optional<FileState> state, const std::optional<std::string>& after,
+    std::size_t limit) const {
   MutexLock lock(mutex_);
   std::vector<std::pair<std::string, LedgerEntry>> out;
   auto at = after ? entries_.upper_bound(*after) : entries_.begin();

@@ -24,7 +24,8 @@ inline constexpr std::uint32_t kParserVersion = 1;
 
 struct LedgerEntry {
   store::FileId id{};
-  vault::Fingerprint fingerprint;  ///< Of what was read last; of a pending file: of what will be read.
+  vault::Fingerprint
+      fingerprint;  ///< Of what was read last; of a pending file: of what will be read.
   std::optional<Hash128> hash;
   FileState state = FileState::kPending;
   std::string reason;
@@ -33,8 +34,9 @@ struct LedgerEntry {
   std::int64_t indexed_at_ms = 0;
   std::uint32_t parser_version = 0;
   bool has_content = false;  ///< The store and the index hold a version of it.
-  std::uint64_t ticket = 0;  ///< Of the reading under way; a result with another ticket is out of date.
-  std::uint64_t seen_in = 0; ///< Number of the last walk that saw it.
+  std::uint64_t ticket =
+      0;  ///< Of the reading under way; a result with another ticket is out of date.
+  std::uint64_t seen_in = 0;  ///< Number of the last walk that saw it.
   SteadyClock::time_point noticed{};
 };
 
@@ -52,12 +54,14 @@ struct FileTask {
 
 struct LedgerCounts {
   std::array<std::uint64_t, 5> by_state{};
-  std::uint64_t total() const { return by_state[0] + by_state[1] + by_state[2] + by_state[3] + by_state[4]; }
+  std::uint64_t total() const {
+    return by_state[0] + by_state[1] + by_state[2] + by_state[3] + by_state[4];
+  }
   std::uint64_t of(FileState state) const { return by_state[static_cast<std::size_t>(state)]; }
 };
 
-/// Every file of one vault with its state. The store keeps a copy of what is settled; pending is known here only, for a
-/// walk finds it again. Threads: all methods are safe from any thread.
+/// Every file of one vault with its state. The store keeps a copy of what is settled; pending is
+/// known here only, for a walk finds it again. Threads: all methods are safe from any thread.
 class Ledger {
  public:
   /// Numbers of new files; shared by all ledgers of a store.
@@ -66,15 +70,20 @@ class Ledger {
   void load(const store::FileRecord& record, bool has_content) KNAP_EXCLUDES(mutex_);
 
   enum class Recheck { kIfChanged, kAlways };
-  /// A file was seen with this fingerprint. Nothing: it is unchanged. Else it is pending (or stale) from now on.
-  std::optional<FileTask> notice(std::string_view path, const vault::Fingerprint& fingerprint, std::uint64_t walk,
-                                 Recheck recheck, const NewId& new_id) KNAP_EXCLUDES(mutex_);
-  /// False: the file has changed or gone since the task was given out; its result must be thrown away.
+  /// A file was seen with this fingerprint. Nothing: it is unchanged. Else it is pending (or stale)
+  /// from now on.
+  std::optional<FileTask> notice(std::string_view path, const vault::Fingerprint& fingerprint,
+                                 std::uint64_t walk, Recheck recheck, const NewId& new_id)
+      KNAP_EXCLUDES(mutex_);
+  /// False: the file has changed or gone since the task was given out; its result must be thrown
+  /// away.
   bool current(const FileTask& task) const KNAP_EXCLUDES(mutex_);
   /// The task is done: `record` is what the store holds now.
-  void settle(const FileTask& task, const store::FileRecord& record, bool has_content) KNAP_EXCLUDES(mutex_);
+  void settle(const FileTask& task, const store::FileRecord& record, bool has_content)
+      KNAP_EXCLUDES(mutex_);
   /// The task's result could not be stored: the file stays pending and is tried again.
-  void postpone(const FileTask& task, std::string reason, std::int64_t retry_at_ms) KNAP_EXCLUDES(mutex_);
+  void postpone(const FileTask& task, std::string reason, std::int64_t retry_at_ms)
+      KNAP_EXCLUDES(mutex_);
   /// The same for a file that has gone when the store did not take that: the next walk looks again.
   void release(std::string_view path) KNAP_EXCLUDES(mutex_);
   std::optional<store::FileId> remove(std::string_view path) KNAP_EXCLUDES(mutex_);
@@ -94,7 +103,8 @@ class Ledger {
   /// At most `limit` entries after `after`, in the order of paths.
   std::vector<std::pair<std::string, LedgerEntry>> page(std::optional<FileState> state,
                                                         const std::optional<std::string>& after,
-                                                        std::size_t limit) const KNAP_EXCLUDES(mutex_);
+                                                        std::size_t limit) const
+      KNAP_EXCLUDES(mutex_);
 
  private:
   using Entries = std::map<std::string, LedgerEntry, std::less<>>;

@@ -10,11 +10,13 @@ namespace {
 
 /// What a path, an alias or a link target have in common when they can mean the same file.
 std::string link_key(std::string_view path) {
-  if (const auto slash = path.rfind('/'); slash != std::string_view::npos) path.remove_prefix(slash + 1);
+  if (const auto slash = path.rfind('/'); slash != std::string_view::npos)
+    path.remove_prefix(slash + 1);
   path = text::trim(path);
   const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
   std::string key;
-  if (std::all_of(path.begin(), path.end(), is_ascii)) {  // nearly all, and folding by Unicode's rules is slow
+  if (std::all_of(path.begin(), path.end(),
+                  is_ascii)) {  // nearly all, and folding by Unicode's rules is slow
     key = path;
     for (char& c : key) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   } else {
@@ -32,7 +34,8 @@ std::uint64_t fingerprint(const std::vector<std::string>& paths) {
 
 }  // namespace
 
-/// Only links that stand here already can change their meaning: later ones are resolved with the name in place.
+/// Only links that stand here already can change their meaning: later ones are resolved with the
+/// name in place.
 void LinkGraph::note_change(std::string_view name) {
   std::string key = link_key(name);
   if (linking_.contains(key)) changed_keys_.insert(std::move(key));
@@ -49,7 +52,8 @@ void LinkGraph::add_file(store::FileId id, std::string_view path) {
 }
 
 void LinkGraph::set_note(store::FileId id, std::string_view path, std::string_view title,
-                         const std::vector<std::string>& aliases, const std::vector<vault::Link>& links) {
+                         const std::vector<std::string>& aliases,
+                         const std::vector<vault::Link>& links) {
   MutexLock lock(mutex_);
   Node& node = nodes_[id];
   drop_edges(id, node);
@@ -146,7 +150,8 @@ std::vector<store::FileId> LinkGraph::take_changed() {
   return changed;
 }
 
-std::optional<std::string> LinkGraph::resolve(std::string_view target, std::string_view from) const {
+std::optional<std::string> LinkGraph::resolve(std::string_view target,
+                                              std::string_view from) const {
   MutexLock lock(mutex_);
   return resolver_.resolve(target, from);
 }
@@ -167,14 +172,16 @@ std::vector<LinkGraph::Backlink> LinkGraph::backlinks(store::FileId id, std::siz
   for (const std::string& alias : target.aliases) keys.insert(link_key(alias));
   std::unordered_set<store::FileId> linking;
   for (const std::string& key : keys) {
-    if (const auto at = linking_.find(key); at != linking_.end()) linking.insert(at->second.begin(), at->second.end());
+    if (const auto at = linking_.find(key); at != linking_.end())
+      linking.insert(at->second.begin(), at->second.end());
   }
   for (const store::FileId from : linking) {
     const Node& node = nodes_.at(from);
     for (const Edge& edge : node.edges) {
       if (out.size() == limit) return out;
       if (!keys.contains(link_key(edge.target))) continue;
-      if (resolver_.resolve(edge.target, node.path) == target.path) out.push_back({from, edge.line});
+      if (resolver_.resolve(edge.target, node.path) == target.path)
+        out.push_back({from, edge.line});
     }
   }
   return out;

@@ -12,7 +12,7 @@
 namespace knap::index {
 namespace {
 
-constexpr std::size_t kLoadNotesMax = 1'024;    // a batch of loading
+constexpr std::size_t kLoadNotesMax = 1'024;  // a batch of loading
 constexpr std::size_t kLoadBytesMax = 8U << 20;
 constexpr std::size_t kLoadBatchesWaiting = 2;  // read ahead of the index
 constexpr std::size_t kRelinkNotesMax = 256;
@@ -52,8 +52,8 @@ class LoadQueue {
 search::NoteInput input_of(const VaultState& vault, store::LoadedNote note, const NoteMeta& meta,
                            LinkGraph::Published links, const std::string& path) {
   const auto entry = vault.ledger.find(path);
-  search::NoteInput input = note_input(note.id, path, note.note, meta, entry ? entry->fingerprint.mtime_ns : 0,
-                                       std::move(links));
+  search::NoteInput input = note_input(note.id, path, note.note, meta,
+                                       entry ? entry->fingerprint.mtime_ns : 0, std::move(links));
   input.passages.reserve(note.passages.size());
   for (store::LoadedPassage& passage : note.passages) {
     add_passage(input, passage.hash, passage.headings, passage.first_line, passage.last_line,
@@ -64,7 +64,8 @@ search::NoteInput input_of(const VaultState& vault, store::LoadedNote note, cons
 
 std::size_t size_of(const store::LoadedNote& note) {
   std::size_t bytes = note.note.meta.size();
-  for (const store::LoadedPassage& passage : note.passages) bytes += passage.plain.size() + passage.headings.size();
+  for (const store::LoadedPassage& passage : note.passages)
+    bytes += passage.plain.size() + passage.headings.size();
   return bytes;
 }
 
@@ -100,7 +101,8 @@ Result<std::vector<NoteChange>> load_files(const store::Store& store, VaultState
   // Files first: links resolve among all of them, whatever the order of the notes.
   std::unordered_map<store::FileId, store::FileRecord> waiting;
   KNAP_CHECK_OK(store.files(vault.id, [&](store::FileRecord file) {
-    const bool content = file.state == store::FileState::kIndexed || file.state == store::FileState::kStale;
+    const bool content =
+        file.state == store::FileState::kIndexed || file.state == store::FileState::kStale;
     if (!content) {
       vault.ledger.load(file, false);
       return;
@@ -109,15 +111,16 @@ Result<std::vector<NoteChange>> load_files(const store::Store& store, VaultState
     waiting.emplace(file.id, std::move(file));
   }));
   std::vector<NoteChange> notes;
-  KNAP_CHECK_OK(store.note_records(vault.id, [&](store::FileId id, store::NoteRecord note, std::uint64_t change) {
-    const auto row = waiting.find(id);
-    const auto meta = decode(note.meta);
-    if (!meta || row == waiting.end()) return;
-    vault.graph.set_note(id, row->second.path, note.title, meta->aliases, meta->links);
-    vault.ledger.load(row->second, true);
-    waiting.erase(row);
-    notes.push_back({id, change});
-  }));
+  KNAP_CHECK_OK(store.note_records(
+      vault.id, [&](store::FileId id, store::NoteRecord note, std::uint64_t change) {
+        const auto row = waiting.find(id);
+        const auto meta = decode(note.meta);
+        if (!meta || row == waiting.end()) return;
+        vault.graph.set_note(id, row->second.path, note.title, meta->aliases, meta->links);
+        vault.ledger.load(row->second, true);
+        waiting.erase(row);
+        notes.push_back({id, change});
+      }));
   // A row whose note is missing or damaged counts as never read.
   for (auto& [id, file] : waiting) {
     file.state = store::FileState::kStale;
@@ -127,8 +130,8 @@ Result<std::vector<NoteChange>> load_files(const store::Store& store, VaultState
   return notes;
 }
 
-/// The count of changes that the restored index shows; nothing when there was no fitting snapshot, which only makes the
-/// start slower.
+/// The count of changes that the restored index shows; nothing when there was no fitting snapshot,
+/// which only makes the start slower.
 Result<std::optional<std::uint64_t>> restore(const store::Store& store, VaultState& vault,
                                              const std::filesystem::path& file) {
   constexpr std::optional<std::uint64_t> kNothing;
@@ -139,7 +142,8 @@ Result<std::optional<std::uint64_t>> restore(const store::Store& store, VaultSta
   KNAP_TRY(const auto mark, store.find_mark(vault.id, *stamp));
   if (!mark) return kNothing;
   if (const Status restored = vault.index.restore(*bytes); !restored) {
-    observe::log_info("snapshot_not_used", restored.error().message, {{"vault", vault.config.name}});
+    observe::log_info("snapshot_not_used", restored.error().message,
+                      {{"vault", vault.config.name}});
     return kNothing;
   }
   return std::optional(mark->changes);
@@ -166,17 +170,20 @@ Status catch_up(const store::Store& store, VaultState& vault, std::uint64_t show
     if (!note || !ref) continue;
     const auto meta = decode(note->note.meta);
     if (!meta) continue;
-    batch.upserts.push_back(input_of(vault, std::move(*note), *meta, vault.graph.publish_links(id), ref->path));
+    batch.upserts.push_back(
+        input_of(vault, std::move(*note), *meta, vault.graph.publish_links(id), ref->path));
     if (batch.upserts.size() == kLoadNotesMax) vault.index.apply(std::exchange(batch, {}));
   }
-  for (const auto& [id, cookie] : in_index) batch.deletes.push_back(static_cast<search::NoteId>(id));
+  for (const auto& [id, cookie] : in_index)
+    batch.deletes.push_back(static_cast<search::NoteId>(id));
   if (!batch.upserts.empty() || !batch.deletes.empty()) vault.index.apply(std::move(batch));
   return {};
 }
 
 }  // namespace
 
-Status load_vault(const store::Store& store, VaultState& vault, const std::filesystem::path& snapshot) {
+Status load_vault(const store::Store& store, VaultState& vault,
+                  const std::filesystem::path& snapshot) {
   // The snapshot on a thread of its own: each is about half of a start's work.
   Result<std::optional<std::uint64_t>> restored{std::optional<std::uint64_t>()};
   std::thread restoring([&] { restored = restore(store, vault, snapshot); });

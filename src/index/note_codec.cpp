@@ -75,7 +75,8 @@ class Reader {
   /// A count of things of at least one byte each: more than the bytes left is a fault.
   std::size_t count() {
     const std::uint64_t value = number();
-    return value > bytes_.size() ? static_cast<std::size_t>(fail()) : static_cast<std::size_t>(value);
+    return value > bytes_.size() ? static_cast<std::size_t>(fail())
+                                 : static_cast<std::size_t>(value);
   }
 
  private:
@@ -90,9 +91,9 @@ class Reader {
 
 void write_date(Writer& out, const vault::DateTime& date) {
   const auto year = static_cast<std::uint64_t>(static_cast<std::uint16_t>(date.year));
-  out.fixed(year | std::uint64_t{date.month} << 16 | std::uint64_t{date.day} << 24 | std::uint64_t{date.hour} << 32 |
-            std::uint64_t{date.minute} << 40 | std::uint64_t{date.second} << 48 |
-            std::uint64_t{date.has_time ? 1U : 0U} << 56);
+  out.fixed(year | std::uint64_t{date.month} << 16 | std::uint64_t{date.day} << 24 |
+            std::uint64_t{date.hour} << 32 | std::uint64_t{date.minute} << 40 |
+            std::uint64_t{date.second} << 48 | std::uint64_t{date.has_time ? 1U : 0U} << 56);
 }
 
 vault::DateTime read_date(Reader& in) {
@@ -176,7 +177,8 @@ vault::Link read_link(Reader& in) {
 }  // namespace
 
 NoteMeta meta_of(const vault::Note& note) {
-  NoteMeta meta{note.type, note.aliases, note.properties, note.headings, note.links, 0, false, false};
+  NoteMeta meta{note.type, note.aliases, note.properties, note.headings, note.links, 0,
+                false,     false};
   if (note.created) {
     meta.created_s = unix_seconds(*note.created);
   } else if (note.daily) {
@@ -217,7 +219,8 @@ std::string encode(const NoteMeta& meta) {
 Result<NoteMeta> decode(std::string_view bytes) {
   Reader in(bytes);
   NoteMeta meta;
-  if (in.number() != kVersion) return make_error(ErrorCode::kCorruptData, "a note's data have another version");
+  if (in.number() != kVersion)
+    return make_error(ErrorCode::kCorruptData, "a note's data have another version");
   const std::uint64_t type = in.number();
   if (type > static_cast<std::uint64_t>(vault::FileType::kOther)) {
     return make_error(ErrorCode::kCorruptData, "a note's data name an unknown file type");
@@ -242,14 +245,16 @@ Result<NoteMeta> decode(std::string_view bytes) {
     heading.text = in.text();
     heading.line = static_cast<std::uint32_t>(in.number());
   }
-  for (std::size_t left = in.count(); left > 0 && in.ok(); --left) meta.links.push_back(read_link(in));
-  if (!in.ok() || !in.at_end()) return make_error(ErrorCode::kCorruptData, "a note's data are damaged");
+  for (std::size_t left = in.count(); left > 0 && in.ok(); --left)
+    meta.links.push_back(read_link(in));
+  if (!in.ok() || !in.at_end())
+    return make_error(ErrorCode::kCorruptData, "a note's data are damaged");
   return meta;
 }
 
 std::int64_t unix_seconds(const vault::DateTime& time) {
-  const std::chrono::year_month_day day{std::chrono::year(time.year), std::chrono::month(time.month),
-                                        std::chrono::day(time.day)};
+  const std::chrono::year_month_day day{std::chrono::year(time.year),
+                                        std::chrono::month(time.month), std::chrono::day(time.day)};
   const auto days = std::chrono::sys_days(day).time_since_epoch().count();
   return std::int64_t{days} * 86'400 + time.hour * 3'600 + time.minute * 60 + time.second;
 }

@@ -24,8 +24,8 @@ struct NoteMeta {
 
 NoteMeta meta_of(const vault::Note& note);
 
-/// Compact bytes: a version, then numbers as LEB128 and texts with their length. The store's copy is derived data: bytes
-/// of another version are no error of the user's, the note is read again.
+/// Compact bytes: a version, then numbers as LEB128 and texts with their length. The store's copy
+/// is derived data: bytes of another version are no error of the user's, the note is read again.
 std::string encode(const NoteMeta& meta);
 /// Errors: kCorruptData. Never reads outside of `bytes`, never allocates more than they can hold.
 Result<NoteMeta> decode(std::string_view bytes);

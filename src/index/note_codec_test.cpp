@@ -10,8 +10,11 @@ NoteMeta sample() {
   NoteMeta meta;
   meta.type = vault::FileType::kCanvas;
   meta.aliases = {"Ünï", ""};
-  meta.properties = {{"status", {std::string("done")}, false},
-                     {"list", {1.5, true, false, std::monostate(), vault::DateTime{-44, 3, 15, 12, 30, 1, true}}, true}};
+  meta.properties = {
+      {"status", {std::string("done")}, false},
+      {"list",
+       {1.5, true, false, std::monostate(), vault::DateTime{-44, 3, 15, 12, 30, 1, true}},
+       true}};
   meta.headings = {{2, "Heading", 7}};
   meta.links = {{vault::Link::Kind::kEmbed, "target", {"A", "B"}, "block", "alias", 70'000}};
   meta.created_s = -5;

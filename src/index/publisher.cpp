@@ -26,22 +26,17 @@ Publisher::Publisher(store::Store& store, EmbedQueue& embed_queue, observe::Regi
       parsed_(metrics.counter("knap_index_notes_parsed_total", "Files parsed")),
       unchanged_(metrics.counter("knap_index_files_unchanged_total",
                                  "Files whose fingerprint or content was the same as before")),
-      publish_seconds_(metrics.histogram("knap_index_publish_seconds", "Time to store and publish one batch")) {}
+      publish_seconds_(
+          metrics.histogram("knap_index_publish_seconds", "Time to store and publish one batch")) {}
 
 void Publisher::add(VaultState& vault, Prepared& prepared, Plan& plan) {
   if (prepared.was_read) read_.add();
   if (prepared.was_parsed) parsed_.add();
   if (!vault.ledger.current(prepared.task)) return;
   switch (prepared.outcome) {
-    case Prepared::Outcome::kVanished:
-      plan.vanished.push_back(prepared.task.path);
-      return;
-    case Prepared::Outcome::kUnchanged:
-      unchanged_.add();
-      break;
-    case Prepared::Outcome::kDropped:
-      plan.gone.push_back(prepared.task.id);
-      break;
+    case Prepared::Outcome::kVanished: plan.vanished.push_back(prepared.task.path); return;
+    case Prepared::Outcome::kUnchanged: unchanged_.add(); break;
+    case Prepared::Outcome::kDropped: plan.gone.push_back(prepared.task.id); break;
     case Prepared::Outcome::kIndexed:
     case Prepared::Outcome::kKept: break;
   }
@@ -65,7 +60,8 @@ Status Publisher::publish(VaultState& vault, Batch batch, EmbedQueue::Urgency ur
   const Status written = write(vault, plan, urgency);
   if (!written) {
     const std::int64_t retry_at_ms = unix_now_ms() + kStoreRetryMs;
-    for (const Prepared& file : plan.files) vault.ledger.postpone(file.task, written.error().message, retry_at_ms);
+    for (const Prepared& file : plan.files)
+      vault.ledger.postpone(file.task, written.error().message, retry_at_ms);
     for (const std::string& path : plan.vanished) vault.ledger.release(path);
     observe::log_error("index_write_failed", written.error().message,
                        {{"files", static_cast<std::int64_t>(plan.files.size())}});
@@ -84,8 +80,8 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const Prepared& file = plan.files[i];
     if (file.outcome != Prepared::Outcome::kIndexed) continue;
-    vault.graph.set_note(file.task.id, file.task.path, plan.writes.changes[i].note.title, file.meta.aliases,
-                         file.meta.links);
+    vault.graph.set_note(file.task.id, file.task.path, plan.writes.changes[i].note.title,
+                         file.meta.aliases, file.meta.links);
   }
   search::Index::Batch batch;
   for (const store::FileId id : plan.gone) batch.deletes.push_back(static_cast<search::NoteId>(id));
@@ -93,8 +89,8 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
     const Prepared& file = plan.files[i];
     if (file.outcome != Prepared::Outcome::kIndexed) continue;
     store::FileChange& change = plan.writes.changes[i];
-    auto& input = batch.upserts.emplace_back(note_input(file.task.id, file.task.path, change.note, file.meta,
-                                                        change.file.mtime_ns,
+    auto& input = batch.upserts.emplace_back(note_input(file.task.id, file.task.path, change.note,
+                                                        file.meta, change.file.mtime_ns,
                                                         vault.graph.publish_links(file.task.id)));
     input.passages.reserve(change.passages.size());
     for (store::PassageRecord& passage : change.passages) {
@@ -112,7 +108,8 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
   return embed_queue_.attach(vault, passages, urgency);
 }
 
-/// Passages that were not in their note before; the others have their vectors or stand in the queue.
+/// Passages that were not in their note before; the others have their vectors or stand in the
+/// queue.
 std::vector<EmbedQueue::NewPassage> Publisher::new_passages(const Plan& plan) const {
   std::vector<EmbedQueue::NewPassage> out;
   for (std::size_t i = 0; i < plan.files.size(); ++i) {

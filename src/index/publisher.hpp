@@ -19,8 +19,8 @@ class Publisher {
     std::vector<Prepared> files;
     std::vector<std::string> vanished;  ///< Paths.
   };
-  /// Results that are out of date are left out. When the store fails nothing is changed but the ledger: the files stay
-  /// pending with the reason and are tried again. Errors: the store's.
+  /// Results that are out of date are left out. When the store fails nothing is changed but the
+  /// ledger: the files stay pending with the reason and are tried again. Errors: the store's.
   Status publish(VaultState& vault, Batch batch, EmbedQueue::Urgency urgency);
 
  private:

@@ -43,7 +43,8 @@ store::FileRecord record_of(const FileTask& task, store::FileState state, std::s
   return record;
 }
 
-/// The message without the folder that the vault lies in: reasons are shown to readers of the vault.
+/// The message without the folder that the vault lies in: reasons are shown to readers of the
+/// vault.
 std::string short_reason(const Error& error, const std::filesystem::path& root) {
   std::string reason = error.message;
   const std::string prefix = root.string() + "/";
@@ -57,15 +58,18 @@ void drop(Prepared& prepared, store::FileState state, std::string reason) {
   prepared.change.content = store::FileChange::Content::kDrop;
 }
 
-/// A file that may be readable later: with content it stays as it was, stale; without it has failed for now.
+/// A file that may be readable later: with content it stays as it was, stale; without it has failed
+/// for now.
 void retry_later(Prepared& prepared, std::string reason) {
   const FileTask& task = prepared.task;
-  drop(prepared, task.had_content ? store::FileState::kStale : store::FileState::kFailed, std::move(reason));
+  drop(prepared, task.had_content ? store::FileState::kStale : store::FileState::kFailed,
+       std::move(reason));
   store::FileRecord& record = prepared.change.file;
   record.hash = task.known_hash;
   record.attempts = task.attempts + 1;
   record.retry_at_ms =
-      unix_now_ms() + std::min(kRetryMaxMs, kRetryFirstMs << std::min(task.attempts, kRetryDoublingsMax));
+      unix_now_ms() +
+      std::min(kRetryMaxMs, kRetryFirstMs << std::min(task.attempts, kRetryDoublingsMax));
   if (!task.had_content) return;
   prepared.outcome = Prepared::Outcome::kKept;
   prepared.change.content = store::FileChange::Content::kKeep;
@@ -73,9 +77,7 @@ void retry_later(Prepared& prepared, std::string reason) {
 
 void report_unreadable(Prepared& prepared, const Error& error, const std::filesystem::path& root) {
   switch (error.code) {
-    case ErrorCode::kNotFound:
-      prepared.outcome = Prepared::Outcome::kVanished;
-      return;
+    case ErrorCode::kNotFound: prepared.outcome = Prepared::Outcome::kVanished; return;
     case ErrorCode::kResourceExhausted:
     case ErrorCode::kInvalidArgument:
       drop(prepared, store::FileState::kSkipped, short_reason(error, root));
@@ -85,8 +87,7 @@ void report_unreadable(Prepared& prepared, const Error& error, const std::filesy
       prepared.task.had_content = false;
       retry_later(prepared, short_reason(error, root));
       return;
-    default:
-      retry_later(prepared, short_reason(error, root));
+    default: retry_later(prepared, short_reason(error, root));
   }
 }
 
@@ -95,7 +96,8 @@ void fill(Prepared& prepared, vault::Note note) {
   change.content = store::FileChange::Content::kReplace;
   prepared.meta = meta_of(note);
   for (vault::Tag& tag : note.tags) prepared.tags.push_back(std::move(tag.name));
-  change.note = {note.title, note.name, note.language, join_lines(prepared.tags), encode(prepared.meta)};
+  change.note = {note.title, note.name, note.language, join_lines(prepared.tags),
+                 encode(prepared.meta)};
   prepared.bytes = change.note.meta.size();
   change.passages.reserve(note.passages.size());
   for (vault::Passage& passage : note.passages) {
@@ -136,7 +138,8 @@ Prepared prepare_problem(FileTask task, std::string_view problem) {
   Prepared prepared;
   prepared.task = std::move(task);
   const bool failed = problem.starts_with("unreadable");
-  drop(prepared, failed ? store::FileState::kFailed : store::FileState::kSkipped, std::string(problem));
+  drop(prepared, failed ? store::FileState::kFailed : store::FileState::kSkipped,
+       std::string(problem));
   return prepared;
 }
 
@@ -167,7 +170,8 @@ Prepared prepare(const std::filesystem::path& root, FileTask task, std::uint64_t
   auto note = vault::parse(text::nfc(path), bytes);
   if (!note) {
     const bool unsupported = note.error().code == ErrorCode::kUnsupported;
-    drop(prepared, unsupported ? store::FileState::kSkipped : store::FileState::kFailed, note.error().message);
+    drop(prepared, unsupported ? store::FileState::kSkipped : store::FileState::kFailed,
+         note.error().message);
   } else {
     prepared.change.file = record_of(prepared.task, store::FileState::kIndexed, {});
     fill(prepared, std::move(*note));

@@ -23,9 +23,9 @@ struct Prepared {
     kVanished,
   } outcome = Outcome::kDropped;
   store::FileChange change;
-  NoteMeta meta;                         ///< With kIndexed.
-  std::vector<std::string> tags;         ///< With kIndexed.
-  std::uint64_t bytes = 0;               ///< Size of what goes to the store.
+  NoteMeta meta;                  ///< With kIndexed.
+  std::vector<std::string> tags;  ///< With kIndexed.
+  std::uint64_t bytes = 0;        ///< Size of what goes to the store.
   bool was_read = false, was_parsed = false;
 };
 
@@ -35,7 +35,8 @@ Prepared prepare(const std::filesystem::path& root, FileTask task, std::uint64_t
 /// A ledger row for what the walk found unfit to read ("named pipe", ...).
 Prepared prepare_problem(FileTask task, std::string_view problem);
 
-/// What the embedding model reads, and whose hash names a passage: the headings in one line, then the plain text.
+/// What the embedding model reads, and whose hash names a passage: the headings in one line, then
+/// the plain text.
 /// @param headings  joined by '\n'
 std::string embedded_text(std::string_view headings, std::string_view plain);
 

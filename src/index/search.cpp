@@ -10,11 +10,13 @@ namespace {
 
 constexpr std::uint32_t kLimitMax = 1'000;
 constexpr std::size_t kQueryBytesMax = 64U << 10;
-// A slow model must leave time for the words: the query's embedding gets this share of what is left.
+// A slow model must leave time for the words: the query's embedding gets this share of what is
+// left.
 constexpr double kEmbedShare = 0.6;
 
 std::uint64_t micros(SteadyClock::duration duration) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
 }
 
 }  // namespace
@@ -37,11 +39,13 @@ PassageView view_of(store::PassageRow row, const std::string& vault) {
   return view;
 }
 
-void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline, const CancelToken& cancel,
-                              SearchOutcome& outcome) {
+void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
+                              const CancelToken& cancel, SearchOutcome& outcome) {
   if (request.mode == search::Mode::kKeyword) return;
   const auto embedder = embed_queue_->embedder();
-  const auto degrade = [&](std::string_view reason) { outcome.degraded.push_back(fmt::format("semantic: {}", reason)); };
+  const auto degrade = [&](std::string_view reason) {
+    outcome.degraded.push_back(fmt::format("semantic: {}", reason));
+  };
   if (!embedder) return degrade(embed_queue_->state());
   const auto begin = SteadyClock::now();
   Deadline until = deadline;
@@ -52,17 +56,19 @@ void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline, c
   const auto lease = leases_.acquire(service::Lane::kInteractive, 1, until, cancel);
   if (!lease) return degrade(lease.error().message);
   const std::string query = request.text;
-  auto vectors = embedder->embed(std::span(&query, 1), models::InputKind::kQuery, models::Priority::kInteractive, until,
-                                 cancel);
+  auto vectors = embedder->embed(std::span(&query, 1), models::InputKind::kQuery,
+                                 models::Priority::kInteractive, until, cancel);
   const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
   outcome.stages.push_back({"embed", took, vectors ? 1U : 0U});
   if (!vectors) return degrade(vectors.error().message);
-  if (vectors->values.size() != embedder->dimensions()) return degrade("the model gave a vector of another size");
+  if (vectors->values.size() != embedder->dimensions())
+    return degrade("the model gave a vector of another size");
   outcome.embedding = std::move(vectors->values);
 }
 
-Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults, const search::Query& query,
-                                  Deadline deadline, SearchOutcome& outcome) const {
+Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults,
+                                  const search::Query& query, Deadline deadline,
+                                  SearchOutcome& outcome) const {
   std::uint64_t files = 0, settled = 0, with_vector = 0;
   outcome.epoch = outcome.notes = outcome.passages = 0;
   bool unknown = false;  // a vault of which nothing is known before its first walk
@@ -74,7 +80,8 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults, const 
     KNAP_TRY(search::SearchResult result, index->search(here, deadline));
     for (search::Hit& hit : result.hits) outcome.hits.push_back({{}, std::move(hit)});
     for (std::string& reason : result.degraded) {
-      if (std::find(outcome.degraded.begin(), outcome.degraded.end(), reason) == outcome.degraded.end()) {
+      if (std::find(outcome.degraded.begin(), outcome.degraded.end(), reason) ==
+          outcome.degraded.end()) {
         outcome.degraded.push_back(std::move(reason));
       }
     }
@@ -101,12 +108,14 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults, const 
   return {};
 }
 
-/// False when a hit's row is gone: the store is one batch ahead of the index, which follows at once.
+/// False when a hit's row is gone: the store is one batch ahead of the index, which follows at
+/// once.
 Result<bool> ServiceImpl::fill_hits(std::vector<SearchHit>& hits) const {
   const auto begin = SteadyClock::now();
   std::vector<store::PassageKey> keys;
   keys.reserve(hits.size());
-  for (const SearchHit& hit : hits) keys.push_back({static_cast<store::FileId>(hit.hit.note), hit.hit.passage});
+  for (const SearchHit& hit : hits)
+    keys.push_back({static_cast<store::FileId>(hit.hit.note), hit.hit.passage});
   KNAP_TRY(auto rows, store_->passages(keys));
   bool complete = true;
   std::vector<SearchHit> filled;
@@ -123,7 +132,8 @@ Result<bool> ServiceImpl::fill_hits(std::vector<SearchHit>& hits) const {
     SearchHit hit = std::move(hits[i]);
     for (const auto& vault : vaults_) {
       if (rows[i]) {
-        if (vault->id == rows[i]->vault) hit.passage = view_of(std::move(*rows[i]), vault->config.name);
+        if (vault->id == rows[i]->vault)
+          hit.passage = view_of(std::move(*rows[i]), vault->config.name);
       } else if (const auto ref = vault->graph.note(keys[i].file)) {
         const auto entry = vault->ledger.find(ref->path);
         hit.passage.vault = vault->config.name;
@@ -141,11 +151,13 @@ Result<bool> ServiceImpl::fill_hits(std::vector<SearchHit>& hits) const {
   return complete;
 }
 
-Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline deadline, const CancelToken& cancel) {
+Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline deadline,
+                                          const CancelToken& cancel) {
   if (request.limit == 0 || request.limit > kLimitMax) {
     return make_error(ErrorCode::kInvalidArgument, "limit must be 1 to 1000");
   }
-  if (request.text.size() > kQueryBytesMax) return make_error(ErrorCode::kInvalidArgument, "the query is too long");
+  if (request.text.size() > kQueryBytesMax)
+    return make_error(ErrorCode::kInvalidArgument, "the query is too long");
   KNAP_TRY(const auto vaults, wanted_vaults(request.vaults));
   KNAP_CHECK_OK(still_wanted(cancel, deadline));
   SearchOutcome outcome;
@@ -159,7 +171,8 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
   query.explain = request.explain;
   query.ranking = options_.ranking;
   query.embedding = outcome.embedding;
-  query.mode = request.mode == search::Mode::kSemantic ? search::Mode::kSemantic : search::Mode::kHybrid;
+  query.mode =
+      request.mode == search::Mode::kSemantic ? search::Mode::kSemantic : search::Mode::kHybrid;
   if (outcome.embedding.empty()) query.mode = search::Mode::kKeyword;
   const std::vector<search::Stage> embed_stages = outcome.stages;
   const std::vector<std::string> embed_degraded = outcome.degraded;
@@ -169,8 +182,9 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
     outcome.stages = embed_stages;
     outcome.degraded = embed_degraded;
     KNAP_CHECK_OK(search_vaults(vaults, query, deadline, outcome));
-    std::stable_sort(outcome.hits.begin(), outcome.hits.end(),
-                     [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
+    std::stable_sort(
+        outcome.hits.begin(), outcome.hits.end(),
+        [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
     if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
     const auto begin = SteadyClock::now();
     KNAP_TRY(const bool complete, fill_hits(outcome.hits));

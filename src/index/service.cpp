@@ -19,10 +19,12 @@ constexpr std::uint32_t kFilesPageMax = 1'000;
 constexpr auto kProgressEvery = std::chrono::milliseconds(100);
 
 Status check(const ServiceOptions& options) {
-  if (options.vaults.empty()) return make_error(ErrorCode::kInvalidArgument, "no vault is given: add --vault FOLDER");
+  if (options.vaults.empty())
+    return make_error(ErrorCode::kInvalidArgument, "no vault is given: add --vault FOLDER");
   std::set<std::string> names;
   for (const VaultConfig& vault : options.vaults) {
-    if (vault.name.empty() || vault.name.size() > kVaultNameBytesMax || !text::is_valid_utf8(vault.name)) {
+    if (vault.name.empty() || vault.name.size() > kVaultNameBytesMax ||
+        !text::is_valid_utf8(vault.name)) {
       return make_error(ErrorCode::kInvalidArgument, "a vault's name must have 1 to 64 characters");
     }
     if (!names.insert(vault.name).second) {
@@ -30,14 +32,15 @@ Status check(const ServiceOptions& options) {
     }
     std::error_code failed;
     if (!std::filesystem::is_directory(vault.root, failed)) {
-      return make_error(ErrorCode::kNotFound, "the vault " + vault.name + " has no folder " + vault.root.string() +
-                                                  ": check the path");
+      return make_error(ErrorCode::kNotFound, "the vault " + vault.name + " has no folder " +
+                                                  vault.root.string() + ": check the path");
     }
   }
   return {};
 }
 
-/// The cursor of files(): the vault's number and the last path, so that it stays right while files come and go.
+/// The cursor of files(): the vault's number and the last path, so that it stays right while files
+/// come and go.
 std::string make_cursor(std::size_t vault, const std::string& path) {
   std::string cursor = base64_encode(std::to_string(vault) + "/" + path);
   std::replace(cursor.begin(), cursor.end(), '+', '-');
@@ -46,8 +49,11 @@ std::string make_cursor(std::size_t vault, const std::string& path) {
   return cursor;
 }
 
-Result<std::pair<std::size_t, std::string>> read_cursor(std::string_view cursor, std::size_t vaults) {
-  const auto wrong = [] { return make_error(ErrorCode::kInvalidArgument, "cursor: not one that this server gave"); };
+Result<std::pair<std::size_t, std::string>> read_cursor(std::string_view cursor,
+                                                        std::size_t vaults) {
+  const auto wrong = [] {
+    return make_error(ErrorCode::kInvalidArgument, "cursor: not one that this server gave");
+  };
   std::string padded(cursor);
   std::replace(padded.begin(), padded.end(), '-', '+');
   std::replace(padded.begin(), padded.end(), '_', '/');
@@ -67,33 +73,40 @@ Result<std::pair<std::size_t, std::string>> read_cursor(std::string_view cursor,
 
 }  // namespace
 
-Result<std::unique_ptr<Service>> Service::open(ServiceOptions options, std::shared_ptr<models::Embedder> embedder,
-                                               service::ComputeLeases& leases, observe::Registry& metrics) {
+Result<std::unique_ptr<Service>> Service::open(ServiceOptions options,
+                                               std::shared_ptr<models::Embedder> embedder,
+                                               service::ComputeLeases& leases,
+                                               observe::Registry& metrics) {
   KNAP_CHECK_OK(check(options));
   KNAP_TRY(auto store, store::Store::open({.data_dir = options.data_dir, .metrics = &metrics}));
   KNAP_TRY(const std::int64_t next_file_id, store->next_file_id());
-  const auto dimensions = embedder ? static_cast<std::uint32_t>(embedder->dimensions()) : kDimensionsWithoutModel;
+  const auto dimensions =
+      embedder ? static_cast<std::uint32_t>(embedder->dimensions()) : kDimensionsWithoutModel;
   Vaults vaults;
   for (const VaultConfig& vault : options.vaults) {
     KNAP_TRY(const store::VaultId id, store->vault(vault.name, vault.root));
     vaults.push_back(std::make_unique<VaultState>(vault, id, dimensions));
   }
-  auto service = std::make_unique<ServiceImpl>(std::move(options), std::move(store), std::move(vaults), leases, metrics,
-                                               next_file_id);
+  auto service = std::make_unique<ServiceImpl>(std::move(options), std::move(store),
+                                               std::move(vaults), leases, metrics, next_file_id);
   KNAP_CHECK_OK(service->load(std::move(embedder)));
   return std::unique_ptr<Service>(std::move(service));
 }
 
 ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> store, Vaults vaults,
-                         service::ComputeLeases& leases, observe::Registry& metrics, std::int64_t next_file_id)
+                         service::ComputeLeases& leases, observe::Registry& metrics,
+                         std::int64_t next_file_id)
     : options_(std::move(options)),
       store_(std::move(store)),
       vaults_(std::move(vaults)),
       leases_(leases),
-      lag_(metrics.gauge("knap_index_lag_seconds", "Age of the oldest change that keyword search does not know")),
-      fetch_seconds_(metrics.histogram("knap_index_fetch_seconds", "Time to read the passages of one result page")),
+      lag_(metrics.gauge("knap_index_lag_seconds",
+                         "Age of the oldest change that keyword search does not know")),
+      fetch_seconds_(metrics.histogram("knap_index_fetch_seconds",
+                                       "Time to read the passages of one result page")),
       embed_queue_(std::make_unique<EmbedQueue>(*store_, vaults_, leases, metrics)),
-      indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, metrics, next_file_id)),
+      indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, metrics,
+                                         next_file_id)),
       snapshots_(options_.data_dir, *store_, vaults_, *embed_queue_, metrics) {}
 
 ServiceImpl::~ServiceImpl() {
@@ -111,7 +124,8 @@ ServiceImpl::~ServiceImpl() {
 }
 
 Status ServiceImpl::load(std::shared_ptr<models::Embedder> embedder) {
-  for (const auto& vault : vaults_) KNAP_CHECK_OK(load_vault(*store_, *vault, snapshots_.file_of(*vault)));
+  for (const auto& vault : vaults_)
+    KNAP_CHECK_OK(load_vault(*store_, *vault, snapshots_.file_of(*vault)));
   loaded_ = true;
   if (embedder) KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(embedder)));
   ::malloc_trim(0);  // loading passes all texts through the allocator
@@ -122,9 +136,9 @@ void ServiceImpl::watch(VaultState& vault) {
   const auto rules = vault::IgnoreRules::load(vault.config.root);
   vault::Watcher::Options options;
   options.scan_interval = options_.scan_interval;
-  auto watcher = vault::Watcher::start(vault.config.root, rules, options, [this, &vault](vault::Changes changes) {
-    indexer_->changed(vault, std::move(changes));
-  });
+  auto watcher = vault::Watcher::start(
+      vault.config.root, rules, options,
+      [this, &vault](vault::Changes changes) { indexer_->changed(vault, std::move(changes)); });
   MutexLock lock(vault.mutex);
   vault.rules = rules;
   if (watcher) {
@@ -162,8 +176,12 @@ VaultStatus ServiceImpl::status_of(const VaultState& vault) const {
   VaultStatus status;
   status.name = vault.config.name;
   const LedgerCounts counts = vault.ledger.counts();
-  status.files = {counts.total(), counts.of(FileState::kIndexed), counts.of(FileState::kSkipped),
-                  counts.of(FileState::kFailed), counts.of(FileState::kPending), counts.of(FileState::kStale)};
+  status.files = {counts.total(),
+                  counts.of(FileState::kIndexed),
+                  counts.of(FileState::kSkipped),
+                  counts.of(FileState::kFailed),
+                  counts.of(FileState::kPending),
+                  counts.of(FileState::kStale)};
   const search::IndexStats stats = vault.index.stats();
   status.epoch = stats.epoch;
   status.notes = stats.notes;
@@ -174,8 +192,9 @@ VaultStatus ServiceImpl::status_of(const VaultState& vault) const {
     if (unknown) return 0.0;
     return whole == 0 ? 1.0 : static_cast<double>(part) / static_cast<double>(whole);
   };
-  status.keyword_coverage = share(counts.total() - counts.of(FileState::kPending) - counts.of(FileState::kStale),
-                                  counts.total());
+  status.keyword_coverage =
+      share(counts.total() - counts.of(FileState::kPending) - counts.of(FileState::kStale),
+            counts.total());
   status.semantic_coverage = share(stats.passages_with_vector, stats.passages);
   status.lag = vault.ledger.lag();
   status.embed_model = embed_queue_->model_id();
@@ -199,13 +218,15 @@ std::vector<VaultStatus> ServiceImpl::status() const {
   return all;
 }
 
-std::string ServiceImpl::embedding_model_of(const LedgerEntry& entry, std::uint32_t missing, bool known) const {
+std::string ServiceImpl::embedding_model_of(const LedgerEntry& entry, std::uint32_t missing,
+                                            bool known) const {
   return known && missing == 0 && entry.has_content ? embed_queue_->model_id() : std::string();
 }
 
-Result<FilePage> ServiceImpl::files(std::optional<FileState> state, std::string_view vault, std::uint32_t limit,
-                                    std::string_view cursor) const {
-  if (limit == 0 || limit > kFilesPageMax) return make_error(ErrorCode::kInvalidArgument, "limit must be 1 to 1000");
+Result<FilePage> ServiceImpl::files(std::optional<FileState> state, std::string_view vault,
+                                    std::uint32_t limit, std::string_view cursor) const {
+  if (limit == 0 || limit > kFilesPageMax)
+    return make_error(ErrorCode::kInvalidArgument, "limit must be 1 to 1000");
   std::vector<std::string> names;
   if (!vault.empty()) names.emplace_back(vault);
   KNAP_TRY(const auto wanted, wanted_vaults(names));
@@ -238,13 +259,15 @@ Result<FilePage> ServiceImpl::files(std::optional<FileState> state, std::string_
       }
       page.files.push_back({from.config.name, text::repair_utf8(path), entry.state, entry.reason,
                             entry.hash ? entry.hash->hex() : std::string(),
-                            embedding_model_of(entry, missing[i], model.has_value()), entry.indexed_at_ms});
+                            embedding_model_of(entry, missing[i], model.has_value()),
+                            entry.indexed_at_ms});
     }
   }
   return page;
 }
 
-Result<std::vector<VaultState*>> ServiceImpl::wanted_vaults(const std::vector<std::string>& names) const {
+Result<std::vector<VaultState*>> ServiceImpl::wanted_vaults(
+    const std::vector<std::string>& names) const {
   std::vector<VaultState*> out;
   if (names.empty()) {
     for (const auto& vault : vaults_) out.push_back(vault.get());
@@ -253,14 +276,16 @@ Result<std::vector<VaultState*>> ServiceImpl::wanted_vaults(const std::vector<st
   for (const std::string& name : names) {
     const auto found = std::find_if(vaults_.begin(), vaults_.end(),
                                     [&](const auto& vault) { return vault->config.name == name; });
-    if (found == vaults_.end()) return make_error(ErrorCode::kNotFound, "there is no vault named " + name);
+    if (found == vaults_.end())
+      return make_error(ErrorCode::kNotFound, "there is no vault named " + name);
     if (std::find(out.begin(), out.end(), found->get()) == out.end()) out.push_back(found->get());
   }
   return out;
 }
 
 float ServiceImpl::inverse_document_frequency(std::string_view term) const {
-  // The vault that knows the word best counts: a word common in one vault is no rare word of the owner's.
+  // The vault that knows the word best counts: a word common in one vault is no rare word of the
+  // owner's.
   float lowest = vaults_.front()->index.get()->inverse_document_frequency(term);
   for (const auto& vault : vaults_) {
     lowest = std::min(lowest, vault->index.get()->inverse_document_frequency(term));
@@ -268,7 +293,8 @@ float ServiceImpl::inverse_document_frequency(std::string_view term) const {
   return lowest;
 }
 
-Status ServiceImpl::wait_for_scan(std::uint64_t number, Deadline deadline, const CancelToken& cancel,
+Status ServiceImpl::wait_for_scan(std::uint64_t number, Deadline deadline,
+                                  const CancelToken& cancel,
                                   const std::function<void(const Progress&)>& progress) {
   for (;;) {
     if (auto result = indexer_->finished(number)) return std::move(*result);
@@ -284,7 +310,8 @@ Status ServiceImpl::wait_for_vectors(Deadline deadline, const CancelToken& cance
   std::optional<std::uint64_t> done_before;
   for (;;) {
     if (!embed_queue_->embedder()) {
-      return make_error(ErrorCode::kFailedPrecondition, "there is no embedding model: see knap models list");
+      return make_error(ErrorCode::kFailedPrecondition,
+                        "there is no embedding model: see knap models list");
     }
     Progress now{"semantic", 0, 0, 0, {}};
     for (const auto& vault : vaults_) {

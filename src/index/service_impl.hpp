@@ -16,7 +16,8 @@ namespace knap::index {
 class ServiceImpl final : public Service {
  public:
   ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> store, Vaults vaults,
-              service::ComputeLeases& leases, observe::Registry& metrics, std::int64_t next_file_id);
+              service::ComputeLeases& leases, observe::Registry& metrics,
+              std::int64_t next_file_id);
   ~ServiceImpl() override;
 
   Status load(std::shared_ptr<models::Embedder> embedder);
@@ -25,9 +26,10 @@ class ServiceImpl final : public Service {
   void set_embedder(std::shared_ptr<models::Embedder> embedder) override;
   std::vector<std::string> vaults() const override;
   std::vector<VaultStatus> status() const override;
-  Result<FilePage> files(std::optional<FileState> state, std::string_view vault, std::uint32_t limit,
-                         std::string_view cursor) const override;
-  Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline, const CancelToken& cancel) override;
+  Result<FilePage> files(std::optional<FileState> state, std::string_view vault,
+                         std::uint32_t limit, std::string_view cursor) const override;
+  Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
+                               const CancelToken& cancel) override;
   Result<NoteView> note(std::string_view vault, std::string_view path) const override;
   Result<LinksView> links(std::string_view vault, std::string_view path) const override;
   Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
@@ -52,8 +54,8 @@ class ServiceImpl final : public Service {
 
   void embed_query(const SearchRequest& request, Deadline deadline, const CancelToken& cancel,
                    SearchOutcome& outcome);
-  Status search_vaults(const std::vector<VaultState*>& vaults, const search::Query& query, Deadline deadline,
-                       SearchOutcome& outcome) const;
+  Status search_vaults(const std::vector<VaultState*>& vaults, const search::Query& query,
+                       Deadline deadline, SearchOutcome& outcome) const;
   Result<bool> fill_hits(std::vector<SearchHit>& hits) const;
   std::string link_context(store::FileId file, std::uint32_t line) const;
   Result<search::Query> query_like(const Place& place) const;

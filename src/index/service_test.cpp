@@ -43,7 +43,9 @@ TEST_F(ServiceTest, ClaimsNoCoverageBeforeTheFirstWalk) {
 }
 
 TEST_F(ServiceTest, GivesAHitAllThatACitationNeeds) {
-  write("note.md", "---\ntags: [one, two/three]\n---\n# Title\n\n## Part\n\nFirst line.\nThe **zebrafish** swims. ^here\n");
+  write("note.md",
+        "---\ntags: [one, two/three]\n---\n# Title\n\n## Part\n\nFirst line.\nThe **zebrafish** "
+        "swims. ^here\n");
   open();
   scan();
   SearchRequest request;
@@ -89,8 +91,8 @@ TEST_F(ServiceTest, ParsesNothingWhenAFileIsOnlyTouched) {
   open();
   scan(Service::WaitFor::kSemantic);
   const auto epoch = service_->status().front().epoch;
-  std::filesystem::last_write_time(vault_ / "a.md",
-                                   std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+  std::filesystem::last_write_time(
+      vault_ / "a.md", std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
   scan();
   EXPECT_EQ(counted("knap_index_notes_parsed_total"), 1U);
   EXPECT_EQ(service_->status().front().epoch, epoch);
@@ -98,7 +100,8 @@ TEST_F(ServiceTest, ParsesNothingWhenAFileIsOnlyTouched) {
 }
 
 TEST_F(ServiceTest, EmbedsEachTextOnceThroughRenameCopyRestartAndRebuild) {
-  for (int i = 0; i < 10; ++i) write("n" + std::to_string(i) + ".md", "# N\n\nword " + std::to_string(i) + "\n");
+  for (int i = 0; i < 10; ++i)
+    write("n" + std::to_string(i) + ".md", "# N\n\nword " + std::to_string(i) + "\n");
   open();
   scan(Service::WaitFor::kSemantic);
   EXPECT_EQ(embedder_->passages, 10);
@@ -194,7 +197,8 @@ TEST_F(ServiceTest, GivesEachOddFileOneStateWithItsReason) {
   EXPECT_EQ(state_of(".hidden/secret.md"), "");
   const auto files = service_->status().front().files;
   EXPECT_EQ(files.total, 7U);
-  EXPECT_EQ(files.total, files.indexed + files.skipped + files.failed + files.pending + files.stale);
+  EXPECT_EQ(files.total,
+            files.indexed + files.skipped + files.failed + files.pending + files.stale);
   EXPECT_THAT(found("zebrafish"), ElementsAre("good.md"));
 }
 
@@ -258,18 +262,21 @@ TEST_F(ServiceTest, PagesThroughTheLedgerOfAllVaults) {
     EXPECT_EQ(paths.front(), "notes/n0.md");
     EXPECT_EQ(paths.back(), "more/m3.md");
   }
-  EXPECT_EQ(service_->files(std::nullopt, "", 10, "rubbish").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(service_->files(std::nullopt, "", 10, "rubbish").error().code,
+            ErrorCode::kInvalidArgument);
   EXPECT_EQ(service_->files(std::nullopt, "", 0, "").error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(service_->files(std::nullopt, "none", 10, "").error().code, ErrorCode::kNotFound);
 }
 
 TEST_F(ServiceTest, StartsRightFromWhatAKilledProcessLeft) {
-  for (int i = 0; i < 50; ++i) write("n" + std::to_string(i) + ".md", "# N\n\nword" + std::to_string(i) + "\n");
+  for (int i = 0; i < 50; ++i)
+    write("n" + std::to_string(i) + ".md", "# N\n\nword" + std::to_string(i) + "\n");
   open();
   scan(Service::WaitFor::kSemantic);
   write("n7.md", "# N\n\nquagga\n");
   std::filesystem::remove(vault_ / "n8.md");
-  // The files as they stand while the service still runs: database and write-ahead log, nothing closed.
+  // The files as they stand while the service still runs: database and write-ahead log, nothing
+  // closed.
   std::filesystem::copy(folder_ / "data", folder_ / "left");
   service_.reset();
   ServiceOptions after = options();
@@ -302,7 +309,8 @@ TEST_F(ServiceTest, StartsFromItsSnapshotAndWhatChangedSince) {
   service_.reset();
 
   // As after a kill: the store has gone on, the file has not.
-  std::filesystem::copy(folder_ / "older", snapshot, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy(folder_ / "older", snapshot,
+                        std::filesystem::copy_options::overwrite_existing);
   open();
   EXPECT_THAT(found("zebra"), ElementsAre("a.md"));
   EXPECT_THAT(found("quagga"), IsEmpty());
@@ -326,7 +334,8 @@ TEST_F(ServiceTest, LinksOfAnOlderSnapshotAreBroughtUpToDate) {
   write("Later.md", "# Later\n\nokapi\n");
   scan();
   service_.reset();
-  std::filesystem::copy(folder_ / "older", snapshot, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy(folder_ / "older", snapshot,
+                        std::filesystem::copy_options::overwrite_existing);
   open();
   scan();
   SearchRequest request;
@@ -399,7 +408,8 @@ TEST_F(ServiceTest, RelatesNotesButNeverANoteToItself) {
 }
 
 TEST_F(ServiceTest, SearchesWhileScanning) {
-  for (int i = 0; i < 300; ++i) write("n" + std::to_string(i) + ".md", "# N\n\nword number" + std::to_string(i) + "x\n");
+  for (int i = 0; i < 300; ++i)
+    write("n" + std::to_string(i) + ".md", "# N\n\nword number" + std::to_string(i) + "x\n");
   open();
   service_->start();
   std::atomic<bool> done = false;
@@ -440,7 +450,8 @@ TEST_F(ServiceTest, SeesEditsRenamesAndDeletesThroughTheWatcher) {
   EXPECT_TRUE(eventually([&] { return found("okapi") == std::vector<std::string>{"moved/b.md"}; }));
   std::filesystem::remove(vault_ / "a.md");
   EXPECT_TRUE(eventually([&] { return found("quagga").empty(); }));
-  for (int i = 0; i < 500; ++i) write("many/n" + std::to_string(i) + ".md", "burst word" + std::to_string(i));
+  for (int i = 0; i < 500; ++i)
+    write("many/n" + std::to_string(i) + ".md", "burst word" + std::to_string(i));
   EXPECT_TRUE(eventually([&] { return service_->status().front().files.indexed == 501; }));
   EXPECT_THAT(found("word499"), ElementsAre("many/n499.md"));
 }
@@ -471,8 +482,11 @@ TEST_F(ServiceTest, StopsAtTheDeadlineAndWhenTheCallerGoes) {
   EXPECT_EQ(service_->search(request, Deadline::after(std::chrono::seconds(-1)), {}).error().code,
             ErrorCode::kDeadlineExceeded);
   embedder_->broken = true;
-  EXPECT_EQ(service_->scan(Service::WaitFor::kSemantic, Deadline::after(std::chrono::milliseconds(300)), {}, nullptr)
-                .error().code,
+  EXPECT_EQ(service_
+                ->scan(Service::WaitFor::kSemantic, Deadline::after(std::chrono::milliseconds(300)),
+                       {}, nullptr)
+                .error()
+                .code,
             ErrorCode::kDeadlineExceeded);
 }
 

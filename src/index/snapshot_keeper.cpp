@@ -20,13 +20,15 @@ constexpr auto kPauseMin = std::chrono::minutes(1);
 
 }  // namespace
 
-SnapshotKeeper::SnapshotKeeper(std::filesystem::path folder, store::Store& store, const Vaults& vaults,
-                               EmbedQueue& embed_queue, observe::Registry& metrics)
+SnapshotKeeper::SnapshotKeeper(std::filesystem::path folder, store::Store& store,
+                               const Vaults& vaults, EmbedQueue& embed_queue,
+                               observe::Registry& metrics)
     : folder_(std::move(folder)),
       store_(store),
       vaults_(vaults),
       embed_queue_(embed_queue),
-      seconds_(metrics.histogram("knap_index_snapshot_seconds", "Time to leave one vault's search snapshot")),
+      seconds_(metrics.histogram("knap_index_snapshot_seconds",
+                                 "Time to leave one vault's search snapshot")),
       watched_(vaults.size()) {}
 
 std::filesystem::path SnapshotKeeper::file_of(const VaultState& vault) const {
@@ -73,10 +75,12 @@ void SnapshotKeeper::look_at(VaultState& vault, Watched& watched) {
   if (watched.unsaved_since == SteadyClock::time_point{}) watched.unsaved_since = now;
   if (now < watched.next || (!at_rest && now - watched.unsaved_since < kUnsavedMax)) return;
   if (const Status saved = save(vault); !saved) {
-    observe::log_warning("snapshot_not_saved", saved.error().message, {{"vault", vault.config.name}});
+    observe::log_warning("snapshot_not_saved", saved.error().message,
+                         {{"vault", vault.config.name}});
   }
   const auto took = SteadyClock::now() - now;
-  watched.next = SteadyClock::now() + std::max<SteadyClock::duration>(kPauseMin, took * kShareOfTime);
+  watched.next =
+      SteadyClock::now() + std::max<SteadyClock::duration>(kPauseMin, took * kShareOfTime);
   watched.unsaved_since = {};
 }
 
@@ -102,7 +106,8 @@ void SnapshotKeeper::save_all() {
     const auto changes = store_.changes(vault->id);
     if (!changes || vault->saved_changes == *changes) continue;
     if (const Status saved = save(*vault); !saved) {
-      observe::log_warning("snapshot_not_saved", saved.error().message, {{"vault", vault->config.name}});
+      observe::log_warning("snapshot_not_saved", saved.error().message,
+                           {{"vault", vault->config.name}});
     }
   }
 }

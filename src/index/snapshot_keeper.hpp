@@ -14,21 +14,22 @@
 
 namespace knap::index {
 
-/// Leaves each vault's keyword index in a file beside the store, for a fast start: when a vault has come to rest, now and
-/// then while it does not, and at the end. A start after a kill reads again only what changed after the last file.
-/// Threads: start() and stop() from one thread.
+/// Leaves each vault's keyword index in a file beside the store, for a fast start: when a vault has
+/// come to rest, now and then while it does not, and at the end. A start after a kill reads again
+/// only what changed after the last file. Threads: start() and stop() from one thread.
 class SnapshotKeeper {
  public:
   /// The other objects must outlive the keeper.
-  SnapshotKeeper(std::filesystem::path folder, store::Store& store, const Vaults& vaults, EmbedQueue& embed_queue,
-                 observe::Registry& metrics);
+  SnapshotKeeper(std::filesystem::path folder, store::Store& store, const Vaults& vaults,
+                 EmbedQueue& embed_queue, observe::Registry& metrics);
   ~SnapshotKeeper() { stop(); }
 
   std::filesystem::path file_of(const VaultState& vault) const;
 
   void start();
   void stop() KNAP_EXCLUDES(mutex_);
-  /// Saves what is not saved yet. Nobody else changes the vaults meanwhile, or the file shows them a moment ago.
+  /// Saves what is not saved yet. Nobody else changes the vaults meanwhile, or the file shows them
+  /// a moment ago.
   void save_all();
 
  private:

@@ -16,7 +16,8 @@
 
 namespace knap::index {
 
-/// Counts what it is asked to embed; equal texts get equal vectors, texts with common words near ones.
+/// Counts what it is asked to embed; equal texts get equal vectors, texts with common words near
+/// ones.
 class CountingEmbedder final : public models::Embedder {
  public:
   explicit CountingEmbedder(std::string id = "counting", std::size_t dimensions = 32)
@@ -24,8 +25,8 @@ class CountingEmbedder final : public models::Embedder {
   std::string id() const override { return id_; }
   std::size_t dimensions() const override { return dimensions_; }
   std::vector<std::string> languages() const override { return {"*"}; }
-  Result<models::Embeddings> embed(std::span<const std::string> texts, models::InputKind kind, models::Priority,
-                                   Deadline, const CancelToken&) override {
+  Result<models::Embeddings> embed(std::span<const std::string> texts, models::InputKind kind,
+                                   models::Priority, Deadline, const CancelToken&) override {
     if (broken) return make_error(ErrorCode::kUnavailable, "the model is broken");
     if (kind == models::InputKind::kPassage) passages += static_cast<int>(texts.size());
     models::Embeddings out{dimensions_, {}, 0};
@@ -39,7 +40,8 @@ class CountingEmbedder final : public models::Embedder {
       }
       float length = 0;
       for (const float value : row) length += value * value;
-      for (const float value : row) out.values.push_back(length > 0 ? value / std::sqrt(length) : 0);
+      for (const float value : row)
+        out.values.push_back(length > 0 ? value / std::sqrt(length) : 0);
     }
     return out;
   }
@@ -86,10 +88,12 @@ class ServiceTest : public ::testing::Test {
   }
   void open() { open(options()); }
   void scan(Service::WaitFor wait = Service::WaitFor::kKeyword) {
-    const Status done = service_->scan(wait, Deadline::after(std::chrono::seconds(60)), {}, nullptr);
+    const Status done =
+        service_->scan(wait, Deadline::after(std::chrono::seconds(60)), {}, nullptr);
     ASSERT_TRUE(done.has_value()) << done.error().message;
   }
-  std::vector<std::string> found(std::string text, search::Mode mode = search::Mode::kKeyword) const {
+  std::vector<std::string> found(std::string text,
+                                 search::Mode mode = search::Mode::kKeyword) const {
     SearchRequest request;
     request.text = std::move(text);
     request.mode = mode;

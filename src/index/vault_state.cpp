@@ -72,8 +72,9 @@ void LiveIndex::restart(std::uint32_t dimensions) {
   index_ = search::Index::create({.dimensions = dimensions});
 }
 
-search::NoteInput note_input(store::FileId id, const std::string& path, const store::NoteRecord& note,
-                             const NoteMeta& meta, std::int64_t mtime_ns, LinkGraph::Published links) {
+search::NoteInput note_input(store::FileId id, const std::string& path,
+                             const store::NoteRecord& note, const NoteMeta& meta,
+                             std::int64_t mtime_ns, LinkGraph::Published links) {
   search::NoteInput input;
   input.id = static_cast<search::NoteId>(id);
   input.path = path;
@@ -114,8 +115,8 @@ search::NoteInput note_input(store::FileId id, const std::string& path, const st
   return input;
 }
 
-void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings, std::uint32_t first_line,
-                 std::uint32_t last_line, std::string plain) {
+void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings,
+                 std::uint32_t first_line, std::uint32_t last_line, std::string plain) {
   search::PassageInput& passage = note.passages.emplace_back();
   passage.hash = hash;
   passage.headings = split_lines(headings);

@@ -18,8 +18,8 @@
 
 namespace knap::index {
 
-/// The search index of one vault, replaced as a whole when vectors of another size come. Its epoch only rises, even then.
-/// Threads: safe. Writers take turns; readers never wait for them.
+/// The search index of one vault, replaced as a whole when vectors of another size come. Its epoch
+/// only rises, even then. Threads: safe. Writers take turns; readers never wait for them.
 class LiveIndex {
  public:
   explicit LiveIndex(std::uint32_t dimensions);
@@ -33,7 +33,8 @@ class LiveIndex {
 
   void apply(search::Index::Batch batch) KNAP_EXCLUDES(write_mutex_);
   Status restore(std::string_view snapshot) KNAP_EXCLUDES(write_mutex_);
-  Status set_vectors(std::span<const search::Index::VectorInput> vectors) KNAP_EXCLUDES(write_mutex_);
+  Status set_vectors(std::span<const search::Index::VectorInput> vectors)
+      KNAP_EXCLUDES(write_mutex_);
   void clear_vectors() KNAP_EXCLUDES(write_mutex_);
   /// An empty index for vectors of another size; the caller fills it again.
   void restart(std::uint32_t dimensions) KNAP_EXCLUDES(write_mutex_);
@@ -62,7 +63,7 @@ struct VaultState {
   vault::IgnoreRules rules KNAP_GUARDED_BY(mutex);
   std::string watch_mode KNAP_GUARDED_BY(mutex) = "off";
   std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);
-  std::uint64_t walks = 0;  ///< Of the indexing thread only.
+  std::uint64_t walks = 0;           ///< Of the indexing thread only.
   std::atomic<bool> walked = false;  ///< Once since the start, to the end.
   /// The store's count of changes that the snapshot on disk shows; nothing: none is known to fit.
   std::optional<std::uint64_t> saved_changes;
@@ -71,9 +72,10 @@ struct VaultState {
 using Vaults = std::vector<std::unique_ptr<VaultState>>;
 
 /// What the index is told of a note.
-search::NoteInput note_input(store::FileId id, const std::string& path, const store::NoteRecord& note,
-                             const NoteMeta& meta, std::int64_t mtime_ns, LinkGraph::Published links);
-void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings, std::uint32_t first_line,
-                 std::uint32_t last_line, std::string plain);
+search::NoteInput note_input(store::FileId id, const std::string& path,
+                             const store::NoteRecord& note, const NoteMeta& meta,
+                             std::int64_t mtime_ns, LinkGraph::Published links);
+void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings,
+                 std::uint32_t first_line, std::uint32_t last_line, std::string plain);
 
 }  // namespace knap::index

@@ -13,12 +13,12 @@ namespace {
 constexpr std::size_t kBacklinksMax = 1'000;
 constexpr std::size_t kContextBytesMax = 300;
 constexpr std::uint32_t kRelatedMax = 100;
-constexpr std::uint32_t kRelatedCandidates = 4;      // times the limit
-constexpr std::size_t kRelatedPassagesMax = 64;      // of the note, for its mean vector
+constexpr std::uint32_t kRelatedCandidates = 4;  // times the limit
+constexpr std::size_t kRelatedPassagesMax = 64;  // of the note, for its mean vector
 constexpr std::size_t kRelatedTerms = 12;
 constexpr std::size_t kRelatedTextBytesMax = 32U << 10;
 constexpr float kDirectLinkBonus = 0.15F;
-constexpr float kSharedLinkBonus = 0.03F;            // for each note both link to
+constexpr float kSharedLinkBonus = 0.03F;  // for each note both link to
 constexpr float kSharedLinkBonusMax = 0.12F;
 
 /// The line `wanted` (1-based) of a text that begins at line `first`.
@@ -42,11 +42,13 @@ std::string rare_words(const search::Index& index, const store::LoadedNote& note
   for (std::string& word : search::analyse(text, note.note.language)) ++counts[std::move(word)];
   std::vector<std::pair<float, std::string>> ranked;
   for (auto& [word, count] : counts) {
-    const float weight = index.inverse_document_frequency(word) * std::log1p(static_cast<float>(count));
+    const float weight =
+        index.inverse_document_frequency(word) * std::log1p(static_cast<float>(count));
     ranked.emplace_back(weight, word);
   }
   const std::size_t kept = std::min(kRelatedTerms, ranked.size());
-  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(kept), ranked.end(), std::greater<>());
+  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(kept),
+                    ranked.end(), std::greater<>());
   std::string words = note.note.title;
   for (std::size_t i = 0; i < kept; ++i) words += ' ' + ranked[i].second;
   return words;
@@ -64,7 +66,8 @@ Result<ServiceImpl::Place> ServiceImpl::find(std::string_view vault, std::string
     const auto entry = candidate->ledger.find(*real);
     if (entry) return Place{candidate.get(), *real, *entry};
   }
-  if (!known_vault) return make_error(ErrorCode::kNotFound, "there is no vault named " + std::string(vault));
+  if (!known_vault)
+    return make_error(ErrorCode::kNotFound, "there is no vault named " + std::string(vault));
   return make_error(ErrorCode::kNotFound, "there is no note " + std::string(path));
 }
 
@@ -72,8 +75,9 @@ Result<NoteView> ServiceImpl::note(std::string_view vault, std::string_view path
   KNAP_TRY(const Place place, find(vault, path));
   KNAP_TRY(auto stored, store_->note(place.entry.id));
   if (!stored) {
-    return make_error(ErrorCode::kNotFound, "the note " + std::string(path) + " is not indexed: " +
-                                                (place.entry.reason.empty() ? "not read yet" : place.entry.reason));
+    return make_error(ErrorCode::kNotFound,
+                      "the note " + std::string(path) + " is not indexed: " +
+                          (place.entry.reason.empty() ? "not read yet" : place.entry.reason));
   }
   KNAP_TRY(NoteMeta meta, decode(stored->note.meta));
   NoteView view;
@@ -88,7 +92,8 @@ Result<NoteView> ServiceImpl::note(std::string_view vault, std::string_view path
   view.headings = std::move(meta.headings);
   // Without a hash it is an attachment: its bytes are no text.
   if (place.entry.hash) {
-    KNAP_TRY(const std::string bytes, read_file(place.vault->config.root / place.path, options_.max_file_bytes));
+    KNAP_TRY(const std::string bytes,
+             read_file(place.vault->config.root / place.path, options_.max_file_bytes));
     view.text = text::repair_utf8(bytes);
   }
   return view;
@@ -127,8 +132,8 @@ Result<LinksView> ServiceImpl::links(std::string_view vault, std::string_view pa
   for (const LinkGraph::Backlink& link : graph.backlinks(place.entry.id, kBacklinksMax)) {
     const auto from = graph.note(link.from);
     if (!from || link.from == place.entry.id) continue;
-    view.backlinks.push_back(
-        {text::repair_utf8(from->path), from->title, link_context(link.from, link.line), link.line});
+    view.backlinks.push_back({text::repair_utf8(from->path), from->title,
+                              link_context(link.from, link.line), link.line});
   }
   std::sort(view.backlinks.begin(), view.backlinks.end(), [](const LinkView& a, const LinkView& b) {
     return std::tie(a.path, a.line) < std::tie(b.path, b.line);
@@ -152,10 +157,11 @@ Result<search::Query> ServiceImpl::query_like(const Place& place) const {
     if (hashes.size() < kRelatedPassagesMax) hashes.push_back(passage.hash);
   }
   std::vector<float> mean(place.vault->index.dimensions());
-  KNAP_CHECK_OK(store_->embeddings(*model, hashes, [&](std::size_t, std::span<const std::int8_t> values) {
-    if (values.size() != mean.size()) return;
-    for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += static_cast<float>(values[i]);
-  }));
+  KNAP_CHECK_OK(
+      store_->embeddings(*model, hashes, [&](std::size_t, std::span<const std::int8_t> values) {
+        if (values.size() != mean.size()) return;
+        for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += static_cast<float>(values[i]);
+      }));
   float length = 0;
   for (const float value : mean) length += value * value;
   if (length <= 0) return query;
@@ -167,7 +173,8 @@ Result<search::Query> ServiceImpl::query_like(const Place& place) const {
 
 Result<std::vector<SearchHit>> ServiceImpl::related(std::string_view vault, std::string_view path,
                                                     std::uint32_t limit) {
-  if (limit == 0 || limit > kRelatedMax) return make_error(ErrorCode::kInvalidArgument, "limit must be 1 to 100");
+  if (limit == 0 || limit > kRelatedMax)
+    return make_error(ErrorCode::kInvalidArgument, "limit must be 1 to 100");
   KNAP_TRY(const Place place, find(vault, path));
   KNAP_TRY(search::Query query, query_like(place));
   query.limit = limit * kRelatedCandidates + 1;
@@ -189,12 +196,14 @@ Result<std::vector<SearchHit>> ServiceImpl::related(std::string_view vault, std:
     float bonus = 0;
     if (linking.contains(id) || (ref && linked.contains(ref->path))) bonus += kDirectLinkBonus;
     float shared = 0;
-    for (const std::string& target : graph.links_of(id)) shared += linked.contains(target) ? kSharedLinkBonus : 0;
+    for (const std::string& target : graph.links_of(id))
+      shared += linked.contains(target) ? kSharedLinkBonus : 0;
     bonus += std::min(shared, kSharedLinkBonusMax);
     hit.hit.score = std::min(1.0F, hit.hit.score + bonus);
   }
-  std::stable_sort(hits.begin(), hits.end(),
-                   [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
+  std::stable_sort(hits.begin(), hits.end(), [](const SearchHit& a, const SearchHit& b) {
+    return a.hit.score > b.hit.score;
+  });
   if (hits.size() > limit) hits.resize(limit);
   KNAP_CHECK_OK(fill_hits(hits));
   return hits;

@@ -200,10 +200,9 @@ bool fits(const Segment& segment, std::size_t hashes) {
   const std::size_t notes = segment.ids.size();
   const std::size_t units = segment.unit_notes.size();
   if (notes == 0 || segment.cookies.size() != notes || segment.first_unit.size() != notes + 1 ||
-      segment.languages.size() != notes ||
-      segment.note_lengths.size() != notes || segment.unit_lengths.size() != units ||
-      hashes + notes != units || segment.first_unit.front() != 0 ||
-      segment.first_unit.back() != units) {
+      segment.languages.size() != notes || segment.note_lengths.size() != notes ||
+      segment.unit_lengths.size() != units || hashes + notes != units ||
+      segment.first_unit.front() != 0 || segment.first_unit.back() != units) {
     return false;
   }
   for (std::size_t note = 0; note < notes; ++note) {

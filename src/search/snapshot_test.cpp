@@ -74,8 +74,7 @@ TEST(Snapshot, NamesItsStampAndKeepsTheCallersCookies) {
   EXPECT_EQ(Index::stamp_of("rubbish that is long enough for a header"), std::nullopt);
   auto second = Index::create({.dimensions = 4});
   ASSERT_TRUE(second->restore(bytes));
-  EXPECT_THAT(second->cookies(),
-              UnorderedElementsAre(Pair(NoteId{1}, 77U), Pair(NoteId{2}, 0U)));
+  EXPECT_THAT(second->cookies(), UnorderedElementsAre(Pair(NoteId{1}, 77U), Pair(NoteId{2}, 0U)));
 }
 
 TEST(Snapshot, RefusesEveryDamagedByte) {

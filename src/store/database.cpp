@@ -15,7 +15,8 @@ static_assert(sizeof(Hash128) == 16);
 
 }  // namespace
 
-Statement::Statement(Statement&& other) noexcept : database_(other.database_), statement_(other.statement_) {
+Statement::Statement(Statement&& other) noexcept
+    : database_(other.database_), statement_(other.statement_) {
   other.statement_ = nullptr;
 }
 
@@ -32,19 +33,23 @@ void Statement::bind_one(int index, std::int64_t value) {
 void Statement::bind_one(int index, std::string_view value) {
   // An empty view may have no address, which SQLite would take for NULL.
   const char* data = value.empty() ? "" : value.data();
-  const int rc = sqlite3_bind_text64(statement_, index, data, value.size(), SQLITE_STATIC, SQLITE_UTF8);
+  const int rc =
+      sqlite3_bind_text64(statement_, index, data, value.size(), SQLITE_STATIC, SQLITE_UTF8);
   KNAP_ASSERT(rc == SQLITE_OK || rc == SQLITE_TOOBIG || rc == SQLITE_NOMEM);
 }
 
 void Statement::bind_one(int index, const Hash128& value) {
-  KNAP_ASSERT(sqlite3_bind_blob(statement_, index, &value, sizeof(value), SQLITE_TRANSIENT) == SQLITE_OK);
+  KNAP_ASSERT(sqlite3_bind_blob(statement_, index, &value, sizeof(value), SQLITE_TRANSIENT) ==
+              SQLITE_OK);
 }
 
 void Statement::bind_one(int index, std::span<const std::int8_t> blob) {
   bind_blob(index, {reinterpret_cast<const char*>(blob.data()), blob.size()});
 }
 
-void Statement::bind_null(int index) { KNAP_ASSERT(sqlite3_bind_null(statement_, index) == SQLITE_OK); }
+void Statement::bind_null(int index) {
+  KNAP_ASSERT(sqlite3_bind_null(statement_, index) == SQLITE_OK);
+}
 
 void Statement::bind_blob(int index, std::string_view blob) {
   const char* data = blob.empty() ? "" : blob.data();
@@ -70,12 +75,15 @@ Status Statement::run() {
 
 void Statement::reset() { sqlite3_reset(statement_); }
 
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_, column);
+}
 
 std::string_view Statement::text(int column) const {
   const void* data = sqlite3_column_blob(statement_, column);
   if (data == nullptr) return {};
-  return {static_cast<const char*>(data), static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+  return {static_cast<const char*>(data),
+          static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
 Hash128 Statement::hash(int column) const {
@@ -85,13 +93,16 @@ Hash128 Statement::hash(int column) const {
   return hash;
 }
 
-bool Statement::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 
 Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& file, Access access) {
   std::unique_ptr<Database> database(new Database(file));
-  const int flags = access == Access::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
-  const int rc = sqlite3_open_v2(file.c_str(), &database->handle_, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                                 nullptr);
+  const int flags = access == Access::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                                                 : SQLITE_OPEN_READONLY;
+  const int rc = sqlite3_open_v2(file.c_str(), &database->handle_,
+                                 flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (rc != SQLITE_OK) return database->error(rc, "open");
   sqlite3_busy_timeout(database->handle_, kBusyTimeoutMs);
   sqlite3_db_config(database->handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
@@ -109,8 +120,8 @@ Result<Statement> Database::prepare(std::string_view sql) {
     return Statement(this, found->second);
   }
   sqlite3_stmt* statement = nullptr;
-  const int rc = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                                    &statement, nullptr);
+  const int rc = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
+                                    SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (rc != SQLITE_OK) return error(rc, "prepare a statement on");
   cache_.emplace(sql, statement);
   return Statement(this, statement);
@@ -135,13 +146,14 @@ Error Database::error(int code, std::string_view what) const {
   switch (code & 0xFF) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return make_error(ErrorCode::kCorruptData,
-                        name + " is damaged (" + detail + "): move it aside; knap rebuilds it from the notes");
+      return make_error(
+          ErrorCode::kCorruptData,
+          name + " is damaged (" + detail + "): move it aside; knap rebuilds it from the notes");
     case SQLITE_FULL:
-      return make_error(ErrorCode::kResourceExhausted, plain + "; free some disk space and try again");
+      return make_error(ErrorCode::kResourceExhausted,
+                        plain + "; free some disk space and try again");
     case SQLITE_NOMEM:
-    case SQLITE_TOOBIG:
-      return make_error(ErrorCode::kResourceExhausted, plain);
+    case SQLITE_TOOBIG: return make_error(ErrorCode::kResourceExhausted, plain);
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
@@ -151,10 +163,8 @@ Error Database::error(int code, std::string_view what) const {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return make_error(ErrorCode::kUnavailable, plain + "; another program holds it");
-    case SQLITE_IOERR:
-      return make_error(ErrorCode::kIo, plain + "; check the disk");
-    default:
-      return make_error(ErrorCode::kInternal, plain);
+    case SQLITE_IOERR: return make_error(ErrorCode::kIo, plain + "; check the disk");
+    default: return make_error(ErrorCode::kInternal, plain);
   }
 }
 

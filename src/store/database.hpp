@@ -18,8 +18,9 @@ namespace knap::store {
 
 class Database;
 
-/// A prepared statement in use: bind, then step. Given back to its connection's cache, reset, on destruction.
-/// Columns are valid until the next step. Bound views must live as long as the statement is stepped.
+/// A prepared statement in use: bind, then step. Given back to its connection's cache, reset, on
+/// destruction. Columns are valid until the next step. Bound views must live as long as the
+/// statement is stepped.
 class Statement {
  public:
   Statement(Statement&& other) noexcept;
@@ -53,12 +54,14 @@ class Statement {
 
  private:
   friend class Database;
-  Statement(Database* database, sqlite3_stmt* statement) : database_(database), statement_(statement) {}
+  Statement(Database* database, sqlite3_stmt* statement)
+      : database_(database), statement_(statement) {}
   Database* database_;
   sqlite3_stmt* statement_;
 };
 
-/// One SQLite connection with a cache of its prepared statements. Not thread-safe: one user at a time.
+/// One SQLite connection with a cache of its prepared statements. Not thread-safe: one user at a
+/// time.
 class Database {
  public:
   enum class Access { kReadWrite, kReadOnly };
@@ -92,7 +95,9 @@ class Transaction {
   static Result<Transaction> begin(Database& database);
   /// Holds one snapshot for several reads.
   static Result<Transaction> begin_read(Database& database);
-  Transaction(Transaction&& other) noexcept : database_(other.database_) { other.database_ = nullptr; }
+  Transaction(Transaction&& other) noexcept : database_(other.database_) {
+    other.database_ = nullptr;
+  }
   Transaction& operator=(Transaction&&) = delete;
   ~Transaction();
   Status commit();

@@ -16,9 +16,10 @@ struct Migration {
 
 // A released migration never changes (its checksum is in every store): add a new one.
 //
-// passages.id is (file id << 20) + ordinal. passages.hash stands first so that queries for it read no overflow pages.
-// passages.plain is NULL where it equals text. embeddings has a row number of its own because 400-byte rows inside an
-// index by random hashes would make that index deep and its pages half empty.
+// passages.id is (file id << 20) + ordinal. passages.hash stands first so that queries for it read
+// no overflow pages. passages.plain is NULL where it equals text. embeddings has a row number of
+// its own because 400-byte rows inside an index by random hashes would make that index deep and its
+// pages half empty.
 constexpr std::array kMigrations{
     Migration{1, "vaults, files, notes, passages, embeddings", R"sql(
 CREATE TABLE vaults (
@@ -101,10 +102,12 @@ std::string checksum(const Migration& migration) { return hash128(migration.sql)
 
 Status prepare_history(Database& database) {
   KNAP_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
-  if (application != kApplicationId) KNAP_CHECK_OK(database.execute("PRAGMA application_id = 1263419728"));
+  if (application != kApplicationId)
+    KNAP_CHECK_OK(database.execute("PRAGMA application_id = 1263419728"));
   return database.execute(
       "CREATE TABLE IF NOT EXISTS schema_migrations ("
-      "version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at_s INTEGER NOT NULL)");
+      "version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at_s "
+      "INTEGER NOT NULL)");
 }
 static_assert(kApplicationId == 1263419728);
 
@@ -112,8 +115,10 @@ Status run(Database& database, const Migration& migration) {
   KNAP_TRY(auto transaction, Transaction::begin(database));
   KNAP_CHECK_OK(database.execute(migration.sql));
   {
-    KNAP_TRY(auto insert, database.prepare("INSERT INTO schema_migrations (version, name, checksum, applied_at_s) "
-                                           "VALUES (?, ?, ?, unixepoch())"));
+    KNAP_TRY(
+        auto insert,
+        database.prepare("INSERT INTO schema_migrations (version, name, checksum, applied_at_s) "
+                         "VALUES (?, ?, ?, unixepoch())"));
     const std::string sum = checksum(migration);
     insert.bind(migration.version, std::string_view(migration.name), std::string_view(sum));
     KNAP_CHECK_OK(insert.run());
@@ -122,13 +127,15 @@ Status run(Database& database, const Migration& migration) {
 }
 
 Result<bool> applied(Database& database, const Migration& migration) {
-  KNAP_TRY(auto query, database.prepare("SELECT checksum FROM schema_migrations WHERE version = ?"));
+  KNAP_TRY(auto query,
+           database.prepare("SELECT checksum FROM schema_migrations WHERE version = ?"));
   query.bind(migration.version);
   KNAP_TRY(const bool found, query.step());
   if (!found) return false;
   if (query.text(0) != checksum(migration)) {
     return make_error(ErrorCode::kCorruptData,
-                      database.file().string() + " has another schema " + std::to_string(migration.version) +
+                      database.file().string() + " has another schema " +
+                          std::to_string(migration.version) +
                           " than this knap: move it aside; knap rebuilds it from the notes");
   }
   return true;
@@ -140,19 +147,22 @@ Status refuse_foreign(Database& database) {
   KNAP_TRY(const std::int64_t application, database.integer("PRAGMA application_id"));
   KNAP_TRY(const std::int64_t tables, database.integer("SELECT count(*) FROM sqlite_schema"));
   if (application == kApplicationId || tables == 0) return {};
-  return make_error(ErrorCode::kFailedPrecondition,
-                    database.file().string() + " belongs to another program: choose another data folder");
+  return make_error(
+      ErrorCode::kFailedPrecondition,
+      database.file().string() + " belongs to another program: choose another data folder");
 }
 
 std::int64_t newest_schema() { return kMigrations.back().version; }
 
 Status migrate(Database& database) {
   KNAP_CHECK_OK(prepare_history(database));
-  KNAP_TRY(const std::int64_t version, database.integer("SELECT max(version) FROM schema_migrations"));
+  KNAP_TRY(const std::int64_t version,
+           database.integer("SELECT max(version) FROM schema_migrations"));
   if (version > newest_schema()) {
     return make_error(ErrorCode::kFailedPrecondition,
-                      database.file().string() + " was written by a newer knap (schema " + std::to_string(version) +
-                          ", this one knows " + std::to_string(newest_schema()) +
+                      database.file().string() + " was written by a newer knap (schema " +
+                          std::to_string(version) + ", this one knows " +
+                          std::to_string(newest_schema()) +
                           "): use the newer knap or another data folder");
   }
   for (const Migration& migration : kMigrations) {

@@ -18,7 +18,8 @@ constexpr std::string_view kDatabaseName = "knap.db";
 constexpr std::string_view kLockName = "knap.lock";
 constexpr std::size_t kReadersMax = 16;
 
-// NORMAL syncs at checkpoints only: a power cut may lose the last batches, which the next walk finds again.
+// NORMAL syncs at checkpoints only: a power cut may lose the last batches, which the next walk
+// finds again.
 constexpr const char* kWriterSettings =
     "PRAGMA page_size = 8192;"
     "PRAGMA journal_mode = WAL;"
@@ -39,20 +40,23 @@ Result<FileDescriptor> take_lock(const std::filesystem::path& data_dir) {
   while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK) {
-      return make_error(ErrorCode::kAlreadyExists, "another knap uses the data folder " + data_dir.string() +
-                                                       ": stop it or choose another folder with --data-dir");
+      return make_error(ErrorCode::kAlreadyExists,
+                        "another knap uses the data folder " + data_dir.string() +
+                            ": stop it or choose another folder with --data-dir");
     }
     return errno_error(errno, "lock", path);
   }
   return lock;
 }
 
-/// Touches the first page of every table: damage of the header or the schema is found now. A whole check would read
-/// every page; loading the index reads nearly all of them anyway and reports what it finds.
+/// Touches the first page of every table: damage of the header or the schema is found now. A whole
+/// check would read every page; loading the index reads nearly all of them anyway and reports what
+/// it finds.
 Status check_tables(Database& database) {
   for (const std::string_view sql :
        {"SELECT count(*) FROM vaults", "SELECT max(id) FROM files", "SELECT max(file) FROM notes",
-        "SELECT max(id) FROM passages", "SELECT max(id) FROM embeddings", "SELECT count(*) FROM models"}) {
+        "SELECT max(id) FROM passages", "SELECT max(id) FROM embeddings",
+        "SELECT count(*) FROM models"}) {
     KNAP_CHECK_OK(database.integer(sql));
   }
   return {};
@@ -80,8 +84,8 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
     KNAP_CHECK_OK(reader->execute(kReaderSettings));
     readers.push_back(std::move(reader));
   }
-  return std::unique_ptr<Store>(
-      std::make_unique<StoreImpl>(std::move(options), std::move(lock), std::move(writer), std::move(readers)));
+  return std::unique_ptr<Store>(std::make_unique<StoreImpl>(std::move(options), std::move(lock),
+                                                            std::move(writer), std::move(readers)));
 }
 
 ReaderPool::Lease ReaderPool::take() {
@@ -108,8 +112,8 @@ StoreImpl::StoreImpl(StoreOptions options, FileDescriptor lock, std::unique_ptr<
       writer_(std::move(writer)),
       readers_(std::move(readers)) {
   if (options_.metrics != nullptr) {
-    transaction_seconds_ =
-        &options_.metrics->histogram("knap_store_transaction_seconds", "Time of one writing transaction");
+    transaction_seconds_ = &options_.metrics->histogram("knap_store_transaction_seconds",
+                                                        "Time of one writing transaction");
   }
 }
 
@@ -123,8 +127,9 @@ Result<std::int64_t> StoreImpl::next_file_id() const {
 
 Result<VaultId> StoreImpl::vault(std::string_view name, const std::filesystem::path& root) {
   MutexLock lock(writer_mutex_);
-  KNAP_TRY(auto upsert, writer_->prepare("INSERT INTO vaults (name, root) VALUES (?, ?) "
-                                         "ON CONFLICT (name) DO UPDATE SET root = excluded.root RETURNING id"));
+  KNAP_TRY(auto upsert,
+           writer_->prepare("INSERT INTO vaults (name, root) VALUES (?, ?) "
+                            "ON CONFLICT (name) DO UPDATE SET root = excluded.root RETURNING id"));
   const std::string folder = root.string();
   upsert.bind(name, std::string_view(folder));
   KNAP_TRY(const bool row, upsert.step());
@@ -137,8 +142,9 @@ Result<VaultId> StoreImpl::vault(std::string_view name, const std::filesystem::p
 
 Result<ModelKey> StoreImpl::model(std::string_view id) {
   MutexLock lock(writer_mutex_);
-  KNAP_TRY(auto upsert, writer_->prepare("INSERT INTO models (name) VALUES (?) "
-                                         "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"));
+  KNAP_TRY(auto upsert,
+           writer_->prepare("INSERT INTO models (name) VALUES (?) "
+                            "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"));
   upsert.bind(id);
   KNAP_TRY(const bool row, upsert.step());
   if (!row) return make_error(ErrorCode::kInternal, "the store gave no id for a model");

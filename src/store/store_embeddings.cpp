@@ -12,11 +12,14 @@ std::span<const std::int8_t> values_of(std::string_view blob) {
 
 }  // namespace
 
-Status StoreImpl::put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records, std::int64_t now_ms) {
+Status StoreImpl::put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records,
+                                 std::int64_t now_ms) {
   MutexLock lock(writer_mutex_);
   KNAP_TRY(auto transaction, Transaction::begin(*writer_));
-  KNAP_TRY(auto insert, writer_->prepare("INSERT INTO embeddings (hash, model, made_at_ms, vector) VALUES (?, ?, ?, ?) "
-                                         "ON CONFLICT (hash, model) DO UPDATE SET vector = excluded.vector"));
+  KNAP_TRY(auto insert,
+           writer_->prepare(
+               "INSERT INTO embeddings (hash, model, made_at_ms, vector) VALUES (?, ?, ?, ?) "
+               "ON CONFLICT (hash, model) DO UPDATE SET vector = excluded.vector"));
   for (const EmbeddingRecord& record : records) {
     insert.bind(record.hash, static_cast<std::int64_t>(model), now_ms, record.values);
     KNAP_CHECK_OK(insert.run());
@@ -24,8 +27,9 @@ Status StoreImpl::put_embeddings(ModelKey model, std::span<const EmbeddingRecord
   return transaction.commit();
 }
 
-Status StoreImpl::embeddings(ModelKey model, std::span<const Hash128> hashes,
-                             const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const {
+Status StoreImpl::embeddings(
+    ModelKey model, std::span<const Hash128> hashes,
+    const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const {
   const auto reader = readers_.take();
   KNAP_TRY(auto row, reader->prepare("SELECT vector FROM embeddings WHERE hash = ? AND model = ?"));
   for (std::size_t i = 0; i < hashes.size(); ++i) {
@@ -38,10 +42,13 @@ Status StoreImpl::embeddings(ModelKey model, std::span<const Hash128> hashes,
 }
 
 Status StoreImpl::used_embeddings(
-    ModelKey model, const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const {
+    ModelKey model,
+    const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto rows, reader->prepare("SELECT hash, vector FROM embeddings NOT INDEXED WHERE model = ? AND EXISTS "
-                                      "(SELECT 1 FROM passages p WHERE p.hash = embeddings.hash)"));
+  KNAP_TRY(
+      auto rows,
+      reader->prepare("SELECT hash, vector FROM embeddings NOT INDEXED WHERE model = ? AND EXISTS "
+                      "(SELECT 1 FROM passages p WHERE p.hash = embeddings.hash)"));
   rows.bind(static_cast<std::int64_t>(model));
   for (;;) {
     KNAP_TRY(const bool more, rows.step());
@@ -50,14 +57,17 @@ Status StoreImpl::used_embeddings(
   }
 }
 
-Result<std::vector<MissingEmbedding>> StoreImpl::missing_embeddings(ModelKey model, std::span<const VaultId> vaults,
+Result<std::vector<MissingEmbedding>> StoreImpl::missing_embeddings(ModelKey model,
+                                                                    std::span<const VaultId> vaults,
                                                                     std::optional<Hash128> after,
                                                                     std::size_t limit) const {
   const auto reader = readers_.take();
   KNAP_TRY(auto rows,
-           reader->prepare("SELECT p.hash, p.id, (SELECT f.vault FROM files f WHERE f.id = (p.id >> 20)) "
-                           "FROM passages p INDEXED BY passages_by_hash WHERE p.hash > ? AND NOT EXISTS (SELECT 1 FROM "
-                           "embeddings e WHERE e.hash = p.hash AND e.model = ?) ORDER BY p.hash"));
+           reader->prepare(
+               "SELECT p.hash, p.id, (SELECT f.vault FROM files f WHERE f.id = (p.id >> 20)) "
+               "FROM passages p INDEXED BY passages_by_hash WHERE p.hash > ? AND NOT EXISTS "
+               "(SELECT 1 FROM "
+               "embeddings e WHERE e.hash = p.hash AND e.model = ?) ORDER BY p.hash"));
   if (after) {
     rows.bind_one(1, *after);
   } else {
@@ -77,14 +87,18 @@ Result<std::vector<MissingEmbedding>> StoreImpl::missing_embeddings(ModelKey mod
   return out;
 }
 
-Result<std::vector<std::uint32_t>> StoreImpl::missing_in_files(ModelKey model, std::span<const FileId> files) const {
+Result<std::vector<std::uint32_t>> StoreImpl::missing_in_files(
+    ModelKey model, std::span<const FileId> files) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto row, reader->prepare("SELECT count(*) FROM passages p WHERE p.id >= ? AND p.id < ? AND NOT EXISTS "
-                                     "(SELECT 1 FROM embeddings e WHERE e.hash = p.hash AND e.model = ?)"));
+  KNAP_TRY(
+      auto row,
+      reader->prepare("SELECT count(*) FROM passages p WHERE p.id >= ? AND p.id < ? AND NOT EXISTS "
+                      "(SELECT 1 FROM embeddings e WHERE e.hash = p.hash AND e.model = ?)"));
   std::vector<std::uint32_t> out;
   out.reserve(files.size());
   for (const FileId file : files) {
-    row.bind(first_row(file), first_row(file) + kPassagesPerFileMax, static_cast<std::int64_t>(model));
+    row.bind(first_row(file), first_row(file) + kPassagesPerFileMax,
+             static_cast<std::int64_t>(model));
     KNAP_TRY(const bool found, row.step());
     out.push_back(found ? static_cast<std::uint32_t>(row.integer(0)) : 0);
     row.reset();
@@ -94,8 +108,10 @@ Result<std::vector<std::uint32_t>> StoreImpl::missing_in_files(ModelKey model, s
 
 Result<std::vector<VaultId>> StoreImpl::vaults_with(const Hash128& hash) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto rows, reader->prepare("SELECT DISTINCT f.vault FROM passages p JOIN files f ON f.id = (p.id >> 20) "
-                                      "WHERE p.hash = ?"));
+  KNAP_TRY(
+      auto rows,
+      reader->prepare("SELECT DISTINCT f.vault FROM passages p JOIN files f ON f.id = (p.id >> 20) "
+                      "WHERE p.hash = ?"));
   rows.bind(hash);
   std::vector<VaultId> out;
   for (;;) {
@@ -109,8 +125,9 @@ Result<std::size_t> StoreImpl::collect_garbage(std::int64_t made_before_ms, std:
   std::vector<std::int64_t> unused;
   {
     const auto reader = readers_.take();
-    KNAP_TRY(auto rows, reader->prepare("SELECT e.id FROM embeddings e WHERE e.made_at_ms < ? AND NOT EXISTS "
-                                        "(SELECT 1 FROM passages p WHERE p.hash = e.hash) LIMIT ?"));
+    KNAP_TRY(auto rows,
+             reader->prepare("SELECT e.id FROM embeddings e WHERE e.made_at_ms < ? AND NOT EXISTS "
+                             "(SELECT 1 FROM passages p WHERE p.hash = e.hash) LIMIT ?"));
     rows.bind(made_before_ms, static_cast<std::int64_t>(limit));
     for (;;) {
       KNAP_TRY(const bool more, rows.step());
@@ -122,8 +139,10 @@ Result<std::size_t> StoreImpl::collect_garbage(std::int64_t made_before_ms, std:
   MutexLock lock(writer_mutex_);
   KNAP_TRY(auto transaction, Transaction::begin(*writer_));
   // Looked up again: a passage may have come back since.
-  KNAP_TRY(auto remove, writer_->prepare("DELETE FROM embeddings WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM passages p "
-                                         "WHERE p.hash = embeddings.hash)"));
+  KNAP_TRY(auto remove,
+           writer_->prepare(
+               "DELETE FROM embeddings WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM passages p "
+               "WHERE p.hash = embeddings.hash)"));
   std::size_t removed = 0;
   for (const std::int64_t id : unused) {
     remove.bind(id);

@@ -16,7 +16,8 @@ class ReaderPool {
  public:
   class Lease {
    public:
-    Lease(ReaderPool& pool, std::unique_ptr<Database> database) : pool_(pool), database_(std::move(database)) {}
+    Lease(ReaderPool& pool, std::unique_ptr<Database> database)
+        : pool_(pool), database_(std::move(database)) {}
     ~Lease() { pool_.give_back(std::move(database_)); }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
@@ -55,27 +56,33 @@ class StoreImpl final : public Store {
   Status notes(VaultId vault, const std::function<bool(LoadedNote)>& visit) const override;
   Status note_records(VaultId vault, const NoteVisitor& visit) const override;
   Result<std::optional<LoadedNote>> note(FileId file) const override;
-  Result<std::vector<std::optional<PassageRow>>> passages(std::span<const PassageKey> keys) const override;
+  Result<std::vector<std::optional<PassageRow>>> passages(
+      std::span<const PassageKey> keys) const override;
   Result<std::vector<Hash128>> passage_hashes(FileId file) const override;
   Result<std::optional<std::uint32_t>> passage_at(FileId file, std::uint32_t line) const override;
   Result<ModelKey> model(std::string_view id) override;
-  Status put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records, std::int64_t now_ms) override;
-  Status embeddings(ModelKey model, std::span<const Hash128> hashes,
-                    const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const override;
-  Status used_embeddings(
-      ModelKey model,
-      const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const override;
-  Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model, std::span<const VaultId> vaults,
+  Status put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records,
+                        std::int64_t now_ms) override;
+  Status embeddings(
+      ModelKey model, std::span<const Hash128> hashes,
+      const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const override;
+  Status used_embeddings(ModelKey model,
+                         const std::function<void(const Hash128&, std::span<const std::int8_t>)>&
+                             visit) const override;
+  Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model,
+                                                           std::span<const VaultId> vaults,
                                                            std::optional<Hash128> after,
                                                            std::size_t limit) const override;
-  Result<std::vector<std::uint32_t>> missing_in_files(ModelKey model, std::span<const FileId> files) const override;
+  Result<std::vector<std::uint32_t>> missing_in_files(ModelKey model,
+                                                      std::span<const FileId> files) const override;
   Result<std::vector<VaultId>> vaults_with(const Hash128& hash) const override;
   Result<std::size_t> collect_garbage(std::int64_t made_before_ms, std::size_t limit) override;
   Status checkpoint() override;
 
  private:
   Result<std::uint64_t> next_change(VaultId vault) KNAP_REQUIRES(writer_mutex_);
-  Status write_change(VaultId vault, const FileChange& change, std::uint64_t number) KNAP_REQUIRES(writer_mutex_);
+  Status write_change(VaultId vault, const FileChange& change, std::uint64_t number)
+      KNAP_REQUIRES(writer_mutex_);
   Status write_file(VaultId vault, const FileRecord& file) KNAP_REQUIRES(writer_mutex_);
   Status write_content(const FileChange& change, std::uint64_t number) KNAP_REQUIRES(writer_mutex_);
   Status drop_content(FileId file) KNAP_REQUIRES(writer_mutex_);
@@ -89,10 +96,13 @@ class StoreImpl final : public Store {
   observe::Histogram* transaction_seconds_ = nullptr;
 };
 
-constexpr std::int64_t first_row(FileId file) { return static_cast<std::int64_t>(file) << kOrdinalBits; }
+constexpr std::int64_t first_row(FileId file) {
+  return static_cast<std::int64_t>(file) << kOrdinalBits;
+}
 constexpr std::int64_t row_of(PassageKey key) { return first_row(key.file) | key.ordinal; }
 constexpr PassageKey key_of(std::int64_t row) {
-  return {static_cast<FileId>(row >> kOrdinalBits), static_cast<std::uint32_t>(row & (kPassagesPerFileMax - 1))};
+  return {static_cast<FileId>(row >> kOrdinalBits),
+          static_cast<std::uint32_t>(row & (kPassagesPerFileMax - 1))};
 }
 
 }  // namespace knap::store

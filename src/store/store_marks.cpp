@@ -21,8 +21,10 @@ Result<std::uint64_t> StoreImpl::changes(VaultId vault) const {
 }
 
 Result<std::uint64_t> StoreImpl::next_change(VaultId vault) {
-  KNAP_TRY(auto raise, writer_->prepare("INSERT INTO changes (vault, number) VALUES (?, 1) "
-                                        "ON CONFLICT (vault) DO UPDATE SET number = number + 1 RETURNING number"));
+  KNAP_TRY(
+      auto raise,
+      writer_->prepare("INSERT INTO changes (vault, number) VALUES (?, 1) "
+                       "ON CONFLICT (vault) DO UPDATE SET number = number + 1 RETURNING number"));
   raise.bind(static_cast<std::int64_t>(vault));
   KNAP_TRY(const bool row, raise.step());
   if (!row) return make_error(ErrorCode::kInternal, "the store gave no number for a change");
@@ -39,9 +41,11 @@ Result<Mark> StoreImpl::mark(VaultId vault) {
   const auto id = static_cast<std::int64_t>(vault);
   std::int64_t stamp = 0;
   {
-    KNAP_TRY(auto insert, writer_->prepare(
-                              "INSERT INTO marks (stamp, vault, number, made) VALUES (1 + (random() & ?), ?, ?, "
-                              "1 + coalesce((SELECT max(made) FROM marks WHERE vault = ?), 0)) RETURNING stamp"));
+    KNAP_TRY(
+        auto insert,
+        writer_->prepare(
+            "INSERT INTO marks (stamp, vault, number, made) VALUES (1 + (random() & ?), ?, ?, "
+            "1 + coalesce((SELECT max(made) FROM marks WHERE vault = ?), 0)) RETURNING stamp"));
     insert.bind(kLargestStamp, id, static_cast<std::int64_t>(number), id);
     KNAP_TRY(const bool row, insert.step());
     if (!row) return make_error(ErrorCode::kInternal, "the store gave no stamp for a mark");

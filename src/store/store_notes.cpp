@@ -25,11 +25,13 @@ FileRecord file_record(const Statement& row) {
 }
 
 NoteRecord note_record(const Statement& row, int column) {
-  return {std::string(row.text(column)), std::string(row.text(column + 1)), std::string(row.text(column + 2)),
-          std::string(row.text(column + 3)), std::string(row.text(column + 4))};
+  return {std::string(row.text(column)), std::string(row.text(column + 1)),
+          std::string(row.text(column + 2)), std::string(row.text(column + 3)),
+          std::string(row.text(column + 4))};
 }
 
-/// Steps `rows` (ordered by id) through the passages of one file; a row of a later file stays current.
+/// Steps `rows` (ordered by id) through the passages of one file; a row of a later file stays
+/// current.
 Status read_passages(Statement& rows, bool& current, FileId file, std::vector<LoadedPassage>& out) {
   while (current) {
     const PassageKey key = key_of(rows.integer(0));
@@ -52,8 +54,10 @@ Status read_passages(Statement& rows, bool& current, FileId file, std::vector<Lo
 
 Status StoreImpl::files(VaultId vault, const std::function<void(FileRecord)>& visit) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto rows, reader->prepare("SELECT id, path, size_bytes, mtime_ns, inode, hash, state, reason, attempts, "
-                                      "retry_at_ms, indexed_at_ms, parser_version FROM files WHERE vault = ?"));
+  KNAP_TRY(auto rows,
+           reader->prepare(
+               "SELECT id, path, size_bytes, mtime_ns, inode, hash, state, reason, attempts, "
+               "retry_at_ms, indexed_at_ms, parser_version FROM files WHERE vault = ?"));
   rows.bind(static_cast<std::int64_t>(vault));
   for (;;) {
     KNAP_TRY(const bool more, rows.step());
@@ -65,14 +69,18 @@ Status StoreImpl::files(VaultId vault, const std::function<void(FileRecord)>& vi
 Status StoreImpl::notes(VaultId vault, const std::function<bool(LoadedNote)>& visit) const {
   const auto reader = readers_.take();
   KNAP_TRY(auto snapshot, Transaction::begin_read(*reader));
-  KNAP_TRY(auto notes, reader->prepare("SELECT n.file, n.title, n.name, n.language, n.tags, n.meta FROM notes n "
-                                       "JOIN files f ON f.id = n.file AND f.vault = ? ORDER BY n.file"));
+  KNAP_TRY(
+      auto notes,
+      reader->prepare("SELECT n.file, n.title, n.name, n.language, n.tags, n.meta FROM notes n "
+                      "JOIN files f ON f.id = n.file AND f.vault = ? ORDER BY n.file"));
   KNAP_TRY(auto range, reader->prepare("SELECT min(id), max(id) FROM files WHERE vault = ?"));
   range.bind(static_cast<std::int64_t>(vault));
   KNAP_TRY(const bool any, range.step());
   if (!any || range.is_null(0)) return {};
-  KNAP_TRY(auto passages, reader->prepare("SELECT id, hash, first_line, last_line, headings, coalesce(plain, text) "
-                                          "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
+  KNAP_TRY(
+      auto passages,
+      reader->prepare("SELECT id, hash, first_line, last_line, headings, coalesce(plain, text) "
+                      "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
   passages.bind(first_row(static_cast<FileId>(range.integer(0))),
                 first_row(static_cast<FileId>(range.integer(1) + 1)));
   notes.bind(static_cast<std::int64_t>(vault));
@@ -88,8 +96,10 @@ Status StoreImpl::notes(VaultId vault, const std::function<bool(LoadedNote)>& vi
 
 Status StoreImpl::note_records(VaultId vault, const NoteVisitor& visit) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto notes, reader->prepare("SELECT n.file, n.title, n.name, n.language, n.tags, n.meta, n.changed FROM notes n "
-                                       "JOIN files f ON f.id = n.file AND f.vault = ?"));
+  KNAP_TRY(auto notes,
+           reader->prepare(
+               "SELECT n.file, n.title, n.name, n.language, n.tags, n.meta, n.changed FROM notes n "
+               "JOIN files f ON f.id = n.file AND f.vault = ?"));
   notes.bind(static_cast<std::int64_t>(vault));
   for (;;) {
     KNAP_TRY(const bool more, notes.step());
@@ -102,25 +112,31 @@ Status StoreImpl::note_records(VaultId vault, const NoteVisitor& visit) const {
 Result<std::optional<LoadedNote>> StoreImpl::note(FileId file) const {
   const auto reader = readers_.take();
   KNAP_TRY(auto snapshot, Transaction::begin_read(*reader));
-  KNAP_TRY(auto note, reader->prepare("SELECT title, name, language, tags, meta FROM notes WHERE file = ?"));
+  KNAP_TRY(auto note,
+           reader->prepare("SELECT title, name, language, tags, meta FROM notes WHERE file = ?"));
   note.bind(static_cast<std::int64_t>(file));
   KNAP_TRY(const bool found, note.step());
   if (!found) return std::optional<LoadedNote>();
   LoadedNote loaded{file, note_record(note, 0), {}};
-  KNAP_TRY(auto passages, reader->prepare("SELECT id, hash, first_line, last_line, headings, coalesce(plain, text) "
-                                          "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
+  KNAP_TRY(
+      auto passages,
+      reader->prepare("SELECT id, hash, first_line, last_line, headings, coalesce(plain, text) "
+                      "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
   passages.bind(first_row(file), first_row(file) + kPassagesPerFileMax);
   KNAP_TRY(bool current, passages.step());
   KNAP_CHECK_OK(read_passages(passages, current, file, loaded.passages));
   return std::optional<LoadedNote>(std::move(loaded));
 }
 
-Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(std::span<const PassageKey> keys) const {
+Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
+    std::span<const PassageKey> keys) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto row, reader->prepare(
-                         "SELECT p.hash, p.kind, p.first_line, p.last_line, p.block, p.headings, p.text, p.plain, "
-                         "f.vault, f.path, f.mtime_ns, n.title, n.name, n.language, n.tags FROM passages p "
-                         "JOIN files f ON f.id = (p.id >> 20) JOIN notes n ON n.file = f.id WHERE p.id = ?"));
+  KNAP_TRY(
+      auto row,
+      reader->prepare(
+          "SELECT p.hash, p.kind, p.first_line, p.last_line, p.block, p.headings, p.text, p.plain, "
+          "f.vault, f.path, f.mtime_ns, n.title, n.name, n.language, n.tags FROM passages p "
+          "JOIN files f ON f.id = (p.id >> 20) JOIN notes n ON n.file = f.id WHERE p.id = ?"));
   static_assert(kOrdinalBits == 20);
   std::vector<std::optional<PassageRow>> out(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -163,9 +179,11 @@ Result<std::vector<Hash128>> StoreImpl::passage_hashes(FileId file) const {
 
 Result<std::optional<std::uint32_t>> StoreImpl::passage_at(FileId file, std::uint32_t line) const {
   const auto reader = readers_.take();
-  KNAP_TRY(auto row, reader->prepare("SELECT id FROM passages WHERE id >= ? AND id < ? AND first_line <= ? AND "
-                                     "last_line >= ? ORDER BY id LIMIT 1"));
-  row.bind(first_row(file), first_row(file) + kPassagesPerFileMax, std::int64_t{line}, std::int64_t{line});
+  KNAP_TRY(auto row, reader->prepare(
+                         "SELECT id FROM passages WHERE id >= ? AND id < ? AND first_line <= ? AND "
+                         "last_line >= ? ORDER BY id LIMIT 1"));
+  row.bind(first_row(file), first_row(file) + kPassagesPerFileMax, std::int64_t{line},
+           std::int64_t{line});
   KNAP_TRY(const bool found, row.step());
   if (!found) return std::optional<std::uint32_t>();
   return std::optional<std::uint32_t>(key_of(row.integer(0)).ordinal);
@@ -200,8 +218,9 @@ Status StoreImpl::write_change(VaultId vault, const FileChange& change, std::uin
 }
 
 Status StoreImpl::write_file(VaultId vault, const FileRecord& file) {
-  KNAP_TRY(auto insert, writer_->prepare(
-                            "INSERT OR REPLACE INTO files (id, vault, path, size_bytes, mtime_ns, inode, hash, state, "
+  KNAP_TRY(auto insert,
+           writer_->prepare("INSERT OR REPLACE INTO files (id, vault, path, size_bytes, mtime_ns, "
+                            "inode, hash, state, "
                             "reason, attempts, retry_at_ms, indexed_at_ms, parser_version) "
                             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   insert.bind(static_cast<std::int64_t>(file.id), static_cast<std::int64_t>(vault));
@@ -226,15 +245,19 @@ Status StoreImpl::write_file(VaultId vault, const FileRecord& file) {
 Status StoreImpl::write_content(const FileChange& change, std::uint64_t number) {
   KNAP_ASSERT(change.passages.size() <= kPassagesPerFileMax);
   const NoteRecord& note = change.note;
-  KNAP_TRY(auto insert_note, writer_->prepare("INSERT INTO notes (file, title, name, language, tags, meta, "
-                                              "changed) VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  KNAP_TRY(auto insert_note,
+           writer_->prepare("INSERT INTO notes (file, title, name, language, tags, meta, "
+                            "changed) VALUES (?, ?, ?, ?, ?, ?, ?)"));
   insert_note.bind(static_cast<std::int64_t>(change.file.id), std::string_view(note.title),
-                   std::string_view(note.name), std::string_view(note.language), std::string_view(note.tags));
+                   std::string_view(note.name), std::string_view(note.language),
+                   std::string_view(note.tags));
   insert_note.bind_blob(6, note.meta);
   insert_note.bind_one(7, static_cast<std::int64_t>(number));
   KNAP_CHECK_OK(insert_note.run());
-  KNAP_TRY(auto insert, writer_->prepare("INSERT INTO passages (id, hash, kind, first_line, last_line, block, headings, "
-                                         "text, plain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  KNAP_TRY(auto insert,
+           writer_->prepare(
+               "INSERT INTO passages (id, hash, kind, first_line, last_line, block, headings, "
+               "text, plain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   std::int64_t row = first_row(change.file.id);
   for (const PassageRecord& passage : change.passages) {
     insert.bind(row++, passage.hash, std::int64_t{passage.kind}, std::int64_t{passage.first_line},

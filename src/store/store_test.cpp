@@ -57,7 +57,8 @@ class StoreTest : public ::testing::Test {
   }
   static std::vector<std::string> paths(const Store& store, VaultId vault) {
     std::vector<std::string> out;
-    EXPECT_TRUE(store.files(vault, [&](FileRecord file) { out.push_back(std::move(file.path)); }).has_value());
+    EXPECT_TRUE(store.files(vault, [&](FileRecord file) { out.push_back(std::move(file.path)); })
+                    .has_value());
     return out;
   }
 
@@ -102,7 +103,9 @@ TEST_F(StoreTest, GivesBackWhatWasWrittenAfterReopening) {
 TEST_F(StoreTest, ReplacesAndDropsTheContentOfAFile) {
   auto store = open();
   const VaultId vault = store->vault("v", "/v").value();
-  ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"x", "y", "z"}), change(2, "b.md", {"w"})}, {}}).has_value());
+  ASSERT_TRUE(
+      store->apply(vault, {{change(1, "a.md", {"x", "y", "z"}), change(2, "b.md", {"w"})}, {}})
+          .has_value());
   ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"q"})}, {}}).has_value());
   EXPECT_THAT(store->passage_hashes(static_cast<FileId>(1)).value(), ElementsAre(hash128("q")));
   FileChange drop = change(1, "a.md", {});
@@ -119,7 +122,8 @@ TEST_F(StoreTest, MovesAPathToANewIdInOneBatch) {
   auto store = open();
   const VaultId vault = store->vault("v", "/v").value();
   ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"x"})}, {}}).has_value());
-  ASSERT_TRUE(store->apply(vault, {{change(2, "a.md", {"y"})}, {static_cast<FileId>(1)}}).has_value());
+  ASSERT_TRUE(
+      store->apply(vault, {{change(2, "a.md", {"y"})}, {static_cast<FileId>(1)}}).has_value());
   EXPECT_THAT(paths(*store, vault), ElementsAre("a.md"));
   EXPECT_TRUE(store->passage_hashes(static_cast<FileId>(1)).value().empty());
 }
@@ -127,9 +131,11 @@ TEST_F(StoreTest, MovesAPathToANewIdInOneBatch) {
 TEST_F(StoreTest, AnswersPassageRowsInTheOrderOfTheKeysWithGapsWhereGone) {
   auto store = open();
   const VaultId vault = store->vault("v", "/v").value();
-  ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"x", "y"}), change(2, "b.md", {"z"})}, {}}).has_value());
-  const std::array keys{PassageKey{static_cast<FileId>(2), 0}, PassageKey{static_cast<FileId>(9), 0},
-                        PassageKey{static_cast<FileId>(1), 1}, PassageKey{static_cast<FileId>(1), 2}};
+  ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"x", "y"}), change(2, "b.md", {"z"})}, {}})
+                  .has_value());
+  const std::array keys{
+      PassageKey{static_cast<FileId>(2), 0}, PassageKey{static_cast<FileId>(9), 0},
+      PassageKey{static_cast<FileId>(1), 1}, PassageKey{static_cast<FileId>(1), 2}};
   const auto rows = store->passages(keys).value();
   ASSERT_TRUE(rows[0] && rows[2]);
   EXPECT_FALSE(rows[1] || rows[3]);
@@ -144,16 +150,26 @@ TEST_F(StoreTest, AnswersPassageRowsInTheOrderOfTheKeysWithGapsWhereGone) {
 
 TEST_F(StoreTest, LoadsNotesOfOneVaultWithTheirPassages) {
   auto store = open();
-  const VaultId first = store->vault("one", "/1").value(), second = store->vault("two", "/2").value();
-  ASSERT_TRUE(store->apply(first, {{change(1, "a", {"x", "y"}), change(3, "c", {}), change(5, "d", {"w"})}, {}}).has_value());
-  ASSERT_TRUE(store->apply(second, {{change(2, "a", {"other"}), change(6, "b", {"last"})}, {}}).has_value());
+  const VaultId first = store->vault("one", "/1").value(),
+                second = store->vault("two", "/2").value();
+  ASSERT_TRUE(
+      store
+          ->apply(first,
+                  {{change(1, "a", {"x", "y"}), change(3, "c", {}), change(5, "d", {"w"})}, {}})
+          .has_value());
+  ASSERT_TRUE(store->apply(second, {{change(2, "a", {"other"}), change(6, "b", {"last"})}, {}})
+                  .has_value());
   std::vector<std::string> seen;
-  ASSERT_TRUE(store->notes(first, [&](LoadedNote note) {
-    std::string line = std::to_string(static_cast<std::int64_t>(note.id));
-    for (const LoadedPassage& passage : note.passages) line += " " + passage.plain;
-    seen.push_back(line);
-    return true;
-  }).has_value());
+  ASSERT_TRUE(store
+                  ->notes(first,
+                          [&](LoadedNote note) {
+                            std::string line = std::to_string(static_cast<std::int64_t>(note.id));
+                            for (const LoadedPassage& passage : note.passages)
+                              line += " " + passage.plain;
+                            seen.push_back(line);
+                            return true;
+                          })
+                  .has_value());
   EXPECT_THAT(seen, ElementsAre("1 x y", "3", "5 w"));
 }
 
@@ -161,7 +177,9 @@ TEST_F(StoreTest, KeepsEmbeddingsByHashAndModelWhenPassagesVanish) {
   auto store = open();
   const VaultId vault = store->vault("v", "/v").value();
   const ModelKey model = store->model("m1").value(), other = store->model("m2").value();
-  ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"x", "y", "x"}), change(2, "b.md", {"x"})}, {}}).has_value());
+  ASSERT_TRUE(
+      store->apply(vault, {{change(1, "a.md", {"x", "y", "x"}), change(2, "b.md", {"x"})}, {}})
+          .has_value());
   const std::array all{vault};
   auto missing = store->missing_embeddings(model, all, std::nullopt, 10).value();
   EXPECT_EQ(missing.size(), 2U) << "the hash that stands in three passages counts once";
@@ -178,13 +196,17 @@ TEST_F(StoreTest, KeepsEmbeddingsByHashAndModelWhenPassagesVanish) {
   EXPECT_THAT(store->missing_in_files(model, files).value(), ElementsAre(1U, 0U));
   EXPECT_THAT(store->vaults_with(hash128("x")).value(), ElementsAre(vault));
 
-  ASSERT_TRUE(store->apply(vault, {{}, {static_cast<FileId>(1), static_cast<FileId>(2)}}).has_value());
+  ASSERT_TRUE(
+      store->apply(vault, {{}, {static_cast<FileId>(1), static_cast<FileId>(2)}}).has_value());
   const std::array hashes{hash128("y"), hash128("x")};
   std::vector<std::size_t> found;
-  ASSERT_TRUE(store->embeddings(model, hashes, [&](std::size_t i, std::span<const std::int8_t> values) {
-    found.push_back(i);
-    EXPECT_THAT(values, ElementsAre(1, -2, 127));
-  }).has_value());
+  ASSERT_TRUE(store
+                  ->embeddings(model, hashes,
+                               [&](std::size_t i, std::span<const std::int8_t> values) {
+                                 found.push_back(i);
+                                 EXPECT_THAT(values, ElementsAre(1, -2, 127));
+                               })
+                  .has_value());
   EXPECT_THAT(found, ElementsAre(1U));
 }
 
@@ -193,7 +215,8 @@ TEST_F(StoreTest, CollectsOnlyOldEmbeddingsThatNothingUses) {
   const VaultId vault = store->vault("v", "/v").value();
   const ModelKey model = store->model("m").value();
   const std::vector<std::int8_t> vector{1, 2};
-  const std::array old{EmbeddingRecord{hash128("used"), vector}, EmbeddingRecord{hash128("unused"), vector}};
+  const std::array old{EmbeddingRecord{hash128("used"), vector},
+                       EmbeddingRecord{hash128("unused"), vector}};
   const std::array young{EmbeddingRecord{hash128("young"), vector}};
   ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"used"})}, {}}).has_value());
   ASSERT_TRUE(store->put_embeddings(model, old, 10).has_value());
@@ -201,10 +224,13 @@ TEST_F(StoreTest, CollectsOnlyOldEmbeddingsThatNothingUses) {
   EXPECT_EQ(store->collect_garbage(50, 10).value(), 1U);
   const std::array hashes{hash128("used"), hash128("unused"), hash128("young")};
   std::vector<std::size_t> left;
-  ASSERT_TRUE(store->embeddings(model, hashes, [&](std::size_t i, auto) { left.push_back(i); }).has_value());
+  ASSERT_TRUE(store->embeddings(model, hashes, [&](std::size_t i, auto) { left.push_back(i); })
+                  .has_value());
   EXPECT_THAT(left, ElementsAre(0U, 2U));
   std::vector<Hash128> used;
-  ASSERT_TRUE(store->used_embeddings(model, [&](const Hash128& hash, auto) { used.push_back(hash); }).has_value());
+  ASSERT_TRUE(
+      store->used_embeddings(model, [&](const Hash128& hash, auto) { used.push_back(hash); })
+          .has_value());
   EXPECT_THAT(used, ElementsAre(hash128("used")));
 }
 
@@ -237,7 +263,8 @@ TEST_F(StoreTest, ReportsPagesOverwrittenByRubbish) {
     auto store = open();
     const VaultId vault = store->vault("v", "/v").value();
     WriteBatch batch;
-    for (int i = 1; i <= 500; ++i) batch.changes.push_back(change(i, "note " + std::to_string(i), {std::string(900, 'w')}));
+    for (int i = 1; i <= 500; ++i)
+      batch.changes.push_back(change(i, "note " + std::to_string(i), {std::string(900, 'w')}));
     ASSERT_TRUE(store->apply(vault, batch).has_value());
   }
   {
@@ -260,7 +287,8 @@ TEST_F(StoreTest, RefusesAStoreOfANewerKnap) {
   open().reset();
   {
     auto raw = Database::open(database(), Database::Access::kReadWrite).value();
-    ASSERT_TRUE(raw->execute("INSERT INTO schema_migrations VALUES (999, 'future', '', 0)").has_value());
+    ASSERT_TRUE(
+        raw->execute("INSERT INTO schema_migrations VALUES (999, 'future', '', 0)").has_value());
   }
   const auto store = Store::open({folder_});
   ASSERT_FALSE(store.has_value());
@@ -284,7 +312,8 @@ TEST_F(StoreTest, RollsBackWholeWhenTheDiskIsFull) {
   ASSERT_TRUE(raw->execute("PRAGMA max_page_count = 60").has_value());
   const auto fill = [&]() -> Status {
     KNAP_TRY(auto transaction, Transaction::begin(*raw));
-    KNAP_TRY(auto insert, raw->prepare("INSERT INTO notes VALUES (?, '', '', '', '', zeroblob(5000), 0)"));
+    KNAP_TRY(auto insert,
+             raw->prepare("INSERT INTO notes VALUES (?, '', '', '', '', zeroblob(5000), 0)"));
     for (std::int64_t i = 1; i < 1000; ++i) {
       insert.bind(i);
       KNAP_CHECK_OK(insert.run());
@@ -303,7 +332,8 @@ TEST_F(StoreTest, CountsChangesAndKnowsItsNewestMarks) {
   const VaultId other = store->vault("w", "/w").value();
   EXPECT_EQ(store->changes(vault).value(), 0U);
   const Mark first = store->mark(vault).value();
-  ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"a"}), change(2, "b.md", {"b"})}, {}}).has_value());
+  ASSERT_TRUE(
+      store->apply(vault, {{change(1, "a.md", {"a"}), change(2, "b.md", {"b"})}, {}}).has_value());
   const Mark second = store->mark(vault).value();
   ASSERT_TRUE(store->apply(vault, {{change(2, "b.md", {"c"})}, {}}).has_value());
   EXPECT_EQ(second.changes, 1U);
@@ -311,16 +341,19 @@ TEST_F(StoreTest, CountsChangesAndKnowsItsNewestMarks) {
   EXPECT_EQ(store->changes(other).value(), 0U);
 
   std::vector<std::pair<FileId, std::uint64_t>> notes;
-  ASSERT_TRUE(store->note_records(vault, [&](FileId id, NoteRecord, std::uint64_t number) {
-                     notes.emplace_back(id, number);
-                   }).has_value());
+  ASSERT_TRUE(
+      store
+          ->note_records(vault, [&](FileId id, NoteRecord,
+                                    std::uint64_t number) { notes.emplace_back(id, number); })
+          .has_value());
   EXPECT_THAT(notes, ElementsAre(std::pair(FileId{1}, 1U), std::pair(FileId{2}, 2U)));
 
   EXPECT_EQ(store->find_mark(vault, second.stamp).value()->changes, 1U);
   EXPECT_FALSE(store->find_mark(other, second.stamp).value().has_value());
   EXPECT_TRUE(store->find_mark(vault, first.stamp).value().has_value());
   const Mark third = store->mark(vault).value();
-  EXPECT_FALSE(store->find_mark(vault, first.stamp).value().has_value()) << "only the newest are kept";
+  EXPECT_FALSE(store->find_mark(vault, first.stamp).value().has_value())
+      << "only the newest are kept";
   EXPECT_TRUE(store->find_mark(vault, second.stamp).value().has_value());
   EXPECT_EQ(third.changes, 2U);
   EXPECT_FALSE(store->find_mark(vault, ~0ULL).value().has_value());
@@ -328,7 +361,8 @@ TEST_F(StoreTest, CountsChangesAndKnowsItsNewestMarks) {
 
 TEST_F(StoreTest, SaysThatAReadOnlyFolderIsReadOnly) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
-  std::filesystem::permissions(folder_, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  std::filesystem::permissions(
+      folder_, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   const auto store = Store::open({folder_});
   std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
   ASSERT_FALSE(store.has_value());

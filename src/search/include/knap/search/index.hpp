@@ -38,7 +38,8 @@ struct NoteInput {
   std::vector<std::string> tags;
   std::string language;  ///< ISO 639-1 or empty; chooses stemming.
   NoteFacts facts;       ///< What filters look at.
-  std::uint64_t cookie = 0;  ///< Of the caller's; Index::cookies() gives it back, after a restore too.
+  std::uint64_t cookie =
+      0;  ///< Of the caller's; Index::cookies() gives it back, after a restore too.
   std::vector<PassageInput> passages;
 };
 
@@ -137,8 +138,8 @@ class Index {
   /// Forgets all vectors (before another model's are set).
   virtual void clear_vectors() = 0;
 
-  /// Writes all notes, as they were when it was made, as checksummed bytes for a fast start; vectors
-  /// are not in it (docs/formats/Search snapshot.md).
+  /// Writes all notes, as they were when it was made, as checksummed bytes for a fast start;
+  /// vectors are not in it (docs/formats/Search snapshot.md).
   /// @param stamp  names the state of the source of truth that the index showed then
   using Frozen = std::function<std::string(std::uint64_t stamp)>;
   /// Cheap; writers go on while the result is called.

@@ -14,8 +14,9 @@
 #include "knap/base/result.hpp"
 #include "knap/observe/metrics.hpp"
 
-/// Durable state: one SQLite database (WAL) in the data folder. What stands here is a copy of what the vaults say plus
-/// the embeddings; after a crash the vault is the truth and a walk repairs the rest. The schema stands in migrations.cpp.
+/// Durable state: one SQLite database (WAL) in the data folder. What stands here is a copy of what
+/// the vaults say plus the embeddings; after a crash the vault is the truth and a walk repairs the
+/// rest. The schema stands in migrations.cpp.
 namespace knap::store {
 
 enum class VaultId : std::int64_t {};
@@ -23,7 +24,8 @@ enum class VaultId : std::int64_t {};
 enum class FileId : std::int64_t {};
 enum class ModelKey : std::int64_t {};
 
-/// A passage's row number is its file's id and its ordinal side by side, so that a file's passages are one key range.
+/// A passage's row number is its file's id and its ordinal side by side, so that a file's passages
+/// are one key range.
 inline constexpr int kOrdinalBits = 20;
 inline constexpr std::uint32_t kPassagesPerFileMax = 1U << kOrdinalBits;
 /// Two: while a snapshot under a new mark is being written, the older file still fits.
@@ -47,8 +49,8 @@ struct FileRecord {
   std::optional<Hash128> hash;  ///< Of the content; nothing when never read.
   FileState state = FileState::kIndexed;
   std::string reason;
-  std::uint32_t attempts = 0;     ///< Failed readings in a row.
-  std::int64_t retry_at_ms = 0;   ///< Unix time; 0: no retry planned.
+  std::uint32_t attempts = 0;    ///< Failed readings in a row.
+  std::int64_t retry_at_ms = 0;  ///< Unix time; 0: no retry planned.
   std::int64_t indexed_at_ms = 0;
   std::uint32_t parser_version = 0;
 };
@@ -96,7 +98,8 @@ struct LoadedPassage {
 };
 /// A moment in the life of a vault's rows, for what is derived from them and kept elsewhere.
 struct Mark {
-  std::uint64_t stamp = 0;    ///< Random: neither a store made anew nor one put back from a copy knows it.
+  std::uint64_t stamp =
+      0;  ///< Random: neither a store made anew nor one put back from a copy knows it.
   std::uint64_t changes = 0;  ///< Of the vault up to then, see Store::changes().
 };
 
@@ -118,18 +121,19 @@ struct EmbeddingRecord {
 
 struct StoreOptions {
   std::filesystem::path data_dir;
-  std::size_t readers = 4;                ///< Connections for reading, at least 1.
-  observe::Registry* metrics = nullptr;   ///< May be null.
+  std::size_t readers = 4;               ///< Connections for reading, at least 1.
+  observe::Registry* metrics = nullptr;  ///< May be null.
 };
 
-/// Threads: all methods are safe from any thread. Reads run beside each other and beside one write; writes take turns.
-/// Durability: each method that writes is one transaction; after a crash the last ones may be missing, never parts.
-/// Errors of every method: kCorruptData (names the file, says what to do), kIo, kResourceExhausted (disk full: nothing is
-/// changed), kPermissionDenied, kUnavailable (busy for longer than the time-out).
+/// Threads: all methods are safe from any thread. Reads run beside each other and beside one write;
+/// writes take turns. Durability: each method that writes is one transaction; after a crash the
+/// last ones may be missing, never parts. Errors of every method: kCorruptData (names the file,
+/// says what to do), kIo, kResourceExhausted (disk full: nothing is changed), kPermissionDenied,
+/// kUnavailable (busy for longer than the time-out).
 class Store {
  public:
-  /// Makes the folder when absent. Errors besides: kAlreadyExists (another process uses the folder), kFailedPrecondition
-  /// (written by a newer knap).
+  /// Makes the folder when absent. Errors besides: kAlreadyExists (another process uses the
+  /// folder), kFailedPrecondition (written by a newer knap).
   static Result<std::unique_ptr<Store>> open(StoreOptions options);
   virtual ~Store() = default;
 
@@ -145,8 +149,9 @@ class Store {
   virtual Result<std::uint64_t> changes(VaultId vault) const = 0;
   /// Marks the vault's rows as they are now. The newest kMarksKept marks of a vault are kept.
   virtual Result<Mark> mark(VaultId vault) = 0;
-  /// The mark of a stamp; nothing when the store does not know it (any more): what was derived then says nothing about
-  /// these rows. Otherwise it differs from them by the notes with a higher change number and by those that are gone.
+  /// The mark of a stamp; nothing when the store does not know it (any more): what was derived then
+  /// says nothing about these rows. Otherwise it differs from them by the notes with a higher
+  /// change number and by those that are gone.
   virtual Result<std::optional<Mark>> find_mark(VaultId vault, std::uint64_t stamp) const = 0;
 
   /// All notes of a vault with their passages, by rising id. `visit` returns false to stop.
@@ -156,29 +161,38 @@ class Store {
   virtual Status note_records(VaultId vault, const NoteVisitor& visit) const = 0;
   virtual Result<std::optional<LoadedNote>> note(FileId file) const = 0;
   /// Row i answers key i; nothing where it is gone.
-  virtual Result<std::vector<std::optional<PassageRow>>> passages(std::span<const PassageKey> keys) const = 0;
+  virtual Result<std::vector<std::optional<PassageRow>>> passages(
+      std::span<const PassageKey> keys) const = 0;
   virtual Result<std::vector<Hash128>> passage_hashes(FileId file) const = 0;
   /// The passage of the file whose lines hold `line`; nothing when none does.
-  virtual Result<std::optional<std::uint32_t>> passage_at(FileId file, std::uint32_t line) const = 0;
+  virtual Result<std::optional<std::uint32_t>> passage_at(FileId file,
+                                                          std::uint32_t line) const = 0;
 
   virtual Result<ModelKey> model(std::string_view id) = 0;
-  virtual Status put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records, std::int64_t now_ms) = 0;
+  virtual Status put_embeddings(ModelKey model, std::span<const EmbeddingRecord> records,
+                                std::int64_t now_ms) = 0;
   /// Calls `visit(i, values)` for each of the hashes that is there.
-  virtual Status embeddings(ModelKey model, std::span<const Hash128> hashes,
-                            const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const = 0;
+  virtual Status embeddings(
+      ModelKey model, std::span<const Hash128> hashes,
+      const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const = 0;
   /// All of the model that a passage of any vault uses.
   virtual Status used_embeddings(
-      ModelKey model, const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const = 0;
-  /// Passages of these vaults without an embedding, each hash once, by rising hash above `after` (nothing: from the first).
-  virtual Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model, std::span<const VaultId> vaults,
+      ModelKey model,
+      const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const = 0;
+  /// Passages of these vaults without an embedding, each hash once, by rising hash above `after`
+  /// (nothing: from the first).
+  virtual Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model,
+                                                                   std::span<const VaultId> vaults,
                                                                    std::optional<Hash128> after,
                                                                    std::size_t limit) const = 0;
   /// For each file: how many of its passages have no embedding of the model.
-  virtual Result<std::vector<std::uint32_t>> missing_in_files(ModelKey model, std::span<const FileId> files) const = 0;
+  virtual Result<std::vector<std::uint32_t>> missing_in_files(
+      ModelKey model, std::span<const FileId> files) const = 0;
   /// Which of the vaults hold a passage with the hash.
   virtual Result<std::vector<VaultId>> vaults_with(const Hash128& hash) const = 0;
 
-  /// Forgets embeddings that no passage uses and that were made before the given time, at most `limit`; returns how many.
+  /// Forgets embeddings that no passage uses and that were made before the given time, at most
+  /// `limit`; returns how many.
   virtual Result<std::size_t> collect_garbage(std::int64_t made_before_ms, std::size_t limit) = 0;
   /// Moves the write-ahead log into the main file, as far as readers allow.
   virtual Status checkpoint() = 0;
