@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -28,6 +29,9 @@ constexpr milliseconds kLeastModelTime{800};
 constexpr milliseconds kFinishTime{150};
 /// A model that says "not in the notes" is believed below this confidence.
 constexpr double kSureDespiteModel = 0.8;
+
+/// Below this many notes, rarity is smoothed.
+constexpr float kLeastNotes = 100;
 
 milliseconds since(SteadyClock::time_point start) {
   return std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
@@ -135,8 +139,13 @@ class RealAnswerer final : public Answerer {
   Evidence weigh(const AskRequest& request, const std::string& borrowed,
                  const index::SearchOutcome& found, Deadline deadline, const CancelToken& cancel,
                  Answer& answer) {
-    const Rarity rarity = [this](std::string_view term) {
-      return index_.inverse_document_frequency(term);
+    // Few notes say little about how rare a word is: they count as part of a larger vault that
+    // holds none of the question's words, which adds a constant to every rarity ln((N + 1) / (n +
+    // .5)).
+    const float rarest = index_.inverse_document_frequency(kInNoNote);
+    const float unseen = std::max(0.0F, std::log(2 * (kLeastNotes + 1)) - rarest);
+    const Rarity rarity = [this, unseen](std::string_view term) {
+      return index_.inverse_document_frequency(term) + unseen;
     };
     Evidence evidence = gather_evidence(request.question, borrowed, found.hits, rarity);
     const auto embedder = models_.embedder();

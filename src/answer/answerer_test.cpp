@@ -112,6 +112,39 @@ TEST_F(AnswererTest, RefusesOverAnEmptyVault) {
   EXPECT_TRUE(answer->refused);
 }
 
+TEST_F(AnswererTest, AnswersFromAVaultOfTwoNotes) {
+  FakeService small;
+  small.add_note("bread.md", "Bread",
+                 "# Bread\n\nThe dough rests for eight hours in the fridge.\nBake at 240 degrees.");
+  small.add_note("bike.md", "Bike", "# Bike\n\nThe bike has its next service in March.");
+  const auto answerer = Answerer::create({}, small, models_, leases_, metrics_);
+  const auto refused = [&](std::string question) {
+    AskRequest request;
+    request.question = std::move(question);
+    const auto answer = answerer->ask(request, Deadline::never(), cancel_, {});
+    return !answer || answer->refused;
+  };
+  EXPECT_FALSE(refused("How long does the dough rest?"));
+  EXPECT_FALSE(refused("How long must the bread dough rest in the fridge?"));
+  EXPECT_FALSE(refused("When is the next service of the bike?"));
+  EXPECT_TRUE(refused("Who wrote Hamlet?"));
+  EXPECT_TRUE(refused("What is the capital of Australia?"));
+  EXPECT_TRUE(refused("How long is the river Elbe?"));
+}
+
+TEST_F(AnswererTest, QuotesASentenceOnceThoughTwoNotesHoldIt) {
+  index_.add_note("a.md", "Privacy",
+                  "Nothing leaves your machine unless you configure a remote model.");
+  index_.add_note("b.md", "Questions",
+                  "No. Nothing leaves your machine unless you configure a remote model.");
+  index_.add_note("c.md", "Copy",
+                  "Nothing leaves your machine, unless you configure a remote model!");
+  const auto answer = ask("Does anything leave my machine?", Mode::kExtractive);
+  ASSERT_TRUE(answer);
+  ASSERT_FALSE(answer->refused);
+  EXPECT_EQ(answer->citations.size(), 1U) << answer->text;
+}
+
 TEST_F(AnswererTest, TakesTheModelsWordingWhenItIsSupported) {
   give_model("The bridge was opened in July 1893 [1].");
   const auto answer = ask("When was the bridge of Loschwitz opened?");

@@ -141,7 +141,7 @@ bool names_time(std::string_view folded) {
 void add_terms(std::string_view text, bool borrowed, WordReader& reader, const Rarity& rarity,
                std::vector<QuestionTerm>& terms) {
   // What no note holds gets the largest rarity: asked once with a word that cannot occur.
-  const float rarest = std::max(0.1F, rarity("\x01"));
+  const float rarest = std::max(0.1F, rarity(kInNoNote));
   const std::vector<Word> words = reader.read(text);
   const std::vector<bool> names = mark_names(words, text, reader.language());
   for (std::size_t i = 0; i < words.size() && terms.size() < kMaxQuestionTerms; ++i) {

@@ -33,6 +33,9 @@ struct Question {
   Expects expects = Expects::kAnything;
 };
 
+/// A word that cannot occur: its rarity is the largest there is.
+inline constexpr std::string_view kInNoNote = "\x01";
+
 /// Rarity of an analysed word (index::Service::inverse_document_frequency).
 using Rarity = std::function<float(std::string_view)>;
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
+#include <unordered_set>
 
 #include "knap/base/text.hpp"
 
@@ -12,6 +14,8 @@ namespace {
 /// A further sentence must score at least this share of the best.
 constexpr float kNear = 0.72F;
 constexpr std::size_t kMaxContextBytes = 240;
+/// A sentence adds nothing when a chosen one holds this share of its words.
+constexpr float kSameWords = 0.9F;
 
 /// Byte offsets where a long sentence may be cut: after a clause or, failing that, a word.
 std::vector<std::size_t> cut_points(std::string_view s) {
@@ -142,6 +146,31 @@ bool leans_on_previous(std::string_view plain) {
                              [&](std::string_view opener) { return start.starts_with(opener); });
 }
 
+/// What a sentence says: stems without stop words, but with what denies. The "No." that opens an
+/// answer denies nothing in the sentence itself.
+std::unordered_set<std::string> said_by(const Evidence& evidence, const Candidate& candidate,
+                                        WordReader& reader) {
+  std::unordered_set<std::string> stems;
+  const std::string& plain =
+      evidence.passages[candidate.passage].sentences[candidate.sentence].plain;
+  for (const Word& word : reader.read(plain)) {
+    const bool stands_alone =
+        word.end < plain.size() && (plain[word.end] == '.' || plain[word.end] == ',');
+    const bool opens = word.begin == 0 && stands_alone;
+    const bool denies = is_negation(word.folded) && !opens;
+    if (word.content || !word.number.empty() || denies) stems.insert(word.stem);
+  }
+  return stems;
+}
+
+/// Whether one sentence says hardly more than the other: copies, templates, a summary's repetition.
+bool says_again(const std::unordered_set<std::string>& later,
+                const std::unordered_set<std::string>& earlier) {
+  const auto known = static_cast<float>(
+      std::ranges::count_if(later, [&](const auto& stem) { return earlier.contains(stem); }));
+  return known >= kSameWords * static_cast<float>(std::max<std::size_t>(1, later.size()));
+}
+
 const Candidate* candidate_at(const Evidence& evidence, std::size_t passage, std::size_t sentence) {
   const auto found = std::ranges::find_if(evidence.candidates, [&](const Candidate& candidate) {
     return candidate.passage == passage && candidate.sentence == sentence;
@@ -153,6 +182,8 @@ const Candidate* candidate_at(const Evidence& evidence, std::size_t passage, std
 
 std::vector<Quote> choose_quotes(const Evidence& evidence, std::size_t limit) {
   std::vector<const Candidate*> chosen;
+  std::vector<std::unordered_set<std::string>> said;
+  std::map<std::string, WordReader> readers;  // by language
   std::size_t words = 0;
   const auto choose = [&](const Candidate& candidate) {
     if (chosen.size() >= limit || std::ranges::find(chosen, &candidate) != chosen.end()) return;
@@ -160,8 +191,15 @@ std::vector<Quote> choose_quotes(const Evidence& evidence, std::size_t limit) {
         evidence.passages[candidate.passage].sentences[candidate.sentence].plain;
     const std::size_t here = count_words(text::truncate(plain, kMaxQuoteBytes));
     if (!chosen.empty() && words + here > kMaxQuotedWords) return;
+    const std::string& language = evidence.passages[candidate.passage].hit->passage.language;
+    WordReader& reader = readers.try_emplace(language, language).first->second;
+    auto stems = said_by(evidence, candidate, reader);
+    const bool again =
+        std::ranges::any_of(said, [&](const auto& earlier) { return says_again(stems, earlier); });
+    if (again) return;
     words += here;
     chosen.push_back(&candidate);
+    said.push_back(std::move(stems));
   };
   for (const Candidate& candidate : evidence.candidates) {
     if (!chosen.empty() && candidate.score < kNear * chosen.front()->score) break;

@@ -144,6 +144,7 @@ Status EmbedQueue::load_vectors(store::ModelKey key, std::size_t dimensions) {
   std::vector<Hash128> hashes;
   std::vector<std::int8_t> values;
   const auto flush = [&]() -> Status {
+    publish_mutex_.assert_held();
     std::vector<store::EmbeddingRecord> records;
     records.reserve(hashes.size());
     for (std::size_t i = 0; i < hashes.size(); ++i) {

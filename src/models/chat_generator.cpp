@@ -224,6 +224,8 @@ class ChatGenerator final : public Generator {
     body["stream"] = true;
     body["stream_options"] = json::object{{"include_usage", true}};
     if (target_.local) {
+      // An answer is often stopped as soon as it is whole: its cost is known all the same.
+      body["stream_options"].as_object()["continuous_usage_stats"] = true;
       if (!deadline.is_never()) body["deadline_ms"] = deadline.remaining_ms().count();
       const std::size_t threads = request.threads > 0 ? request.threads : target_.threads;
       if (threads > 0) body["threads"] = threads;

@@ -92,7 +92,7 @@ class LlamaEngine final : public AnswerEngine {
   }
 
   Result<Outcome> generate(const Request& request, Deadline deadline, const CancelToken& cancel,
-                           const std::function<bool(std::string_view)>& on_text) override {
+                           const OnText& on_text) override {
     KNAP_TRY(const std::vector<Token> prompt, tokenize_chat(request.messages));
     if (prompt.size() >= context()) {
       return make_error(ErrorCode::kResourceExhausted,
@@ -225,15 +225,16 @@ class LlamaEngine final : public AnswerEngine {
                       fmt::format("llama.cpp failed to decode (code {})", code));
   }
 
-  Result<Outcome> write_answer(const Request& request, Outcome outcome,
-                               const std::function<bool(std::string_view)>& on_text) {
+  Result<Outcome> write_answer(const Request& request, Outcome outcome, const OnText& on_text) {
     const auto begin = SteadyClock::now();
     const Sampler sampler = make_sampler(request);
     TextStream stream(request.stop);
     const auto room = static_cast<std::uint64_t>(context() - state_.size());
     const std::uint64_t limit = std::min<std::uint64_t>(request.max_tokens, room);
     outcome.finish_reason = "length";
-    const auto show = [&](const std::string& text) { return text.empty() || on_text(text); };
+    const auto show = [&](const std::string& text) {
+      return text.empty() || on_text(text, outcome);
+    };
     while (outcome.completion_tokens < limit) {
       const Token token = llama_sampler_sample(sampler.get(), context_.get(), -1);
       if (llama_vocab_is_eog(vocabulary_, token)) {

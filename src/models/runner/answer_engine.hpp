@@ -51,12 +51,12 @@ class AnswerEngine {
   virtual std::uint32_t context() const = 0;
   virtual std::string description() const = 0;
 
-  /// on_text gets valid UTF-8; false stops with kCancelled.
+  /// on_text gets valid UTF-8 and the outcome so far; false stops with kCancelled.
   /// Errors: kResourceExhausted (prompt over the context: both numbers), kCancelled,
   /// kDeadlineExceeded (nothing written yet; later the outcome is "length"), kInternal.
+  using OnText = std::function<bool(std::string_view, const Outcome&)>;
   virtual Result<Outcome> generate(const Request& request, Deadline deadline,
-                                   const CancelToken& cancel,
-                                   const std::function<bool(std::string_view)>& on_text) = 0;
+                                   const CancelToken& cancel, const OnText& on_text) = 0;
 };
 
 }  // namespace knap::models::runner

@@ -27,15 +27,18 @@ class AnswerEngineTest : public testing::Test {
   Result<AnswerEngine::Outcome> run(Deadline deadline = Deadline::never(),
                                     const CancelToken& cancel = {}) {
     text_.clear();
-    return engine_->generate(request_, deadline, cancel, [this](std::string_view piece) {
-      text_ += piece;
-      return text_.size() < stop_after_;
-    });
+    return engine_->generate(request_, deadline, cancel,
+                             [this](std::string_view piece, const AnswerEngine::Outcome& so_far) {
+                               so_far_ = so_far;
+                               text_ += piece;
+                               return text_.size() < stop_after_;
+                             });
   }
 
   std::unique_ptr<AnswerEngine> engine_;
   AnswerEngine::Request request_;
   std::string text_;
+  AnswerEngine::Outcome so_far_;
   std::size_t stop_after_ = 1U << 20;
 };
 
@@ -72,6 +75,8 @@ TEST_F(AnswerEngineTest, StopsWhenTheCallerHasGone) {
   request_.max_tokens = 400;
   stop_after_ = 5;
   EXPECT_EQ(run().error().code, ErrorCode::kCancelled);
+  EXPECT_GT(so_far_.prompt_tokens, 10U) << "what was used is known all the same";
+  EXPECT_GT(so_far_.completion_tokens, 0U);
   const CancelToken cancel;
   cancel.cancel();
   EXPECT_EQ(run(Deadline::never(), cancel).error().code, ErrorCode::kCancelled);

@@ -39,12 +39,13 @@ class Answer {
         stream_(stream),
         responder_(std::move(responder)) {}
 
-  bool add(std::string_view text) {
+  /// @param so_far  told with the text when the client asked for usage all along
+  bool add(std::string_view text, const json::object* so_far) {
     if (!stream_) {
       text_ += text;
       return true;
     }
-    return begin() && send_chunk(json::object{{"content", text}}, nullptr, nullptr);
+    return begin() && send_chunk(json::object{{"content", text}}, nullptr, so_far);
   }
 
   void finish(const AnswerEngine::Outcome& outcome, bool include_usage) {
@@ -156,8 +157,13 @@ class AnswerService final : public Service {
     // It may have waited: not begun when nobody wants it any more.
     if (const auto wanted = still_wanted(request.cancel, deadline); !wanted)
       return answer.fail(wanted.error());
-    const auto outcome = engine_->generate(work.work, deadline, request.cancel,
-                                           [&](std::string_view text) { return answer.add(text); });
+    const auto outcome =
+        engine_->generate(work.work, deadline, request.cancel,
+                          [&](std::string_view text, const AnswerEngine::Outcome& so_far) {
+                            if (!work.running_usage) return answer.add(text, nullptr);
+                            const json::object usage = usage_of(so_far);
+                            return answer.add(text, &usage);
+                          });
     if (!outcome) return answer.fail(outcome.error());
     prompt_tokens_ += outcome->prompt_tokens;
     reused_tokens_ += outcome->reused_tokens;

@@ -135,6 +135,7 @@ Result<ChatRequest> parse_chat_request(const std::string& text) {
   if (const auto* options = body.if_contains("stream_options");
       options != nullptr && options->is_object()) {
     request.include_usage = read_flag(options->get_object(), "include_usage");
+    request.running_usage = read_flag(options->get_object(), "continuous_usage_stats");
   }
   return request;
 }

@@ -14,6 +14,9 @@ namespace knap::models::runner {
 struct ChatRequest {
   AnswerEngine::Request work;
   bool stream = false, include_usage = false;
+  /// Usage in every chunk (stream_options.continuous_usage_stats, a name vLLM made common): what a
+  /// caller that stops early has used.
+  bool running_usage = false;
   std::optional<std::chrono::milliseconds> deadline;
 };
 
