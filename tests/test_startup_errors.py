@@ -252,7 +252,9 @@ def test_truncated_model(place, default_models, tmp_path):
     verify = run("models", "verify", "all-minilm-l6-v2", home=tmp_path, KNAP_MODELS_DIR=str(broken))
     assert verify.returncode == 1 and len(verify.stderr.strip().splitlines()) == 1
     assert "all-minilm-l6-v2" in verify.stderr and "pull" in verify.stderr
-    # The server itself starts: words are found, meaning is reported as missing with what to do.
+    place.refused("--config", place.config(**settings), says=["all-minilm-l6-v2", "knap models pull"], code=1)
+    # Damage that leaves the size is found when the model is loaded. The server runs: words are found, meaning is reported as missing.
+    largest.write_bytes(b"\0" * whole.stat().st_size)
     server = Server(tmp_path / "server", {"notes": place.vault}, settings)
     try:
         server.start().wait_settled()

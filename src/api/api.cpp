@@ -73,7 +73,7 @@ class HttpApi final : public Api {
             std::shared_ptr<http::Responder> responder) {
     auto call = std::make_shared<Call>();
     const auto id = request->fields.get("X-Request-Id");
-    call->id = id && is_request_id(*id) ? std::string(*id) : make_request_id();
+    call->id = id && is_request_id(*id) ? std::string(*id) : random_id();
     call->request = std::move(request);
     call->responder = std::move(responder);
     const auto allowed = guard_.check(*call->request);

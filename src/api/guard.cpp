@@ -1,7 +1,6 @@
 #include "guard.hpp"
 
 #include <algorithm>
-#include <random>
 
 namespace knap::api {
 namespace {
@@ -94,15 +93,6 @@ bool is_request_id(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
            c == '_' || c == '-';
   });
-}
-
-std::string make_request_id() {
-  thread_local std::mt19937_64 generator{std::random_device{}()};
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string id;
-  for (std::uint64_t bits = generator(); id.size() < 16; bits >>= 4U)
-    id.push_back(kDigits[bits & 15U]);
-  return id;
 }
 
 }  // namespace knap::api

@@ -34,6 +34,5 @@ bool is_loopback(std::string_view host);
 
 /// A request id from outside is taken over when it is 1-128 of [A-Za-z0-9._-].
 bool is_request_id(std::string_view text);
-std::string make_request_id();
 
 }  // namespace knap::api

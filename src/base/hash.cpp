@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <random>
 
 #include <openssl/evp.h>
 #include <xxhash.h>
@@ -105,6 +106,13 @@ std::string sha256(std::string_view bytes) {
   Sha256 digest;
   digest.update(bytes.data(), bytes.size());
   return digest.hex();
+}
+
+std::string random_id() {
+  thread_local std::mt19937_64 generator{std::random_device{}()};
+  std::string id;
+  append_hex(id, generator());
+  return id;
 }
 
 std::string base64_encode(std::string_view bytes) {

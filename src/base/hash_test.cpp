@@ -23,5 +23,12 @@ TEST(Base64, RoundTripsAllLengthsAndRefusesRubbish) {
   EXPECT_FALSE(base64_decode("a!b"));
 }
 
+TEST(Hash, RandomIdsAreSixteenHexDigitsAndDiffer) {
+  const std::string id = random_id();
+  EXPECT_EQ(id.size(), 16U);
+  EXPECT_EQ(id.find_first_not_of("0123456789abcdef"), std::string::npos);
+  EXPECT_NE(random_id(), id);
+}
+
 }  // namespace
 }  // namespace knap

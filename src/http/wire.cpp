@@ -4,7 +4,8 @@
 #include <atomic>
 #include <chrono>
 #include <ctime>
-#include <random>
+
+#include "knap/base/hash.hpp"
 
 namespace knap::http {
 namespace {
@@ -22,15 +23,6 @@ std::string_view http_date() {
     made_at = now;
   }
   return {text.data(), length};
-}
-
-std::string random_id() {
-  thread_local std::mt19937_64 generator{std::random_device{}()};
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string id;
-  for (std::uint64_t bits = generator(); id.size() < 16; bits >>= 4U)
-    id.push_back(kDigits[bits & 15U]);
-  return id;
 }
 
 void append_json_text(std::string& out, std::string_view text) {

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "knap/base/bytes.hpp"
+
 namespace knap::index {
 namespace {
 
@@ -15,78 +17,31 @@ enum class ScalarTag : std::uint8_t { kEmpty, kFalse, kTrue, kNumber, kDate, kTe
 
 class Writer {
  public:
-  void number(std::uint64_t value) {
-    while (value >= 0x80) {
-      out_.push_back(static_cast<char>(value | 0x80));
-      value >>= 7;
-    }
-    out_.push_back(static_cast<char>(value));
-  }
+  void number(std::uint64_t value) { out_.varint(value); }
   void text(std::string_view value) {
-    number(value.size());
-    out_.append(value);
+    out_.varint(value.size());
+    out_.raw(value);
   }
-  void fixed(std::uint64_t value) {
-    for (int shift = 0; shift < 64; shift += 8) out_.push_back(static_cast<char>(value >> shift));
-  }
-  std::string take() { return std::move(out_); }
+  void fixed(std::uint64_t value) { out_.value(value); }
+  std::string take() { return out_.take(); }
 
  private:
-  std::string out_;
+  ByteWriter out_;
 };
 
-/// After the first fault every read gives nothing and ok() is false.
 class Reader {
  public:
-  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
-  bool ok() const { return ok_; }
-  bool at_end() const { return bytes_.empty(); }
-
-  std::uint64_t number() {
-    std::uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      if (bytes_.empty()) return fail();
-      const auto byte = static_cast<std::uint8_t>(bytes_.front());
-      bytes_.remove_prefix(1);
-      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
-      if (byte < 0x80) return value;
-    }
-    return fail();
-  }
-  std::string text() {
-    const std::uint64_t size = number();
-    if (size > bytes_.size()) {
-      fail();
-      return {};
-    }
-    std::string value(bytes_.substr(0, size));
-    bytes_.remove_prefix(size);
-    return value;
-  }
-  std::uint64_t fixed() {
-    if (bytes_.size() < 8) return fail();
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < 8; ++i) {
-      value |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(bytes_[i])) << (8 * i);
-    }
-    bytes_.remove_prefix(8);
-    return value;
-  }
-  /// A count of things of at least one byte each: more than the bytes left is a fault.
-  std::size_t count() {
-    const std::uint64_t value = number();
-    return value > bytes_.size() ? static_cast<std::size_t>(fail())
-                                 : static_cast<std::size_t>(value);
-  }
+  explicit Reader(std::string_view bytes) : in_(bytes) {}
+  bool ok() const { return in_.ok(); }
+  bool at_end() const { return in_.at_end(); }
+  std::uint64_t number() { return in_.varint(); }
+  std::string text() { return std::string(in_.take(in_.varint())); }
+  std::uint64_t fixed() { return in_.value<std::uint64_t>(); }
+  /// A count of things of at least one byte each.
+  std::size_t count() { return in_.plausible(in_.varint(), 1); }
 
  private:
-  std::uint64_t fail() {
-    ok_ = false;
-    bytes_ = {};
-    return 0;
-  }
-  std::string_view bytes_;
-  bool ok_ = true;
+  ByteReader in_;
 };
 
 void write_date(Writer& out, const vault::DateTime& date) {

@@ -106,8 +106,9 @@ void SnapshotKeeper::save_all() {
     const auto changes = store_.changes(vault->id);
     if (!changes || vault->saved_changes == *changes) continue;
     if (const Status saved = save(*vault); !saved) {
-      observe::log_warning("snapshot_not_saved", saved.error().message,
-                           {{"vault", vault->config.name}});
+      // At the end whoever runs the program reads what matters; this only makes a start slower.
+      observe::log_info("snapshot_not_saved", saved.error().message,
+                        {{"vault", vault->config.name}});
     }
   }
 }

@@ -55,6 +55,9 @@ class LocalModels final : public Models {
 
   Status start() {
     if (!options_.remote_url.empty()) KNAP_CHECK_OK(connect_remote());
+    if (options_.runner_program.empty()) return {};  // models are managed, not run
+    KNAP_CHECK_OK(refuse_broken(options_.embed_model));
+    if (remote_ == nullptr) KNAP_CHECK_OK(refuse_broken(options_.answer_model));
     if (const auto model = embedder(); model == nullptr && !options_.embed_model.empty()) {
       observe::log_warning("model_missing", state_of(*catalogue_.find(options_.embed_model)),
                            {{"model", options_.embed_model}});
@@ -68,7 +71,7 @@ class LocalModels final : public Models {
     MutexLock lock(mutex_);
     LoadedModel* model = load(*spec);
     if (model == nullptr) return nullptr;
-    model->supervisor->start();  // searches need it at once
+    if (!options_.runner_program.empty()) model->supervisor->start();  // searches need it at once
     return model->embedder;
   }
 
@@ -139,6 +142,17 @@ class LocalModels final : public Models {
   }
 
  private:
+  /// A model that is absent is done without; one that is there and broken is a fault to be mended
+  /// before a server runs half of what it was told to.
+  Status refuse_broken(std::string_view name) const {
+    const ModelSpec* spec = catalogue_.find(name);
+    if (spec == nullptr) return {};
+    const ModelFiles files(*spec, options_.models_dir);
+    const Status sizes = files.check_sizes();
+    if (sizes || sizes.error().code == ErrorCode::kNotFound) return {};
+    return with_context(sizes.error(), fmt::format("model {} in {}", name, files.dir().string()));
+  }
+
   Status connect_remote() {
     KNAP_TRY(http::Endpoint endpoint, http::Endpoint::parse(options_.remote_url));
     // Addresses are written with and without the version, e.g. http://127.0.0.1:8080 and

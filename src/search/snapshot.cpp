@@ -1,16 +1,14 @@
 #include "snapshot.hpp"
 
-#include <bit>
 #include <cstring>
 #include <type_traits>
 
 #include "knap/base/assert.hpp"
+#include "knap/base/bytes.hpp"
 
 namespace knap::search {
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "snapshots are written as they stand in memory");
 static_assert(sizeof(TermInfo) == 24 && sizeof(Block) == 12);
 
 constexpr std::string_view kMagic = "KNAPSRCH";
@@ -20,55 +18,51 @@ constexpr std::uint32_t kSegmentsMax = 4'096;
 class Writer {
  public:
   template <typename T>
-  void value(T value) {
-    static_assert(std::is_trivially_copyable_v<T>);
-    out_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  void value(const T& value) {
+    out_.value(value);
   }
   void text(std::string_view text) {
-    value(static_cast<std::uint64_t>(text.size()));
-    out_ += text;
+    count(text.size());
+    out_.raw(text);
   }
   template <typename T>
   void values(const std::vector<T>& values) {
     static_assert(std::is_trivially_copyable_v<T>);
-    value(static_cast<std::uint64_t>(values.size()));
-    out_.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+    count(values.size());
+    out_.raw({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
   }
   void texts(const std::vector<std::string>& texts) {
-    value(static_cast<std::uint64_t>(texts.size()));
+    count(texts.size());
     for (const std::string& each : texts) text(each);
   }
   std::string finish() {
-    const Hash128 hash = hash128(out_);
-    value(hash.high);
-    value(hash.low);
-    return std::move(out_);
+    const Hash128 hash = hash128(out_.bytes());
+    out_.value(hash.high);
+    out_.value(hash.low);
+    return out_.take();
   }
 
  private:
-  std::string out_;
+  void count(std::size_t count) { out_.value(static_cast<std::uint64_t>(count)); }
+  ByteWriter out_;
 };
 
 /// Reads what Writer wrote. After a length that the bytes cannot hold it gives zeros and ok() is
 /// false.
 class Reader {
  public:
-  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
-  bool ok() const { return ok_; }
-  bool at_end() const { return bytes_.empty(); }
+  explicit Reader(std::string_view bytes) : in_(bytes) {}
+  bool ok() const { return in_.ok(); }
+  bool at_end() const { return in_.at_end(); }
 
   template <typename T>
   T value() {
-    T out{};
-    if (const auto bytes = take(sizeof out); bytes.size() == sizeof out)
-      std::memcpy(&out, bytes.data(), sizeof out);
-    return out;
+    return in_.value<T>();
   }
-  std::string text() { return std::string(take(value<std::uint64_t>())); }
+  std::string text() { return std::string(in_.take(value<std::uint64_t>())); }
   template <typename T>
   std::vector<T> values() {
-    const std::uint64_t count = length(sizeof(T));
-    const auto bytes = take(count * sizeof(T));
+    const auto bytes = in_.take(length(sizeof(T)) * sizeof(T));
     std::vector<T> out(bytes.size() / sizeof(T));
     if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
     return out;
@@ -80,26 +74,11 @@ class Reader {
   }
   /// A count of things of at least `least_bytes` each: never more than the bytes left can hold.
   std::uint64_t length(std::size_t least_bytes) {
-    const auto count = value<std::uint64_t>();
-    if (count <= bytes_.size() / least_bytes) return count;
-    ok_ = false;
-    return 0;
+    return in_.plausible(value<std::uint64_t>(), least_bytes);
   }
 
  private:
-  std::string_view take(std::uint64_t count) {
-    if (count > bytes_.size()) {
-      ok_ = false;
-      bytes_ = {};
-      return {};
-    }
-    const auto out = bytes_.substr(0, count);
-    bytes_.remove_prefix(count);
-    return out;
-  }
-
-  std::string_view bytes_;
-  bool ok_ = true;
+  ByteReader in_;
 };
 
 using PropertyValue = decltype(FoldedFacts::Property::values)::value_type;

@@ -31,6 +31,9 @@ std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0);
 Result<std::string> sha256_file(const std::string& path);
 std::string sha256(std::string_view bytes);
 
+/// 16 random hex digits: names a request so that it can be found again. Not for secrets.
+std::string random_id();
+
 /// RFC 4648 base64 with padding.
 std::string base64_encode(std::string_view bytes);
 Result<std::string> base64_decode(std::string_view text);

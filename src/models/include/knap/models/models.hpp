@@ -101,7 +101,8 @@ struct ModelInfo {
 struct ModelsOptions {
   std::filesystem::path models_dir;      ///< Where model files live.
   std::filesystem::path run_dir;         ///< Private folder (0700) for the runners' sockets.
-  std::filesystem::path runner_program;  ///< The knap binary; run as `knap runner ...`.
+  std::filesystem::path runner_program;  ///< The knap binary, run as `knap runner ...`; empty:
+                                         ///< models are managed only, none is run.
   std::filesystem::path user_catalogue;  ///< Optional extra models.yaml.
   std::string embed_model = "all-minilm-l6-v2";  ///< Empty: none.
   std::string answer_model = "smollm2-135m-instruct";
@@ -115,9 +116,10 @@ struct ModelsOptions {
 /// Threads: safe. Destruction stops all runners within 2 s.
 class Models {
  public:
-  /// Never fails for a missing or broken model: that role is then null with a state that says why
-  /// and what to do. Errors: kInvalidArgument (unknown model name, with the nearest known one;
-  /// catalogue errors with line).
+  /// Never fails for a missing model: that role is then null with a state that says why and what to
+  /// do. Errors: kInvalidArgument (unknown model name, with the nearest known one; catalogue errors
+  /// with line); kCorruptData (a model that is to be run has a file of the wrong size: says what to
+  /// do).
   static Result<std::unique_ptr<Models>> open(ModelsOptions options, observe::Registry& metrics);
   virtual ~Models() = default;
 
