@@ -145,6 +145,36 @@ TEST_F(AnswererTest, QuotesASentenceOnceThoughTwoNotesHoldIt) {
   EXPECT_EQ(answer->citations.size(), 1U) << answer->text;
 }
 
+TEST_F(AnswererTest, QuotesNoSentenceThatOnlyRepeatsTheQuestion) {
+  FakeService vault;
+  vault.add_note("models.md", "Models",
+                 "# Models\n\nSee [[Usable models]].\n\nKnap comes with MiniLM for search, and any "
+                 "server that speaks the OpenAI protocol may word the answers instead of the usual "
+                 "usable models.");
+  const auto answerer = Answerer::create({}, vault, models_, leases_, metrics_);
+  AskRequest request;
+  request.question = "Which models are usable?";
+  request.mode = Mode::kExtractive;
+  const auto answer = answerer->ask(request, Deadline::never(), cancel_, {});
+  ASSERT_TRUE(answer);
+  ASSERT_FALSE(answer->citations.empty());
+  EXPECT_TRUE(answer->citations[0].quote.starts_with("Knap comes with MiniLM"));
+}
+
+TEST_F(AnswererTest, QuotesWhenTheModelAsksBack) {
+  give_model("Question: How was the bridge of Loschwitz designed? [1]");
+  const auto answer = ask("How was the bridge of Loschwitz designed?");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->mode, "extractive");
+}
+
+TEST_F(AnswererTest, QuotesWhenTheModelGivesAFragment) {
+  give_model("Frame design [1].");
+  const auto answer = ask("How was the bridge of Loschwitz designed?");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->mode, "extractive");
+}
+
 TEST_F(AnswererTest, TakesTheModelsWordingWhenItIsSupported) {
   give_model("The bridge was opened in July 1893 [1].");
   const auto answer = ask("When was the bridge of Loschwitz opened?");

@@ -13,6 +13,9 @@
 namespace knap::answer {
 namespace {
 
+/// A question that asks for no name, number or date is not answered by fewer words than this.
+constexpr std::ptrdiff_t kLeastWords = 4;
+
 /// Judges the statements of one answer as they come.
 class Editor {
  public:
@@ -71,11 +74,17 @@ class Editor {
   /// The first statement must bring something that the question does not say itself, of the kind
   /// asked for when the cited quote holds that kind.
   bool answers(const Statement& statement, const Claim& claim) const {
+    if (statement.text.ends_with('?') || statement.text.ends_with("？")) return false;
     WordReader reader(options_.language);
     const std::vector<Word> words = reader.read(statement.text);
     const bool brings = std::ranges::any_of(
         words, [&](const Word& word) { return word.content && !asked_.contains(word.stem); });
     if (!brings) return false;
+    // Counted by spaces: a hyphenated name is one word to its reader.
+    const std::ptrdiff_t spoken = std::ranges::count(statement.text, ' ') + 1;
+    if (expects_ == Expects::kAnything && std::ranges::none_of(words, &Word::cjk) &&
+        spoken < kLeastWords)
+      return false;
     const auto kind_in = [&](std::string_view source) {
       const std::vector<Word> read = reader.read(source);
       return holds_expected(expects_, read, mark_names(read, source, options_.language),

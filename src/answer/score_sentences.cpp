@@ -18,6 +18,10 @@ constexpr float kNeighbourCredit = 0.5F, kHeadingCredit = 0.6F, kPassageCredit =
 /// Of kCosine, where the model was not trained for the language: as the dense leg of search weighs
 /// less there.
 constexpr float kForeignCosine = 0.4F;
+/// Taken off a sentence that only repeats the question ("See [[Models]]." asked about models).
+constexpr float kNothingNew = 0.5F;
+/// Taken off a table's row: cells without their head say less than a sentence.
+constexpr float kTableRow = 0.15F;
 constexpr std::size_t kTooShort = 4,
                       kTooLong = 60;  ///< Words: fragments, and runs without a full stop.
 constexpr std::size_t kMaxCandidates = 512;
@@ -50,6 +54,18 @@ float share(const Question& question, const std::vector<float>& found) {
   return sum / question.weight;
 }
 
+/// Whether a content word stands here that the question does not hold. Words that only point
+/// elsewhere ("see", "siehe") are none.
+bool brings_news(const Question& question, const std::vector<Word>& words) {
+  return std::ranges::any_of(words, [&](const Word& word) {
+    const bool pointer = word.stem == "see" || word.stem == "sieh";
+    return word.content && !pointer &&
+           std::ranges::none_of(question.terms, [&](const QuestionTerm& term) {
+             return stem_likeness(term.stem, word.stem) >= 1;
+           });
+  });
+}
+
 /// Share of the question's word pairs whose two words stand within three words of each other here.
 float pairs_close(const Question& question, const std::vector<Word>& words) {
   if (question.terms.size() < 2) return 0;
@@ -77,7 +93,9 @@ void score(Candidate& candidate, const PassageEvidence& passage) {
   if (candidate.cosine >= 0)
     score += (passage.meaning_fits ? 1 : kForeignCosine) * kCosine * candidate.cosine;
   if (candidate.words < kTooShort) score -= 0.25F;
+  if (!candidate.news) score -= kNothingNew;
   if (candidate.words > kTooLong) score -= 0.1F;
+  if (sentence.kind == Sentence::Kind::kTableRow) score -= kTableRow;
   if (sentence.plain.ends_with('?') || sentence.plain.ends_with("？")) score -= 0.25F;
   candidate.score = score;
 }
@@ -113,6 +131,7 @@ void add_passage(Evidence& evidence, const index::SearchHit& hit, const Question
     candidate.found = find_terms(question, words);
     candidate.own = share(question, candidate.found);
     candidate.sequence = pairs_close(question, words);
+    candidate.news = brings_news(question, words);
     candidate.expected =
         holds_expected(question.expects, words, mark_names(words, plain, view.language), question);
     candidate.passage_score = best_hit > 0 ? std::clamp(hit.hit.score / best_hit, 0.0F, 1.0F) : 0;

@@ -34,6 +34,7 @@ struct Candidate {
   float expected = 0;       ///< Holds the kind of thing that is asked for.
   float passage_score = 0;  ///< Search score relative to the best passage.
   float cosine = -1;        ///< With the question; below zero: unknown.
+  bool news = true;         ///< Says something that the question does not say itself.
   std::size_t words = 0;
   float score = 0;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "json_views.hpp"
+#include "knap/base/json_text.hpp"
 #include "problem.hpp"
 
 namespace knap::api {
@@ -116,7 +117,7 @@ void Jobs::report(const std::shared_ptr<Job>& job, const index::Progress& progre
     if (job->watchers.empty() || now - job->reported < kReportInterval) return;
     job->reported = now;
     watchers = job->watchers;
-    text = json::serialize(describe(*job));
+    text = json_text(describe(*job));
   }
   for (const auto& watcher : watchers) watcher->send("progress", text);
 }
@@ -135,7 +136,7 @@ void Jobs::conclude(const std::shared_ptr<Job>& job, const Status& status) {
       job->error = to_problem(status.error()).detail;
     }
     watchers = std::move(job->watchers);
-    text = json::serialize(describe(*job));
+    text = json_text(describe(*job));
   }
   for (const auto& watcher : watchers) {
     watcher->send("done", text);
@@ -175,7 +176,7 @@ Status Jobs::watch(std::string_view id, const std::shared_ptr<EventStream>& stre
     if (job->watchers.size() >= kMaxWatchers) {
       return make_error(ErrorCode::kResourceExhausted, "too many clients watch this job");
     }
-    text = json::serialize(describe(*job));
+    text = json_text(describe(*job));
     over = is_over(job->state);
     if (!over) job->watchers.push_back(stream);
   }

@@ -1,6 +1,7 @@
 #include "openai_chat.hpp"
 
 #include "json_views.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 
 namespace knap::api {
@@ -88,7 +89,7 @@ class ChunkStream {
       json::object last = base();
       last["choices"] = json::array{};
       last["usage"] = std::move(usage);
-      stream_->send("", json::serialize(last));
+      stream_->send("", json_text(last));
     }
     stream_->send("", "[DONE]");
     stream_->end();
@@ -122,7 +123,7 @@ class ChunkStream {
     out["choices"] = json::array{std::move(choice)};
     if (include_usage_) out["usage"] = nullptr;
     for (auto& field : extra) out[field.key()] = std::move(field.value());
-    return stream_->send("", json::serialize(out));
+    return stream_->send("", json_text(out));
   }
 
   const Completion completion_;

@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "knap/base/json_text.hpp"
+
 namespace knap::api {
 namespace {
 
@@ -52,7 +54,7 @@ Mapping mapping(ErrorCode code) {
 }
 
 http::Response response_of(int status, const json::object& body, std::string_view content_type) {
-  http::Response response = http::Response::text(status, json::serialize(body), content_type);
+  http::Response response = http::Response::text(status, json_text(body), content_type);
   // A second is longer than any queue of ours lasts under its deadline.
   if (status == 503 || status == 429) response.fields.set("Retry-After", "1");
   return response;

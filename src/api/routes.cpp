@@ -1,4 +1,5 @@
 #include "routes.hpp"
+#include "knap/base/json_text.hpp"
 
 namespace knap::api {
 namespace {
@@ -33,7 +34,7 @@ Checked<BodyReader> body_of(const Call& call, BodyReader::Unknown unknown) {
 }
 
 http::Response json_response(int status, const boost::json::value& value) {
-  return http::Response::json(status, boost::json::serialize(value));
+  return http::Response::json(status, json_text(value));
 }
 
 void send_error_event(const Call& call, EventStream& stream, const Problem& problem) {

@@ -1,4 +1,5 @@
 #include "json_views.hpp"
+#include "knap/base/json_text.hpp"
 #include "requests.hpp"
 #include "routes.hpp"
 
@@ -29,19 +30,18 @@ Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadl
   bool claims_sent = false;
   const auto send_sources = [&](const std::vector<answer::Citation>& citations) {
     if (std::exchange(sources_sent, true)) return;
-    stream->send("sources", json::serialize(json::object{{"citations", citation_list(citations)}}));
+    stream->send("sources", json_text(json::object{{"citations", citation_list(citations)}}));
   };
   const auto send_claims = [&](const answer::Answer& answer) {
     if (std::exchange(claims_sent, true)) return;
-    stream->send("claims",
-                 json::serialize(json::object{{"answer", answer.text},
-                                              {"claims", claim_list(answer.claims)},
-                                              {"citations", citation_list(answer.citations)}}));
+    stream->send("claims", json_text(json::object{{"answer", answer.text},
+                                                  {"claims", claim_list(answer.claims)},
+                                                  {"citations", citation_list(answer.citations)}}));
   };
   answer::Listener listener;
   listener.on_sources = send_sources;
   listener.on_token = [&](std::string_view token) {
-    return stream->send("token", json::serialize(json::object{{"text", token}}));
+    return stream->send("token", json_text(json::object{{"text", token}}));
   };
   listener.on_claims = send_claims;
   const auto answer = context.parts.answerer.ask(body.request, deadline, call.cancel(), listener);
@@ -58,7 +58,7 @@ Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadl
   // all.
   send_sources(answer->citations);
   send_claims(*answer);
-  stream->send("done", json::serialize(answer_body(*answer)));
+  stream->send("done", json_text(answer_body(*answer)));
   stream->end();
   return std::nullopt;
 }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 #include "remote.hpp"
 #include "terminal.hpp"
@@ -62,8 +63,7 @@ void print_explain(const json::value& answer, const Terminal& terminal) {
   const auto& explain = member(answer, "explain");
   if (explain.is_null()) return;
   if (const auto& stages = member(explain, "stages"); stages.is_array()) {
-    for (const auto& stage : stages.get_array())
-      fmt::print("{}\n", terminal.dim(json::serialize(stage)));
+    for (const auto& stage : stages.get_array()) fmt::print("{}\n", terminal.dim(json_text(stage)));
   }
 }
 
@@ -77,7 +77,7 @@ void print_citations(const json::value& citations, const Terminal& terminal) {
 }
 
 int print_json(const json::value& value) {
-  fmt::print("{}\n", json::serialize(value));
+  fmt::print("{}\n", json_text(value));
   return kExitDone;
 }
 
@@ -163,8 +163,7 @@ int search(const Config& config, const ServerAddress& server, const SearchOption
                printable(text_of(result, "path")), lines_text(result),
                headings.empty() ? "" : terminal.dim("  " + printable(headings)),
                snippet_text(result, terminal));
-    if (options.explain)
-      fmt::print("   {}\n", terminal.dim(json::serialize(member(result, "explain"))));
+    if (options.explain) fmt::print("   {}\n", terminal.dim(json_text(member(result, "explain"))));
   }
   print_explain(*answer, terminal);
   const std::string degraded = joined(member(*answer, "degraded"), "; ");

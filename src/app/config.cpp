@@ -11,6 +11,7 @@
 
 #include "config_keys.hpp"
 #include "knap/base/file.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 
 namespace knap::app {
@@ -347,7 +348,7 @@ std::vector<api::Setting> describe(const Config& config) {
   boost::json::array vaults;
   for (const auto& vault : config.vaults)
     vaults.push_back({{"name", vault.name}, {"path", vault.root.string()}});
-  out.push_back({"vaults", boost::json::serialize(vaults), source("vaults")});
+  out.push_back({"vaults", json_text(vaults), source("vaults")});
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   return out;
 }

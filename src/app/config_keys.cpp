@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 
 namespace knap::app {
@@ -230,7 +231,7 @@ std::string value_json(const ConfigKey& key, const Config& config) {
   boost::json::value value = std::visit(ToJson{}, key.target(copy));
   if (key.kind == ConfigKey::Kind::kSecret && value.is_string() && !value.get_string().empty())
     value = "***";
-  return boost::json::serialize(value);
+  return json_text(value);
 }
 
 }  // namespace knap::app

@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "engine.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/observe/log.hpp"
 #include "terminal.hpp"
 
@@ -33,8 +34,7 @@ void print_summary(index::Service& service, std::chrono::duration<double> took, 
                grouped(vault.files.failed), grouped(vault.passages), vault.semantic_coverage * 100);
   }
   if (output == Output::kJson) {
-    fmt::print("{}\n", boost::json::serialize(
-                           boost::json::object{{"vaults", list}, {"took_s", took.count()}}));
+    fmt::print("{}\n", json_text(boost::json::object{{"vaults", list}, {"took_s", took.count()}}));
   } else {
     fmt::print("Done in {:.1f} s.\n", took.count());
   }

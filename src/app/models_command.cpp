@@ -9,6 +9,7 @@
 #include "config_edit.hpp"
 #include "engine.hpp"
 #include "knap/base/file.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
 #include "terminal.hpp"
@@ -31,7 +32,7 @@ int list_models(models::Models& models, Output output) {
                       {"run_by_us", model.run_by_us},
                       {"state", model.state}});
     }
-    fmt::print("{}\n", boost::json::serialize(boost::json::object{{"models", list}}));
+    fmt::print("{}\n", json_text(boost::json::object{{"models", list}}));
     return kExitDone;
   }
   const Terminal terminal(Terminal::Stream::kOut);
@@ -150,7 +151,7 @@ int show_config(const Config& config, Output output) {
     for (const auto& setting : settings)
       out[setting.key] = {{"value", boost::json::parse(setting.value_json)},
                           {"source", setting.source}};
-    fmt::print("{}\n", boost::json::serialize(out));
+    fmt::print("{}\n", json_text(out));
     return kExitDone;
   }
   const Terminal terminal(Terminal::Stream::kOut);

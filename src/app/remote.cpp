@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "knap/base/json_text.hpp"
+
 namespace knap::app {
 namespace {
 
@@ -14,7 +16,7 @@ http::ClientRequest post_request(const std::string& path, const boost::json::val
   request.method = "POST";
   request.path = path;
   request.fields.set("Content-Type", "application/json");
-  request.body = boost::json::serialize(body);
+  request.body = json_text(body);
   return request;
 }
 

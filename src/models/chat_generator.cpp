@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 #include "remote_error.hpp"
 #include "sse.hpp"
@@ -230,7 +231,7 @@ class ChatGenerator final : public Generator {
       const std::size_t threads = request.threads > 0 ? request.threads : target_.threads;
       if (threads > 0) body["threads"] = threads;
     }
-    return json::serialize(body);
+    return json_text(body);
   }
 
   const ChatTarget target_;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "knap/base/hash.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 #include "remote_error.hpp"
 
@@ -101,7 +102,7 @@ class RunnerEmbedder final : public Embedder {
     body["input"] = std::move(input);
     body["encoding_format"] = "base64";
     body["priority"] = priority == Priority::kInteractive ? "interactive" : "background";
-    return json::serialize(body);
+    return json_text(body);
   }
 
   Result<Embeddings> read_body(const std::string& text, std::size_t count) const {

@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 #include <boost/json.hpp>
 
+#include "knap/base/json_text.hpp"
 #include "knap/base/mutex.hpp"
 
 namespace knap::observe {
@@ -86,7 +87,7 @@ std::string as_json(LogLevel level, std::string_view event, std::string_view mes
   line["message"] = message;
   for (const auto& [name, value] : fields)
     std::visit([&, key = name](const auto& v) { line[key] = v; }, value);
-  return boost::json::serialize(line);
+  return json_text(line);
 }
 
 std::string as_text(LogLevel level, std::string_view message, const std::vector<LogField>& fields) {

@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 
+#include "knap/base/json_text.hpp"
 #include "knap/base/thread_pool.hpp"
 #include "runner/answer_engine.hpp"
 #include "runner/chat_request.hpp"
@@ -89,7 +90,7 @@ class Answer {
     }
     chunk["choices"] = std::move(choices);
     if (usage != nullptr) chunk["usage"] = *usage;
-    return responder_->write(fmt::format("data: {}\n\n", json::serialize(chunk))).has_value();
+    return responder_->write(fmt::format("data: {}\n\n", json_text(chunk))).has_value();
   }
 
   void send_whole(const AnswerEngine::Outcome& outcome) {
@@ -98,7 +99,7 @@ class Answer {
     choice["message"] = json::object{{"role", "assistant"}, {"content", text_}};
     body["choices"] = json::array{std::move(choice)};
     body["usage"] = usage_of(outcome);
-    responder_->send(http::Response::json(200, json::serialize(body)));
+    responder_->send(http::Response::json(200, json_text(body)));
   }
 
   const std::string model_, id_;
@@ -147,7 +148,7 @@ class AnswerService final : public Service {
     result["prompt_us"] = prompt_us_.load();
     result["completion_tokens"] = completion_tokens_.load();
     result["generation_us"] = generation_us_.load();
-    return json::serialize(result);
+    return json_text(result);
   }
 
  private:

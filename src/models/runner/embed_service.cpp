@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "knap/base/hash.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/base/mutex.hpp"
 #include "knap/base/text.hpp"
 #include "knap/base/thread_pool.hpp"
@@ -98,7 +99,7 @@ std::string make_answer(const EmbedRequest& request, std::span<const float> valu
   answer["data"] = std::move(data);
   answer["model"] = model;
   answer["usage"] = json::object{{"prompt_tokens", tokens}, {"total_tokens", tokens}};
-  return json::serialize(answer);
+  return json_text(answer);
 }
 
 /// One request's steps, taken by as many threads as are free.
@@ -164,7 +165,7 @@ class EmbedService final : public Service {
     result["tokens"] = tokens_.load();
     result["queued_interactive"] = interactive_.queued();
     result["queued_background"] = requests_.queued();
-    return json::serialize(result);
+    return json_text(result);
   }
 
  private:

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "knap/base/json_text.hpp"
 #include "knap/base/mutex.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/log.hpp"
@@ -106,7 +107,7 @@ http::Response health_of(const Slot& slot) {
   const bool ready = slot.service() != nullptr;
   body["state"] = ready ? "ready" : failure.empty() ? "loading" : "failed";
   if (!failure.empty()) body["error"] = failure;
-  return http::Response::json(ready ? 200 : 503, json::serialize(body));
+  return http::Response::json(ready ? 200 : 503, json_text(body));
 }
 
 void route(const Slot& slot, const std::shared_ptr<const http::Request>& request,

@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "knap/base/json_text.hpp"
+
 namespace knap::models::runner {
 namespace {
 
@@ -42,7 +44,7 @@ http::Response error_response(const Error& error) {
   detail["status"] = shape.status;
   boost::json::object body;
   body["error"] = std::move(detail);
-  auto response = http::Response::json(shape.status, boost::json::serialize(body));
+  auto response = http::Response::json(shape.status, json_text(body));
   if (shape.status == 503) response.fields.set("Retry-After", "1");
   return response;
 }
