@@ -10,6 +10,7 @@
 #include "generative.hpp"
 #include "knap/answer/answer.hpp"
 #include "knap/base/text.hpp"
+#include "meaning.hpp"
 #include "question.hpp"
 #include "quotes.hpp"
 #include "score_sentences.hpp"
@@ -151,7 +152,7 @@ class RealAnswerer final : public Answerer {
     const auto embedder = models_.embedder();
     if (embedder && !found.embedding.empty()) {
       const Deadline soon = deadline.earlier(Deadline::after(kMeaningBudget));
-      if (auto reason = add_cosines(evidence, *embedder, found.embedding, soon, cancel);
+      if (auto reason = meanings_.add_cosines(evidence, *embedder, found.embedding, soon, cancel);
           !reason.empty()) {
         answer.degraded.push_back(std::move(reason));
       }
@@ -286,6 +287,7 @@ class RealAnswerer final : public Answerer {
   models::Models& models_;
   service::ComputeLeases& leases_;
   observe::Registry& metrics_;
+  SentenceMeanings meanings_;
   observe::Histogram& sources_seconds_;
   observe::Histogram& total_seconds_;
   observe::Counter& rejected_;

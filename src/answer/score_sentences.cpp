@@ -25,8 +25,6 @@ constexpr float kTableRow = 0.15F;
 constexpr std::size_t kTooShort = 4,
                       kTooLong = 60;  ///< Words: fragments, and runs without a full stop.
 constexpr std::size_t kMaxCandidates = 512;
-constexpr std::size_t kMaxEmbeddedBytes =
-    240;  ///< Of one sentence: cost grows with length, meaning does not.
 
 std::vector<float> find_terms(const Question& question, const std::vector<Word>& words) {
   std::vector<float> found(question.terms.size(), 0);
@@ -100,13 +98,6 @@ void score(Candidate& candidate, const PassageEvidence& passage) {
   candidate.score = score;
 }
 
-void rank(Evidence& evidence) {
-  for (Candidate& candidate : evidence.candidates) {
-    score(candidate, evidence.passages[candidate.passage]);
-  }
-  std::ranges::stable_sort(evidence.candidates, std::greater{}, &Candidate::score);
-}
-
 /// Sentences of one passage become candidates.
 void add_passage(Evidence& evidence, const index::SearchHit& hit, const Question& question,
                  WordReader& reader, float best_hit, std::unordered_set<std::string>& seen) {
@@ -159,6 +150,13 @@ void add_passage(Evidence& evidence, const index::SearchHit& hit, const Question
 
 }  // namespace
 
+void rank(Evidence& evidence) {
+  for (Candidate& candidate : evidence.candidates) {
+    score(candidate, evidence.passages[candidate.passage]);
+  }
+  std::ranges::stable_sort(evidence.candidates, std::greater{}, &Candidate::score);
+}
+
 Evidence gather_evidence(std::string_view question, std::string_view borrowed,
                          const std::vector<index::SearchHit>& hits, const Rarity& rarity) {
   Evidence evidence;
@@ -176,46 +174,6 @@ Evidence gather_evidence(std::string_view question, std::string_view borrowed,
   }
   rank(evidence);
   return evidence;
-}
-
-std::string add_cosines(Evidence& evidence, models::Embedder& embedder,
-                        const std::vector<float>& question_embedding, Deadline deadline,
-                        const CancelToken& cancel) {
-  const std::size_t count = std::min(evidence.candidates.size(), kMaxEmbeddedSentences);
-  if (count == 0 || question_embedding.empty()) return {};
-  std::vector<std::string> texts;
-  for (std::size_t i = 0; i < count; ++i) {
-    const Candidate& candidate = evidence.candidates[i];
-    const PassageEvidence& passage = evidence.passages[candidate.passage];
-    const std::string& plain = passage.sentences[candidate.sentence].plain;
-    texts.emplace_back(text::truncate(plain, kMaxEmbeddedBytes));
-  }
-  const auto embedded = embedder.embed(texts, models::InputKind::kPassage,
-                                       models::Priority::kInteractive, deadline, cancel);
-  if (!embedded) return "sentence meaning: " + embedded.error().message;
-  if (embedded->dimensions != question_embedding.size() ||
-      embedded->values.size() < count * embedded->dimensions) {
-    return "sentence meaning: the model changed while the question was answered";
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto row = embedded->row(i);
-    float dot = 0;
-    for (std::size_t d = 0; d < row.size(); ++d) dot += row[d] * question_embedding[d];
-    evidence.candidates[i].cosine = std::isfinite(dot) ? std::clamp(dot, 0.0F, 1.0F) : 0;
-  }
-  const std::vector<std::string> known = embedder.languages();
-  for (PassageEvidence& passage : evidence.passages) {
-    const std::string& language = passage.hit->passage.language;
-    passage.meaning_fits =
-        language.empty() || std::ranges::any_of(known, [&](const std::string& one) {
-          return one == "*" || one == language;
-        });
-  }
-  // What was not compared keeps its place below: it stood lower already.
-  for (std::size_t i = count; i < evidence.candidates.size(); ++i)
-    evidence.candidates[i].cosine = 0;
-  rank(evidence);
-  return {};
 }
 
 }  // namespace knap::answer

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "knap/index/service.hpp"
-#include "knap/models/models.hpp"
 #include "question.hpp"
 #include "sentences.hpp"
 
@@ -51,14 +50,7 @@ struct Evidence {
 Evidence gather_evidence(std::string_view question, std::string_view borrowed,
                          const std::vector<index::SearchHit>& hits, const Rarity& rarity);
 
-/// Candidates whose meaning is compared with the question's: one short call to the embedder.
-inline constexpr std::size_t kMaxEmbeddedSentences = 12;
-
-/// Adds cosines to the best candidates and ranks again. Anything that fails leaves the evidence as
-/// it was.
-/// @return why nothing was added, or empty
-std::string add_cosines(Evidence& evidence, models::Embedder& embedder,
-                        const std::vector<float>& question_embedding, Deadline deadline,
-                        const CancelToken& cancel);
+/// Scores and sorts the candidates anew, after their cosines changed.
+void rank(Evidence& evidence);
 
 }  // namespace knap::answer
