@@ -8,9 +8,6 @@
 namespace knap::search {
 namespace {
 
-/// Places looked at for neighbouring query words: the bonus can only lift what is near the top.
-constexpr std::size_t kPhraseCandidates = 24;
-
 struct Candidate {
   float score = 0;
   std::uint32_t segment = 0, note = 0, unit = 0;
@@ -29,7 +26,8 @@ class Fusion {
   void gather_passages(std::uint32_t s);
   void add(Candidate candidate, Language language);
   void add_phrases();
-  void find_names();
+  void gather_best();
+  bool has_keywords() const { return in_.keyword != nullptr || in_.best != nullptr; }
   void lift_names();
   void sort(std::size_t count);
   Hit to_hit(const Candidate& candidate) const;
@@ -46,10 +44,11 @@ class Fusion {
   float keyword_top_ = 0;
   float dense_floor_ = 0, dense_span_ = 1;
   std::uint32_t model_languages_ = 0;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> named_;  ///< (segment, note), sorted.
+  std::vector<NamedNote> named_;
   std::size_t kept_ = 0;  ///< So many of the best are kept while gathering.
   float threshold_ = 0;   ///< Scores up to this are not among them.
   std::uint64_t found_count_ = 0;
+  float top_ = 0;  ///< The highest score, kept or not.
 };
 
 std::uint32_t Fusion::best_unit(const KeywordScores& scores, const Segment& segment,
@@ -84,7 +83,7 @@ void Fusion::normalise() {
 
 float Fusion::dense_weight(Language language) const {
   if (in_.dense == nullptr) return 0;
-  if (in_.keyword == nullptr) return 1;
+  if (!has_keywords()) return 1;
   const bool known = settings_.model_languages.empty() || (model_languages_ & bit(language)) != 0;
   return known ? settings_.dense_weight : settings_.dense_weight_foreign;
 }
@@ -97,6 +96,7 @@ void Fusion::add(Candidate candidate, Language language) {
   candidate.score = (1 - weight) * keyword + weight * candidate.dense;
   if (candidate.score <= 0) return;
   ++found_count_;
+  top_ = std::max(top_, candidate.score);
   candidate.exact_name =
       !named_.empty() && std::binary_search(named_.begin(), named_.end(),
                                             std::pair{candidate.segment, candidate.note});
@@ -153,6 +153,18 @@ void Fusion::gather_passages(std::uint32_t s) {
   }
 }
 
+void Fusion::gather_best() {
+  for (const KeywordHit& hit : *in_.best) {
+    const Segment& segment = *in_.state.segments[hit.segment].segment;
+    add({.segment = hit.segment,
+         .note = hit.note,
+         .unit = hit.unit,
+         .bm25 = hit.score,
+         .cosine = kNoCosine},
+        segment.languages[hit.note]);
+  }
+}
+
 void Fusion::sort(std::size_t count) {
   count = std::min(count, found_.size());
   const auto better = [&](const Candidate& a, const Candidate& b) {
@@ -166,9 +178,9 @@ void Fusion::sort(std::size_t count) {
 }
 
 void Fusion::add_phrases() {
-  if (in_.keyword == nullptr || settings_.phrase_bonus <= 0 || in_.terms.words.size() < 2) return;
+  if (!has_keywords() || settings_.phrase_bonus <= 0 || in_.terms.words.size() < 2) return;
   sort(kPhraseCandidates);
-  const std::size_t count = std::min(kPhraseCandidates, found_.size());
+  const std::size_t count = std::min<std::size_t>(kPhraseCandidates, found_.size());
   for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
     std::vector<std::pair<std::uint32_t, std::size_t>> places;
     for (std::size_t i = 0; i < count; ++i)
@@ -186,31 +198,16 @@ void Fusion::add_phrases() {
       c.score += c.phrase;
     }
   }
-  float top = 0;
-  for (std::size_t i = 0; i < count; ++i) top = std::max(top, found_[i].score);
-  if (top > 1)
-    for (Candidate& c : found_) c.score /= top;
-}
-
-/// A query that is a note's whole title, name or alias finds that note first.
-void Fusion::find_names() {
-  if (in_.keyword == nullptr || !in_.terms.phrases.empty()) return;
-  const std::uint64_t hash = name_hash(in_.query.text);
-  for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
-    const auto& names = in_.state.segments[s].segment->names;
-    for (auto it = std::lower_bound(names.begin(), names.end(), std::pair{hash, 0U});
-         it != names.end() && it->first == hash; ++it)
-      named_.emplace_back(s, it->second);
-  }
-  std::sort(named_.begin(), named_.end());
+  for (std::size_t i = 0; i < count; ++i) top_ = std::max(top_, found_[i].score);
+  if (top_ <= 1) return;
+  for (Candidate& c : found_) c.score /= top_;
+  top_ = 1;
 }
 
 /// Named notes come first by the order; their scores are lifted so that they read so too.
 void Fusion::lift_names() {
-  float top = 0;
-  for (const Candidate& c : found_) top = std::max(top, c.score);
   for (Candidate& c : found_)
-    if (c.exact_name) c.score = 0.5F * (top + c.score);
+    if (c.exact_name) c.score = 0.5F * (top_ + c.score);
 }
 
 Hit Fusion::to_hit(const Candidate& c) const {
@@ -240,8 +237,8 @@ Hit Fusion::to_hit(const Candidate& c) const {
 
 std::vector<Hit> Fusion::run(std::uint64_t& found) {
   normalise();
-  find_names();
-  kept_ = std::max<std::size_t>(in_.query.limit, kPhraseCandidates) * 2;
+  if (has_keywords()) named_ = notes_named(in_.state, in_.query, in_.terms);
+  kept_ = std::size_t{std::max(in_.query.limit, kPhraseCandidates)} * 2;
   const bool notes = in_.query.group == Group::kNote;
   if (in_.keyword != nullptr) {
     for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
@@ -252,8 +249,13 @@ std::vector<Hit> Fusion::run(std::uint64_t& found) {
                                   keyword_of(s, note, best_unit((*in_.keyword)[s], segment, note)));
     }
   }
-  for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s)
-    notes ? gather_notes(s) : gather_passages(s);
+  if (in_.best != nullptr) {
+    for (const KeywordHit& hit : *in_.best) keyword_top_ = std::max(keyword_top_, hit.score);
+    gather_best();
+  } else {
+    for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s)
+      notes ? gather_notes(s) : gather_passages(s);
+  }
   found = found_count_;
   add_phrases();
   lift_names();
@@ -265,6 +267,21 @@ std::vector<Hit> Fusion::run(std::uint64_t& found) {
 }
 
 }  // namespace
+
+std::vector<NamedNote> notes_named(const State& state, const Query& query,
+                                   const QueryTerms& terms) {
+  std::vector<NamedNote> named;
+  if (!terms.phrases.empty()) return named;
+  const std::uint64_t hash = name_hash(query.text);
+  for (std::uint32_t s = 0; s < state.segments.size(); ++s) {
+    const auto& names = state.segments[s].segment->names;
+    for (auto it = std::lower_bound(names.begin(), names.end(), std::pair{hash, 0U});
+         it != names.end() && it->first == hash; ++it)
+      named.emplace_back(s, it->second);
+  }
+  std::sort(named.begin(), named.end());
+  return named;
+}
 
 std::vector<Hit> fuse(const FusionInput& input, std::uint64_t& found) {
   return Fusion(input).run(found);

@@ -20,7 +20,20 @@ float bm25_idf(std::uint64_t notes, std::uint64_t with_term) {
   return static_cast<float>(std::log(1.0 + (static_cast<double>(notes) - n + 0.5) / (n + 0.5)));
 }
 
-std::vector<std::uint32_t> expand_prefix(const Segment& segment, std::string_view prefix) {
+float TermFormula::note(std::uint32_t body, bool heading, std::uint32_t fields,
+                        std::uint32_t note_length) const {
+  const RankingSettings& s = *settings;
+  float tf = s.weight_body * static_cast<float>(body) /
+             (flat + note_slope * static_cast<float>(note_length));
+  if (heading) tf += s.weight_headings;
+  if ((fields & bit_of(Field::kTitle)) != 0) tf += s.weight_title;
+  if ((fields & bit_of(Field::kAlias)) != 0) tf += s.weight_aliases;
+  if ((fields & bit_of(Field::kTag)) != 0) tf += s.weight_tags;
+  if ((fields & bit_of(Field::kPath)) != 0) tf += s.weight_path;
+  return gain * tf / (tf + k1);
+}
+
+std::vector<Expansion> expand_prefix(const Segment& segment, std::string_view prefix) {
   auto [begin, end] = segment.prefix_range(prefix);
   end = std::min(end, begin + kPrefixScanMax);
   std::vector<std::uint32_t> terms;
@@ -35,7 +48,12 @@ std::vector<std::uint32_t> expand_prefix(const Segment& segment, std::string_vie
                      });
     terms.resize(kPrefixExpansionsMax);
   }
-  return terms;
+  std::vector<Expansion> expansions;
+  for (const std::uint32_t term : terms) {
+    const auto length = static_cast<float>(segment.term_text(term).size());
+    expansions.push_back({term, kPrefixWeight * static_cast<float>(prefix.size()) / length});
+  }
+  return expansions;
 }
 
 /// Working state of one segment.
@@ -93,13 +111,15 @@ KeywordScorer::KeywordScorer(const RankingSettings& settings, const Totals& tota
     limit_ += word.idf * word.word->weight * (settings_.bm25_k1 + 1);
 }
 
+TermFormula KeywordScorer::formula(float weight) const {
+  const float b = settings_.bm25_b, k1 = settings_.bm25_k1;
+  return {weight * (k1 + 1), k1, 1 - b, b / average_note_, b / average_unit_, &settings_};
+}
+
 void KeywordScorer::add_term(Pass& pass, std::uint32_t term, std::uint32_t languages,
                              float weight) const {
-  const RankingSettings& s = settings_;
   const Segment& segment = pass.segment;
-  const float k1 = s.bm25_k1, flat = 1 - s.bm25_b;
-  const float note_slope = s.bm25_b / average_note_, unit_slope = s.bm25_b / average_unit_;
-  const float gain = weight * (k1 + 1);
+  const TermFormula formula = this->formula(weight);
   PostingCursor cursor(segment, term);
   while (cursor.unit() != PostingCursor::kEnd) {
     const std::uint32_t note = segment.unit_notes[cursor.unit()];
@@ -118,30 +138,18 @@ void KeywordScorer::add_term(Pass& pass, std::uint32_t term, std::uint32_t langu
       }
       const std::uint32_t unit = cursor.unit();
       body += cursor.body();
-      float tf = static_cast<float>(cursor.body()) /
-                 (flat + unit_slope * static_cast<float>(segment.unit_lengths[unit]));
-      tf *= s.weight_body;
-      if (cursor.heading() > 0) {
-        heading = true;
-        tf += s.weight_headings;
-      }
-      pass.add_unit(unit, gain * tf / (tf + k1));
+      heading = heading || cursor.heading() > 0;
+      pass.add_unit(
+          unit, formula.passage(cursor.body(), cursor.heading() > 0, segment.unit_lengths[unit]));
     }
-    float tf = s.weight_body * static_cast<float>(body) /
-               (flat + note_slope * static_cast<float>(segment.note_lengths[note]));
-    if (heading) tf += s.weight_headings;
-    if ((fields & bit_of(Field::kTitle)) != 0) tf += s.weight_title;
-    if ((fields & bit_of(Field::kAlias)) != 0) tf += s.weight_aliases;
-    if ((fields & bit_of(Field::kTag)) != 0) tf += s.weight_tags;
-    if ((fields & bit_of(Field::kPath)) != 0) tf += s.weight_path;
-    pass.add_note(note, gain * tf / (tf + k1));
+    pass.add_note(note, formula.note(body, heading, fields, segment.note_lengths[note]));
   }
 }
 
-void KeywordScorer::add_word(Pass& pass, const WeightedWord& weighted) const {
+void KeywordScorer::add_word(Pass& pass, std::size_t number, const WeightedWord& weighted) const {
   const QueryWord& word = *weighted.word;
-  std::vector<std::uint32_t> expansions;
-  if (!word.prefix.empty()) expansions = expand_prefix(pass.segment, word.prefix);
+  std::span<const Expansion> expansions;
+  if (!weighted.expansions.empty()) expansions = weighted.expansions[number];
   // Variants exclude one another by language; only a prefix makes several terms compete within a
   // note.
   pass.competing = !expansions.empty();
@@ -151,16 +159,14 @@ void KeywordScorer::add_word(Pass& pass, const WeightedWord& weighted) const {
       add_term(pass, static_cast<std::uint32_t>(term), variant.languages,
                weighted.idf * word.weight);
   }
-  for (const std::uint32_t term : expansions) {
-    const auto length = static_cast<float>(pass.segment.term_text(term).size());
-    const float share = kPrefixWeight * static_cast<float>(word.prefix.size()) / length;
-    add_term(pass, term, 0xFFFFFFFF, weighted.expansion_idf * word.weight * share);
-  }
+  for (const Expansion& expansion : expansions)
+    add_term(pass, expansion.term, 0xFFFFFFFF,
+             weighted.expansion_idf * word.weight * expansion.share);
   if (pass.competing) pass.settle();
 }
 
-void KeywordScorer::score(const Segment& segment, const NoteSet* candidates, bool keep_parts,
-                          KeywordScores& out) const {
+void KeywordScorer::score(std::size_t number, const Segment& segment, const NoteSet* candidates,
+                          bool keep_parts, KeywordScores& out) const {
   out.notes.assign(segment.note_count(), 0);
   out.units.assign(segment.unit_count(), 0);
   out.by_word.clear();
@@ -174,7 +180,7 @@ void KeywordScorer::score(const Segment& segment, const NoteSet* candidates, boo
   }
   for (std::size_t i = 0; i < words_.size(); ++i) {
     pass.parts = keep_parts ? &out.by_word[i] : nullptr;
-    add_word(pass, words_[i]);
+    add_word(pass, number, words_[i]);
   }
 }
 

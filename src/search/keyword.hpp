@@ -18,15 +18,38 @@ struct Totals {
   std::uint64_t body_words = 0;
 };
 
+/// A word that only begins like the last query word, and its share of that word's weight.
+struct Expansion {
+  std::uint32_t term;
+  float share;
+};
+
 /// A word with its weight in this query: the same for all segments.
 struct WeightedWord {
   const QueryWord* word = nullptr;
   float idf = 0;
   float expansion_idf = 0;  ///< Of the words that begin with its prefix, taken together.
+  std::vector<std::vector<Expansion>> expansions;  ///< By segment; empty: the word has no prefix.
 };
 
 /// ln(1 + (N - n + .5) / (n + .5))
 float bm25_idf(std::uint64_t notes, std::uint64_t with_term);
+
+/// What one term adds to a note and to a passage that hold it, by RankingSettings.
+struct TermFormula {
+  float gain = 0;  ///< idf * weight * (k1 + 1): the limit for a term that stands there very often.
+  float k1 = 0, flat = 0, note_slope = 0, unit_slope = 0;
+  const RankingSettings* settings = nullptr;
+
+  float passage(std::uint32_t body, bool heading, std::uint32_t unit_length) const {
+    float tf = static_cast<float>(body) / (flat + unit_slope * static_cast<float>(unit_length));
+    tf *= settings->weight_body;
+    if (heading) tf += settings->weight_headings;
+    return gain * tf / (tf + k1);
+  }
+  float note(std::uint32_t body, bool heading, std::uint32_t fields,
+             std::uint32_t note_length) const;
+};
 
 /// Keyword scores of one segment. Notes out of the candidates keep 0.
 struct KeywordScores {
@@ -46,16 +69,24 @@ class KeywordScorer {
   KeywordScorer(const RankingSettings& settings, const Totals& totals,
                 std::vector<WeightedWord> words);
 
+  /// @param number  of the segment among those searched
   /// @param candidates  one bit a note; null: all
-  void score(const Segment& segment, const NoteSet* candidates, bool keep_parts,
+  void score(std::size_t number, const Segment& segment, const NoteSet* candidates, bool keep_parts,
              KeywordScores& out) const;
   /// The score of a note that holds each word very often.
   float limit() const { return limit_; }
 
+  const RankingSettings& settings() const { return settings_; }
+  const std::vector<WeightedWord>& words() const { return words_; }
+  float average_note() const { return average_note_; }
+  float average_unit() const { return average_unit_; }
+  /// The formula of a term whose idf and weights multiply to `weight`.
+  TermFormula formula(float weight) const;
+
  private:
   struct Pass;
   void add_term(Pass& pass, std::uint32_t term, std::uint32_t languages, float weight) const;
-  void add_word(Pass& pass, const WeightedWord& word) const;
+  void add_word(Pass& pass, std::size_t number, const WeightedWord& word) const;
 
   const RankingSettings settings_;
   std::vector<WeightedWord> words_;
@@ -65,6 +96,6 @@ class KeywordScorer {
 
 /// At most so many words are tried for a prefix, the most frequent first.
 constexpr std::uint32_t kPrefixExpansionsMax = 24;
-std::vector<std::uint32_t> expand_prefix(const Segment& segment, std::string_view prefix);
+std::vector<Expansion> expand_prefix(const Segment& segment, std::string_view prefix);
 
 }  // namespace knap::search

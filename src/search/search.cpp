@@ -6,6 +6,7 @@
 #include "fusion.hpp"
 #include "phrase.hpp"
 #include "state.hpp"
+#include "top_notes.hpp"
 
 namespace knap::search {
 namespace {
@@ -39,7 +40,8 @@ class Search {
  private:
   Status check() const;
   void choose_candidates();
-  void score_keywords();
+  void weigh_words();
+  std::uint64_t score_keywords();
   bool choose_dense();
   std::uint64_t candidate_count() const;
 
@@ -52,7 +54,7 @@ class Search {
   std::vector<std::optional<NoteSet>> sets_;
   std::vector<const NoteSet*> candidates_;
   std::vector<KeywordScores> keyword_;
-  float keyword_limit_ = 0;
+  std::optional<KeywordScorer> scorer_;
 };
 
 Status Search::check() const {
@@ -85,6 +87,10 @@ void Search::choose_candidates() {
     const SegmentView& view = state_.segments[s];
     if (root == nullptr && terms_.phrases.empty() && view.deleted_count == 0) continue;
     const Segment& segment = *view.segment;
+    if (root == nullptr && terms_.phrases.empty()) {
+      candidates_[s] = &sets_[s].emplace(view.deleted->without(segment.note_count()));
+      continue;
+    }
     std::vector<NoteSet> phrases;
     for (const QueryPhrase& phrase : terms_.phrases)
       phrases.push_back(find_phrase(segment, phrase));
@@ -103,35 +109,41 @@ void Search::choose_candidates() {
 std::uint64_t Search::candidate_count() const {
   std::uint64_t count = 0;
   for (std::size_t s = 0; s < state_.segments.size(); ++s) {
-    const Segment& segment = *state_.segments[s].segment;
-    if (candidates_[s] == nullptr) {
-      count += segment.note_count();
-      continue;
-    }
-    for (std::uint32_t note = 0; note < segment.note_count(); ++note)
-      count += candidates_[s]->test(note) ? 1 : 0;
+    count += candidates_[s] == nullptr ? state_.segments[s].segment->note_count()
+                                       : candidates_[s]->count();
   }
   return count;
 }
 
-void Search::score_keywords() {
+void Search::weigh_words() {
   std::vector<WeightedWord> words;
   for (const QueryWord& word : terms_.words) {
     std::uint64_t with_term = 0, with_prefix = 0;
     for (const Variant& variant : word.variants) with_term += notes_with_term(state_, variant.term);
+    WeightedWord weighted{&word, bm25_idf(state_.totals.notes, with_term), 0, {}};
     if (!word.prefix.empty()) {
-      for (const SegmentView& view : state_.segments)
-        for (const std::uint32_t term : expand_prefix(*view.segment, word.prefix))
-          with_prefix += view.segment->terms[term].notes;
+      for (const SegmentView& view : state_.segments) {
+        weighted.expansions.push_back(expand_prefix(*view.segment, word.prefix));
+        for (const Expansion& expansion : weighted.expansions.back())
+          with_prefix += view.segment->terms[expansion.term].notes;
+      }
     }
-    words.push_back({&word, bm25_idf(state_.totals.notes, with_term),
-                     bm25_idf(state_.totals.notes, with_term + with_prefix)});
+    weighted.expansion_idf = bm25_idf(state_.totals.notes, with_term + with_prefix);
+    words.push_back(std::move(weighted));
   }
-  const KeywordScorer scorer(query_.ranking, state_.totals, std::move(words));
-  keyword_limit_ = scorer.limit();
+  scorer_.emplace(query_.ranking, state_.totals, std::move(words));
+}
+
+/// All notes' scores: the other leg needs each of them, and so does an explanation.
+std::uint64_t Search::score_keywords() {
   keyword_.resize(state_.segments.size());
-  for (std::size_t s = 0; s < state_.segments.size(); ++s)
-    scorer.score(*state_.segments[s].segment, candidates_[s], query_.explain, keyword_[s]);
+  std::uint64_t found = 0;
+  for (std::size_t s = 0; s < state_.segments.size(); ++s) {
+    scorer_->score(s, *state_.segments[s].segment, candidates_[s], query_.explain, keyword_[s]);
+    found += static_cast<std::uint64_t>(std::count_if(
+        keyword_[s].notes.begin(), keyword_[s].notes.end(), [](float v) { return v > 0; }));
+  }
+  return found;
 }
 
 /// Whether the dense leg runs; says why not.
@@ -159,18 +171,24 @@ Result<SearchResult> Search::run() {
   choose_candidates();
   clock.finish("filter", candidate_count());
 
-  FusionInput input{state_, query_, terms_, candidates_, nullptr, 0, nullptr};
+  FusionInput input{state_, query_, terms_, candidates_};
   const bool dense_runs = choose_dense();
   // Without vectors a semantic search still answers, from the words.
   const bool keyword_runs = query_.mode != Mode::kSemantic || !dense_runs;
+  std::vector<KeywordHit> best;
   if (keyword_runs) {
-    score_keywords();
-    input.keyword = &keyword_;
-    input.keyword_limit = keyword_limit_;
+    weigh_words();
+    input.keyword_limit = scorer_->limit();
+    const bool only_best = !dense_runs && !query_.explain && query_.group == Group::kNote;
     std::uint64_t found = 0;
-    for (const KeywordScores& scores : keyword_)
-      found += static_cast<std::uint64_t>(
-          std::count_if(scores.notes.begin(), scores.notes.end(), [](float v) { return v > 0; }));
+    if (only_best) {
+      best = best_notes(state_, candidates_, *scorer_, std::max(query_.limit, kPhraseCandidates),
+                        notes_named(state_, query_, terms_), found);
+      input.best = &best;
+    } else {
+      found = score_keywords();
+      input.keyword = &keyword_;
+    }
     clock.finish("keyword", found);
   }
   DenseScores dense;

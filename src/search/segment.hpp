@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -11,6 +12,7 @@
 #include "analyser.hpp"
 #include "facts.hpp"
 #include "knap/search/index.hpp"
+#include "term_bounds.hpp"
 #include "vectors.hpp"
 
 namespace knap::search {
@@ -27,7 +29,20 @@ class NoteSet {
     const std::size_t word = note / 64;
     return word < words_.size() && (words_[word] >> (note % 64) & 1) != 0;
   }
+  /// All of `size` notes but those of this set.
+  NoteSet without(std::size_t size) const {
+    NoteSet out(size);
+    for (std::size_t w = 0; w < out.words_.size(); ++w)
+      out.words_[w] = ~(w < words_.size() ? words_[w] : 0);
+    if (size % 64 != 0) out.words_.back() &= (std::uint64_t{1} << (size % 64)) - 1;
+    return out;
+  }
   void set(std::uint32_t note) { words_[note / 64] |= std::uint64_t{1} << (note % 64); }
+  std::uint32_t count() const {
+    std::uint32_t sum = 0;
+    for (const std::uint64_t word : words_) sum += static_cast<std::uint32_t>(std::popcount(word));
+    return sum;
+  }
   void reset(std::uint32_t note) { words_[note / 64] &= ~(std::uint64_t{1} << (note % 64)); }
 
  private:
@@ -85,6 +100,7 @@ struct Segment {
   std::vector<std::uint8_t> positions;
   std::uint32_t languages_present = 0;  ///< Set of bit(Language).
   std::uint64_t body_words = 0;
+  TermBounds bounds;  ///< Found out by searches; no part of what the segment holds.
 
   std::uint32_t note_count() const { return static_cast<std::uint32_t>(ids.size()); }
   std::uint32_t unit_count() const { return static_cast<std::uint32_t>(unit_notes.size()); }
