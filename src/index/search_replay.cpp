@@ -89,6 +89,8 @@ Status set(search::RankingSettings& ranking, const std::string& text) {
       {"search.weight_body", &RankingSettings::weight_body},
       {"search.dense_weight", &RankingSettings::dense_weight},
       {"search.dense_weight_foreign", &RankingSettings::dense_weight_foreign},
+      {"search.dense_weight_unknown", &RankingSettings::dense_weight_unknown},
+      {"search.dense_sure_cosine", &RankingSettings::dense_sure_cosine},
       {"search.phrase_bonus", &RankingSettings::phrase_bonus},
       {"search.passage_share", &RankingSettings::passage_share},
       {"search.dense_floor_deviations", &RankingSettings::dense_floor_deviations},

@@ -164,7 +164,7 @@ void make_term(const Token& token, Language language, std::string& out) {
     }
     out = text::fold(out);
   }
-  if (stems && (ascii || language != Language::kUnknown)) stem(language, out);
+  if (stems && (ascii || has_stemmer(language))) stem(language, out);
 }
 
 std::string make_term(const Token& token, Language language) {

@@ -11,12 +11,13 @@
 /// an occurrence.
 namespace knap::search {
 
-/// Row of the language table; 0 is "unknown or without stemmer": ASCII words are then stemmed as
-/// English.
+/// Row of the language table; 0 is "unknown", the last "known, without stemmer" (Chinese, Polish):
+/// ASCII words are then stemmed as English.
 enum class Language : std::uint8_t { kUnknown = 0 };
 constexpr std::size_t kLanguagesMax = 32;  ///< So that a set of languages is 32 bits.
 
 Language language_of(std::string_view iso_code);
+bool has_stemmer(Language language);
 constexpr std::uint32_t bit(Language language) { return 1U << static_cast<unsigned>(language); }
 
 enum class TokenKind : std::uint8_t {

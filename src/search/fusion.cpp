@@ -77,7 +77,9 @@ void Fusion::normalise() {
     dense_floor_ =
         std::min(in_.dense->mean + settings_.dense_floor_deviations * in_.dense->deviation,
                  in_.dense->best - 1e-3F);
-    dense_span_ = in_.dense->best - dense_floor_;
+    // The best passage counts 1 only when it is as near as a sure match of this model.
+    dense_span_ = std::max(in_.dense->best, settings_.dense_sure_cosine) - dense_floor_;
+    dense_span_ = std::max(dense_span_, 1e-3F);
   }
 }
 
@@ -85,7 +87,10 @@ float Fusion::dense_weight(Language language) const {
   if (in_.dense == nullptr) return 0;
   if (!has_keywords()) return 1;
   const bool known = settings_.model_languages.empty() || (model_languages_ & bit(language)) != 0;
-  return known ? settings_.dense_weight : settings_.dense_weight_foreign;
+  if (known) return settings_.dense_weight;
+  // A question in another language than the note's: few of its words are found, meaning is left.
+  const float usual = settings_.dense_weight_foreign;
+  return usual + in_.unknown_share * std::max(0.0F, settings_.dense_weight_unknown - usual);
 }
 
 void Fusion::add(Candidate candidate, Language language) {

@@ -63,6 +63,25 @@ TEST(Index, ExactTitleOrAliasComesFirst) {
   EXPECT_THAT(ids(search(*index, "project plan")).back(), 1U);
 }
 
+TEST(Index, MeaningWeighsLessInLanguagesThatTheModelDoesNotKnow) {
+  // Chinese has no stemmer of ours, and is none of the model's languages all the same.
+  for (const char* language : {"de", "zh"}) {
+    const auto index =
+        make_index({note(1, "Words", {"apple"}, language), note(2, "Meaning", {"pear"}, language)});
+    const std::vector<std::int8_t> near{127, 0, 0, 0}, far{0, 127, 0, 0};
+    const std::vector<Index::VectorInput> vectors{{hash128("pear"), near}, {hash128("apple"), far}};
+    ASSERT_TRUE(index->set_vectors(vectors));
+    Query query;
+    query.text = "apple";
+    query.mode = Mode::kHybrid;
+    query.embedding = {1, 0, 0, 0};
+    EXPECT_EQ(ids(*index->search(query, Deadline::never())).front(), 1U) << language;
+    // A question none of whose words the notes hold has only meaning to go by.
+    query.text = "Obst";
+    EXPECT_THAT(ids(*index->search(query, Deadline::never())), ElementsAre(2)) << language;
+  }
+}
+
 TEST(Index, UpsertReplacesAndDeleteRemoves) {
   const auto index = make_index({note(1, "One", {"apple"}), note(2, "Two", {"apple pear"})});
   index->apply(upsert({note(1, "One", {"cherry"})}));

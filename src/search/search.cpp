@@ -55,6 +55,7 @@ class Search {
   std::vector<const NoteSet*> candidates_;
   std::vector<KeywordScores> keyword_;
   std::optional<KeywordScorer> scorer_;
+  float unknown_share_ = 0;
 };
 
 Status Search::check() const {
@@ -117,6 +118,7 @@ std::uint64_t Search::candidate_count() const {
 
 void Search::weigh_words() {
   std::vector<WeightedWord> words;
+  float all = 0, unknown = 0;
   for (const QueryWord& word : terms_.words) {
     std::uint64_t with_term = 0, with_prefix = 0;
     for (const Variant& variant : word.variants) with_term += notes_with_term(state_, variant.term);
@@ -128,9 +130,12 @@ void Search::weigh_words() {
           with_prefix += view.segment->terms[expansion.term].notes;
       }
     }
+    all += weighted.idf * word.weight;
+    if (with_term + with_prefix == 0) unknown += weighted.idf * word.weight;
     weighted.expansion_idf = bm25_idf(state_.totals.notes, with_term + with_prefix);
     words.push_back(std::move(weighted));
   }
+  unknown_share_ = all > 0 ? unknown / all : 0;
   scorer_.emplace(query_.ranking, state_.totals, std::move(words));
 }
 
@@ -179,6 +184,7 @@ Result<SearchResult> Search::run() {
   if (keyword_runs) {
     weigh_words();
     input.keyword_limit = scorer_->limit();
+    input.unknown_share = unknown_share_;
     const bool only_best = !dense_runs && !query_.explain && query_.group == Group::kNote;
     std::uint64_t found = 0;
     if (only_best) {

@@ -14,8 +14,8 @@ struct Row {
   const char* algorithm;
 };
 
-/// ISO 639-1 codes of Snowball's languages. The order gives Language its values; it is nowhere on
-/// disk.
+/// ISO 639-1 codes of Snowball's languages. The order gives Language its values, which search
+/// snapshots hold: another order needs another kSnapshotVersion.
 constexpr Row kRows[] = {
     {"", "english"},      {"en", "english"},    {"de", "german"},     {"fr", "french"},
     {"es", "spanish"},    {"it", "italian"},    {"pt", "portuguese"}, {"nl", "dutch"},
@@ -24,8 +24,9 @@ constexpr Row kRows[] = {
     {"ro", "romanian"},   {"tr", "turkish"},    {"ca", "catalan"},    {"el", "greek"},
     {"ar", "arabic"},     {"id", "indonesian"}, {"eu", "basque"},     {"ga", "irish"},
     {"lt", "lithuanian"}, {"hi", "hindi"},      {"ta", "tamil"},      {"ne", "nepali"},
-    {"hy", "armenian"},   {"sr", "serbian"},
+    {"hy", "armenian"},   {"sr", "serbian"},    {"*", "english"},
 };
+constexpr auto kOther = static_cast<Language>(std::size(kRows) - 1);
 static_assert(std::size(kRows) <= kLanguagesMax);
 
 struct Deleter {
@@ -39,7 +40,11 @@ Language language_of(std::string_view iso_code) {
   const std::string_view code = iso_code.substr(0, iso_code.find_first_of("-_"));
   for (std::size_t i = 1; i < std::size(kRows); ++i)
     if (kRows[i].code == code) return static_cast<Language>(i);
-  return Language::kUnknown;
+  return code.empty() ? Language::kUnknown : kOther;
+}
+
+bool has_stemmer(Language language) {
+  return language != Language::kUnknown && language != kOther;
 }
 
 bool stems_before_folding(Language language) {

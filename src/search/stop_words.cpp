@@ -173,7 +173,9 @@ class StopWords {
     for (const std::string_view code : {"nb", "nn"})
       sets_[static_cast<std::size_t>(language_of(code))] =
           sets_[static_cast<std::size_t>(language_of(list_code(code)))];
-    sets_[0] = sets_[static_cast<std::size_t>(language_of("en"))];
+    for (const std::string_view code : {"", "*"})
+      sets_[static_cast<std::size_t>(language_of(code))] =
+          sets_[static_cast<std::size_t>(language_of("en"))];
   }
   bool has(std::string_view word, Language language) const {
     return sets_[static_cast<std::size_t>(language)].contains(word);

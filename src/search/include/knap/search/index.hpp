@@ -50,10 +50,14 @@ struct RankingSettings {
   float weight_title = 2.0F, weight_headings = 1.5F, weight_aliases = 2.0F, weight_tags = 1.5F,
         weight_path = 0.5F, weight_body = 1.0F;
   float dense_weight =
-      0.5F;  ///< Of the fused score, 0-1, notes in the embedding model's languages.
-  float dense_weight_foreign = 0.3F;    ///< The same for notes in other languages.
-  float phrase_bonus = 0.15F;           ///< Share added for query words found side by side.
-  float passage_share = 0.3F;           ///< Of the best passage's keyword score in its note's.
+      0.55F;  ///< Of the fused score, 0-1, notes in the embedding model's languages.
+  float dense_weight_foreign = 0.2F;  ///< The same for notes in other languages.
+  float dense_weight_unknown = 0.8F;  ///< Approached by the latter as the notes hold fewer of the
+                                      ///< query's words.
+  float phrase_bonus = 0.2F;          ///< Share added for query words found side by side.
+  float passage_share = 0.3F;         ///< Of the best passage's keyword score in its note's.
+  float dense_sure_cosine = 0.6F;  ///< Of the model: where no passage comes so near, meaning weighs
+                                   ///< less.
   float dense_floor_deviations = 0.0F;  ///< Cosines up to mean + so many deviations count 0.
   /// ISO 639-1 codes of the languages that the embedding model knows; empty: all.
   std::vector<std::string> model_languages = {"en"};
