@@ -73,6 +73,13 @@ def test_unknown_word_finds_nothing(server):
     assert answer["index"]["notes"] > 0
 
 
+def test_misspelt_word_is_found_and_told(server):
+    answer = server.search("turbopmup", mode="keyword")
+    assert answer["results"][0]["path"] == "Projects/Rocket.md"
+    assert answer["corrections"] == [{"from": "turbopmup", "to": ["turbopump"]}]
+    assert server.search("turbopump")["corrections"] == []
+
+
 def test_shape_of_a_result(server):
     answer = server.search("merlin engines", vault="first")
     result = answer["results"][0]

@@ -30,6 +30,11 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
   out["results"] = std::move(results);
   out["mode"] = mode_name(outcome->ran);
   out["degraded"] = text_list(outcome->degraded);
+  json::array corrections;
+  for (const index::Correction& correction : outcome->corrections)
+    corrections.push_back(
+        json::object{{"from", correction.from}, {"to", text_list(correction.to)}});
+  out["corrections"] = std::move(corrections);
   out["cached"] = nullptr;
   out["took_ms"] = milliseconds_since(call.request->received);
   out["index"] = json::object{{"epoch", outcome->epoch},

@@ -166,6 +166,12 @@ int search(const Config& config, const ServerAddress& server, const SearchOption
     if (options.explain) fmt::print("   {}\n", terminal.dim(json_text(member(result, "explain"))));
   }
   print_explain(*answer, terminal);
+  if (const auto& corrections = member(*answer, "corrections"); corrections.is_array()) {
+    for (const auto& correction : corrections.get_array())
+      fmt::print("No note holds “{}”; searched for {}.\n",
+                 printable(text_of(correction, "from")),
+                 printable(joined(member(correction, "to"), ", ")));
+  }
   const std::string degraded = joined(member(*answer, "degraded"), "; ");
   fmt::print("{}\n",
              terminal.dim(fmt::format("{} results, {}, {:.1f} ms{}", count,

@@ -19,6 +19,31 @@ std::uint64_t micros(SteadyClock::duration duration) {
       std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
 }
 
+/// Corrections as people read them: the words of the results in place of stems, those that no
+/// result holds left out.
+std::vector<Correction> show_corrections(const std::vector<search::Correction>& made,
+                                         const std::vector<SearchHit>& hits) {
+  std::vector<Correction> shown;
+  for (const search::Correction& correction : made) {
+    Correction one{correction.from, {}};
+    for (const std::string& term : correction.to) {
+      for (const SearchHit& hit : hits) {
+        const std::string text = hit.passage.title + "\n" + hit.passage.plain;
+        const std::string_view word = search::find_word(text, term, hit.passage.language);
+        if (word.empty()) continue;
+        std::string folded = text::fold_case(word);
+        if (std::find(one.to.begin(), one.to.end(), folded) == one.to.end())
+          one.to.push_back(std::move(folded));
+        break;
+      }
+    }
+    const bool told = std::any_of(shown.begin(), shown.end(),
+                                  [&](const Correction& other) { return other.from == one.from; });
+    if (!one.to.empty() && !told) shown.push_back(std::move(one));
+  }
+  return shown;
+}
+
 }  // namespace
 
 PassageView view_of(store::PassageRow row, const std::string& vault) {
@@ -68,7 +93,8 @@ void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
 
 Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults,
                                   const search::Query& query, Deadline deadline,
-                                  SearchOutcome& outcome) const {
+                                  SearchOutcome& outcome,
+                                  std::vector<search::Correction>& corrections) const {
   std::uint64_t files = 0, settled = 0, with_vector = 0;
   outcome.epoch = outcome.notes = outcome.passages = 0;
   bool unknown = false;  // a vault of which nothing is known before its first walk
@@ -87,6 +113,8 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults,
     }
     outcome.stages.insert(outcome.stages.end(), result.stages.begin(), result.stages.end());
     if (outcome.terms.empty()) outcome.terms = std::move(result.terms);
+    std::move(result.corrections.begin(), result.corrections.end(),
+              std::back_inserter(corrections));
     outcome.ran = result.ran;
     const std::uint64_t epoch = vault->index.epoch_of(result.epoch);
     outcome.epoch += epoch;
@@ -181,7 +209,8 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
     outcome.hits.clear();
     outcome.stages = embed_stages;
     outcome.degraded = embed_degraded;
-    KNAP_CHECK_OK(search_vaults(vaults, query, deadline, outcome));
+    std::vector<search::Correction> corrections;
+    KNAP_CHECK_OK(search_vaults(vaults, query, deadline, outcome, corrections));
     std::stable_sort(
         outcome.hits.begin(), outcome.hits.end(),
         [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
@@ -190,6 +219,7 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
     KNAP_TRY(const bool complete, fill_hits(outcome.hits));
     const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
     outcome.stages.push_back({"fetch", took, outcome.hits.size()});
+    outcome.corrections = show_corrections(corrections, outcome.hits);
     if (complete) break;
   }
   return outcome;

@@ -55,7 +55,8 @@ class ServiceImpl final : public Service {
   void embed_query(const SearchRequest& request, Deadline deadline, const CancelToken& cancel,
                    SearchOutcome& outcome);
   Status search_vaults(const std::vector<VaultState*>& vaults, const search::Query& query,
-                       Deadline deadline, SearchOutcome& outcome) const;
+                       Deadline deadline, SearchOutcome& outcome,
+                       std::vector<search::Correction>& corrections) const;
   Result<bool> fill_hits(std::vector<SearchHit>& hits) const;
   std::string link_context(store::FileId file, std::uint32_t line) const;
   Result<search::Query> query_like(const Place& place) const;

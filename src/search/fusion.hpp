@@ -20,7 +20,7 @@ struct FusionInput {
   const std::vector<KeywordScores>* keyword = nullptr;  ///< Of all notes, when that leg ran so.
   const std::vector<KeywordHit>* best = nullptr;        ///< Or of the best notes alone.
   float keyword_limit = 0;
-  float unknown_share = 0;  ///< Of the query's weight: words that no note holds.
+  float unknown_share = 0;             ///< Of the query's weight: words that no note holds.
   const DenseScores* dense = nullptr;  ///< Null: this leg did not run.
 };
 

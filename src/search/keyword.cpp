@@ -172,9 +172,9 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
   out.by_word.clear();
   if (keep_parts) out.by_word.resize(words_.size());
   Pass pass{segment, candidates, out, {}, {}, {}, {}, false, nullptr};
-  const bool any_prefix = std::any_of(
-      words_.begin(), words_.end(), [](const WeightedWord& w) { return !w.word->prefix.empty(); });
-  if (any_prefix) {
+  const bool any_expansion = std::any_of(
+      words_.begin(), words_.end(), [](const WeightedWord& w) { return !w.expansions.empty(); });
+  if (any_expansion) {
     pass.word_notes.assign(segment.note_count(), 0);
     pass.word_units.assign(segment.unit_count(), 0);
   }

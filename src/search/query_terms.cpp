@@ -157,6 +157,7 @@ void Reader::add_words(QueryTerms& out, bool keep_stop_words) const {
     word.weight = weight_of(token, is_lone(i));
     word.position = token.position;
     word.shown = word.variants.front().term;
+    if (token.kind == TokenKind::kWord) word.written = token.source;
     const bool last = i + 1 == tokens.size() &&
                       token.source.data() + token.source.size() == text.data() + text.size();
     if (last && token.kind != TokenKind::kUnigram && token.kind != TokenKind::kBigram &&

@@ -21,7 +21,8 @@ struct QueryWord {
   std::string shown;  ///< For explain and highlights: the first variant.
   float weight = 1;
   std::uint32_t position = 0;
-  std::string prefix;  ///< Folded beginning of a word still being typed; empty: none.
+  std::string written;  ///< As in the query; empty when no slip may be looked for in it.
+  std::string prefix;   ///< Folded beginning of a word still being typed; empty: none.
 };
 
 struct QueryPhrase {

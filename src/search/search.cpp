@@ -7,12 +7,18 @@
 #include "phrase.hpp"
 #include "state.hpp"
 #include "top_notes.hpp"
+#include "typos.hpp"
 
 namespace knap::search {
 namespace {
 
 /// Notes computed again in float: enough that int8 rounding never decides the first hundred.
 constexpr std::uint32_t kRescoredMin = 64;
+
+/// How much a word counts that was looked up in a misspelt one's place.
+constexpr float kSlipShare = 0.8F, kTwoSlipsShare = 0.6F;
+/// Each costs a look through part of the dictionary.
+constexpr std::size_t kCorrectedWordsMax = 4;
 
 class StageClock {
  public:
@@ -41,6 +47,7 @@ class Search {
   Status check() const;
   void choose_candidates();
   void weigh_words();
+  std::uint64_t correct(const QueryWord& word, WeightedWord& weighted);
   std::uint64_t score_keywords();
   bool choose_dense();
   std::uint64_t candidate_count() const;
@@ -131,12 +138,40 @@ void Search::weigh_words() {
       }
     }
     all += weighted.idf * word.weight;
-    if (with_term + with_prefix == 0) unknown += weighted.idf * word.weight;
+    if (with_term + with_prefix == 0) {
+      unknown += weighted.idf * word.weight;
+      with_prefix = correct(word, weighted);
+    }
     weighted.expansion_idf = bm25_idf(state_.totals.notes, with_term + with_prefix);
     words.push_back(std::move(weighted));
   }
   unknown_share_ = all > 0 ? unknown / all : 0;
   scorer_.emplace(query_.ranking, state_.totals, std::move(words));
+}
+
+/// A word that no note holds may be a slip: the nearest words that notes do hold take its place.
+/// @return the notes that hold them
+std::uint64_t Search::correct(const QueryWord& word, WeightedWord& weighted) {
+  if (word.written.empty() || !terms_.phrases.empty() ||
+      result_.corrections.size() >= kCorrectedWordsMax)
+    return 0;
+  const std::vector<NearTerm> near = find_near_terms(state_, word.shown);
+  if (near.empty()) return 0;
+  std::uint64_t notes = 0;
+  weighted.expansions.assign(state_.segments.size(), {});
+  Correction correction{word.written, {}};
+  for (const NearTerm& one : near) {
+    for (std::size_t s = 0; s < state_.segments.size(); ++s) {
+      if (const std::int64_t term = state_.segments[s].segment->find(one.term); term >= 0)
+        weighted.expansions[s].push_back(
+            {static_cast<std::uint32_t>(term), one.distance > 1 ? kTwoSlipsShare : kSlipShare});
+    }
+    notes += one.notes;
+    correction.to.push_back(one.term);
+    result_.terms.push_back(one.term);
+  }
+  result_.corrections.push_back(std::move(correction));
+  return notes;
 }
 
 /// All notes' scores: the other leg needs each of them, and so does an explanation.

@@ -139,4 +139,17 @@ Snippet make_snippet(std::string_view plain, std::span<const std::string> terms,
   return out;
 }
 
+std::string_view find_word(std::string_view text, std::string_view term,
+                           std::string_view language) {
+  const Language spoken = language_of(language);
+  std::string_view found;
+  std::string here;
+  for_each_token(text::truncate(text, kSnippetSourceMax), [&](const Token& token) {
+    if (!found.empty()) return;
+    make_term(token, spoken, here);
+    if (here == term) found = token.source;
+  });
+  return found;
+}
+
 }  // namespace knap::search

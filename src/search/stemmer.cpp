@@ -43,9 +43,7 @@ Language language_of(std::string_view iso_code) {
   return code.empty() ? Language::kUnknown : kOther;
 }
 
-bool has_stemmer(Language language) {
-  return language != Language::kUnknown && language != kOther;
-}
+bool has_stemmer(Language language) { return language != Language::kUnknown && language != kOther; }
 
 bool stems_before_folding(Language language) {
   static const std::uint32_t kBefore =

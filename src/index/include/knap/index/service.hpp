@@ -91,12 +91,19 @@ struct SearchRequest {
   bool explain = false;
 };
 
+/// A word that no note holds, and what was searched for instead, as the results write it.
+struct Correction {
+  std::string from;
+  std::vector<std::string> to;
+};
+
 struct SearchOutcome {
   std::vector<SearchHit> hits;
   search::Mode ran = search::Mode::kKeyword;
   std::vector<std::string> degraded;
   std::vector<search::Stage> stages;  ///< "embed" among them.
   std::vector<std::string> terms;
+  std::vector<Correction> corrections;
   std::vector<float> embedding;  ///< Of the query, when it was made: answers reuse it.
   std::uint64_t epoch = 0, notes = 0, passages = 0;
   double keyword_coverage = 0, semantic_coverage = 0;

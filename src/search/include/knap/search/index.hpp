@@ -97,6 +97,12 @@ struct Stage {
   std::uint64_t candidates = 0;
 };
 
+/// A query word that no note holds, and the nearest terms that were searched for instead.
+struct Correction {
+  std::string from;             ///< As written.
+  std::vector<std::string> to;  ///< As analysed (folded, stemmed), likeliest first.
+};
+
 struct SearchResult {
   std::vector<Hit> hits;  ///< Best first; equal scores by lower note id.
   Mode ran = Mode::kKeyword;
@@ -104,6 +110,7 @@ struct SearchResult {
   std::vector<Stage> stages;
   std::uint64_t epoch = 0;
   std::vector<std::string> terms;  ///< Query words as analysed (folded, stemmed), for highlights.
+  std::vector<Correction> corrections;
 };
 
 struct IndexStats {
@@ -177,6 +184,9 @@ struct Snippet {
 /// @param terms  SearchResult::terms
 Snippet make_snippet(std::string_view plain, std::span<const std::string> terms,
                      std::string_view language, std::size_t max_bytes = 280);
+
+/// The first word of a text that is analysed to `term`, as it stands there; empty: none.
+std::string_view find_word(std::string_view text, std::string_view term, std::string_view language);
 
 /// Words of a text as the index analyses them: split (CJK as bigrams), folded, stemmed for the
 /// language. Used by answers to compare a sentence with a question.
