@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "knap/base/hash.hpp"
 #include "knap/base/text.hpp"
 
 namespace knap::search {
@@ -30,6 +31,7 @@ std::uint64_t FoldedFacts::bytes() const {
   std::uint64_t bytes = sizeof *this;
   for (const auto* text : {&path, &name, &title, &type, &language}) bytes += bytes_of(*text);
   for (const auto* texts : {&tags, &headings, &links_to}) bytes += bytes_of(*texts);
+  bytes += link_hashes.capacity() * sizeof link_hashes[0];
   for (const Property& property : properties)
     bytes += bytes_of(property.name) + property.values.capacity() * sizeof property.values[0];
   return bytes;
@@ -64,7 +66,15 @@ FoldedFacts fold_facts(const NoteFacts& facts) {
       }
     }
   }
+  hash_links(out);
   return out;
+}
+
+void hash_links(FoldedFacts& facts) {
+  facts.path_hash = hash64(facts.path);
+  facts.link_hashes.clear();
+  facts.link_hashes.reserve(facts.links_to.size());
+  for (const std::string& path : facts.links_to) facts.link_hashes.push_back(hash64(path));
 }
 
 }  // namespace knap::search

@@ -160,7 +160,7 @@ bool evaluate(const Filter::Node& node, const FoldedFacts& facts, const GraphSet
     case FilterKind::kNear: {
       if (graph == nullptr) return false;
       const auto found = graph->find(&node);
-      return found != graph->end() && found->second.contains(facts.path);
+      return found != graph->end() && found->second.contains(facts.path_hash);
     }
     case FilterKind::kProperty:
     case FilterKind::kHasProperty: return property_matches(node, facts);
@@ -184,44 +184,57 @@ bool has_graph_terms(const Filter::Node& node) {
 
 namespace {
 
-/// Links between notes, by their place in the list.
+using Notes = std::vector<const FoldedFacts*>;
+constexpr std::uint32_t kNoPlace = 0xFFFFFFFF;
+
+/// Links between notes in both directions, by place in the list.
 class LinkGraph {
  public:
-  explicit LinkGraph(const std::vector<const FoldedFacts*>& notes)
-      : notes_(notes), back_(notes.size()) {
-    for (std::uint32_t i = 0; i < notes.size(); ++i) by_path_.emplace(notes[i]->path, i);
-    for (std::uint32_t i = 0; i < notes.size(); ++i)
-      for (const std::string& path : notes[i]->links_to)
-        if (const auto to = by_path_.find(path); to != by_path_.end())
-          back_[to->second].push_back(i);
-  }
-
-  std::unordered_set<std::string> linked_from(std::string_view written) const {
-    std::unordered_set<std::string> paths;
-    for (const FoldedFacts* note : notes_)
-      if (names_path(written, note->path))
-        paths.insert(note->links_to.begin(), note->links_to.end());
-    return paths;
+  explicit LinkGraph(const Notes& notes) : notes_(notes) {
+    std::size_t size = 16;
+    while (size < notes.size() * 2) size *= 2;
+    table_.assign(size, kNoPlace);
+    for (std::uint32_t i = 0; i < notes.size(); ++i) {
+      std::size_t at = notes[i]->path_hash & (size - 1);
+      while (table_[at] != kNoPlace) at = (at + 1) & (size - 1);
+      table_[at] = i;
+    }
+    // Backward links of all notes in one row: counted, then filled.
+    std::vector<std::uint32_t> targets;
+    back_begin_.assign(notes.size() + 1, 0);
+    for (const FoldedFacts* note : notes) {
+      for (const std::uint64_t hash : note->link_hashes) {
+        targets.push_back(find(hash));
+        if (targets.back() != kNoPlace) ++back_begin_[targets.back() + 1];
+      }
+    }
+    for (std::size_t i = 0; i < notes.size(); ++i) back_begin_[i + 1] += back_begin_[i];
+    back_.resize(back_begin_.back());
+    std::vector<std::uint32_t> next(back_begin_.begin(), back_begin_.end() - 1);
+    std::size_t link = 0;
+    for (std::uint32_t i = 0; i < notes.size(); ++i) {
+      for (std::size_t l = 0; l < notes[i]->link_hashes.size(); ++l, ++link)
+        if (targets[link] != kNoPlace) back_[next[targets[link]]++] = i;
+    }
   }
 
   /// Breadth first in both directions; the note itself is among them.
-  std::unordered_set<std::string> near(std::string_view written, std::uint32_t distance) const {
+  std::unordered_set<std::uint64_t> near(std::string_view written, std::uint32_t distance) const {
     std::vector<bool> seen(notes_.size());
     std::vector<std::uint32_t> ring;
     for (std::uint32_t i = 0; i < notes_.size(); ++i)
       if (names_path(written, notes_[i]->path)) ring.push_back(i), seen[i] = true;
-    std::unordered_set<std::string> paths;
+    std::unordered_set<std::uint64_t> paths;
     for (std::uint32_t step = 0; !ring.empty(); ++step) {
       std::vector<std::uint32_t> next;
       const auto visit = [&](std::uint32_t note) {
-        if (!seen[note]) next.push_back(note), seen[note] = true;
+        if (note != kNoPlace && !seen[note]) next.push_back(note), seen[note] = true;
       };
       for (const std::uint32_t note : ring) {
-        paths.insert(notes_[note]->path);
+        paths.insert(notes_[note]->path_hash);
         if (step == distance) continue;
-        for (const std::string& path : notes_[note]->links_to)
-          if (const auto to = by_path_.find(path); to != by_path_.end()) visit(to->second);
-        for (const std::uint32_t from : back_[note]) visit(from);
+        for (const std::uint64_t hash : notes_[note]->link_hashes) visit(find(hash));
+        for (std::uint32_t i = back_begin_[note]; i < back_begin_[note + 1]; ++i) visit(back_[i]);
       }
       ring = std::move(next);
     }
@@ -229,22 +242,42 @@ class LinkGraph {
   }
 
  private:
-  const std::vector<const FoldedFacts*>& notes_;
-  std::unordered_map<std::string_view, std::uint32_t> by_path_;
-  std::vector<std::vector<std::uint32_t>> back_;
+  std::uint32_t find(std::uint64_t hash) const {
+    std::size_t at = hash & (table_.size() - 1);
+    while (table_[at] != kNoPlace && notes_[table_[at]]->path_hash != hash)
+      at = (at + 1) & (table_.size() - 1);
+    return table_[at];
+  }
+
+  const Notes& notes_;
+  std::vector<std::uint32_t> table_;  ///< Open addressing: place in the list, by hash of the path.
+  std::vector<std::uint32_t> back_begin_, back_;
 };
 
-void fill_graph_sets(const Filter::Node& node, const LinkGraph& graph, GraphSets& sets) {
-  if (node.kind == FilterKind::kLinkedFrom) sets[&node] = graph.linked_from(node.values.front());
-  if (node.kind == FilterKind::kNear) sets[&node] = graph.near(node.values.front(), node.distance);
-  for (const auto& child : node.children) fill_graph_sets(*child, graph, sets);
+std::unordered_set<std::uint64_t> linked_from(const Notes& notes, std::string_view written) {
+  std::unordered_set<std::uint64_t> paths;
+  for (const FoldedFacts* note : notes)
+    if (names_path(written, note->path))
+      paths.insert(note->link_hashes.begin(), note->link_hashes.end());
+  return paths;
+}
+
+void fill_graph_sets(const Filter::Node& node, const Notes& notes, std::optional<LinkGraph>& graph,
+                     GraphSets& sets) {
+  if (node.kind == FilterKind::kLinkedFrom) sets[&node] = linked_from(notes, node.values.front());
+  if (node.kind == FilterKind::kNear) {
+    if (!graph) graph.emplace(notes);
+    sets[&node] = graph->near(node.values.front(), node.distance);
+  }
+  for (const auto& child : node.children) fill_graph_sets(*child, notes, graph, sets);
 }
 
 }  // namespace
 
-GraphSets find_graph_sets(const Filter::Node& node, const std::vector<const FoldedFacts*>& notes) {
+GraphSets find_graph_sets(const Filter::Node& node, const Notes& notes) {
   GraphSets sets;
-  fill_graph_sets(node, LinkGraph(notes), sets);
+  std::optional<LinkGraph> graph;
+  fill_graph_sets(node, notes, graph, sets);
   return sets;
 }
 

@@ -65,9 +65,9 @@ constexpr std::uint32_t kFilterNodesMax = 256;
 constexpr std::uint32_t kFilterDepthMax = 32;
 constexpr std::uint32_t kNearDistanceMax = 5;
 
-/// The folded paths that each linked-from and near term of one filter admits, found beforehand from
-/// all notes' links.
-using GraphSets = std::unordered_map<const Filter::Node*, std::unordered_set<std::string>>;
+/// The hashes of the paths that each linked-from and near term of one filter admits, found
+/// beforehand from all notes' links.
+using GraphSets = std::unordered_map<const Filter::Node*, std::unordered_set<std::uint64_t>>;
 
 /// @param graph  may be null: linked-from and near then match nothing
 bool evaluate(const Filter::Node& node, const FoldedFacts& facts, const GraphSets* graph);

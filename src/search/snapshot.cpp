@@ -134,6 +134,7 @@ std::shared_ptr<const FoldedFacts> read_facts(Reader& in) {
     property.values.resize(in.length(1));
     for (auto& value : property.values) value = read_value(in);
   }
+  hash_links(*facts);
   return facts;
 }
 
