@@ -168,6 +168,14 @@ TEST_F(AnswererTest, QuotesWhenTheModelAsksBack) {
   EXPECT_EQ(answer->mode, "extractive");
 }
 
+TEST_F(AnswererTest, LeavesOutHeadingsThatTheModelCopies) {
+  give_model("(Bridge of Loschwitz) [1] The engineer Claus Koepcke designed the steel frame. [1]");
+  const auto answer = ask("Who designed the steel frame of the bridge of Loschwitz?");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->mode, "generative");
+  EXPECT_TRUE(answer->text.starts_with("The engineer Claus Koepcke")) << answer->text;
+}
+
 TEST_F(AnswererTest, QuotesWhenTheModelGivesAFragment) {
   give_model("Frame design [1].");
   const auto answer = ask("How was the bridge of Loschwitz designed?");

@@ -16,6 +16,14 @@ namespace {
 /// A question that asks for no name, number or date is not answered by fewer words than this.
 constexpr std::ptrdiff_t kLeastWords = 4;
 
+/// Small models copy the headings that stand in brackets above each note of the prompt.
+std::string without_bracketed_head(const std::string& text) {
+  if (!text.starts_with('(')) return text;
+  const std::size_t end = text.find(')');
+  return end == std::string::npos ? text
+                                  : std::string(text::trim(std::string_view(text).substr(end + 1)));
+}
+
 /// Judges the statements of one answer as they come.
 class Editor {
  public:
@@ -32,8 +40,8 @@ class Editor {
 
   /// False when the model need not go on.
   bool take(const std::string& sentence) {
-    const Statement statement =
-        read_statement(sentence, static_cast<std::uint32_t>(citations_.size()));
+    Statement statement = read_statement(sentence, static_cast<std::uint32_t>(citations_.size()));
+    statement.text = without_bracketed_head(statement.text);
     if (statement.text.empty()) return true;
     if (says_unknown(statement.text)) {
       wording_.unknown = true;

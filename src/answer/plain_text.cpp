@@ -72,7 +72,9 @@ class Reader {
       if (const std::size_t bar = inner.find('|'); bar != std::string_view::npos) {
         inner.remove_prefix(bar + 1);
       } else {
-        std::replace_copy(inner.begin(), inner.end(), std::back_inserter(out_), '#', ' ');
+        // As Obsidian shows it: the heading alone of this note, "Note > Heading" of another.
+        if (inner.starts_with('#')) inner.remove_prefix(1);
+        for (const char c : inner) c == '#' ? out_.append(" > ") : out_.append(1, c);
         inner = {};
       }
       out_ += inner;

@@ -114,7 +114,7 @@ TEST(PlainText, RemovesMarksAndTargets) {
   EXPECT_EQ(
       plain_text(
           "See [[Note|alias]], [[Other#Head]], [site](https://a.b/c_(d)) ![[pic.png]]![x](y)"),
-      "See alias, Other Head, site");
+      "See alias, Other > Head, site");
   EXPECT_EQ(plain_text("Fact[^3] %%secret%% <!-- gone -->kept <b>x</b> ^block-1"), "Fact kept x");
   EXPECT_EQ(plain_text("snake_case and 2 * 3 and \\*star\\*"), "snake_case and 2 * 3 and *star*");
 }
