@@ -224,6 +224,19 @@ def test_filters_by_links_and_tasks(servers):
     assert found("task:todo") == {"Alone.md"} and found("task:done") == {"Far.md"}
 
 
+def test_unlinked_mentions_and_suggested_links(servers):
+    server = servers({"Sourdough starter.md": "---\naliases: [Levain]\n---\n# Sourdough starter\n\nFeed it with Rye flour each day.\n",
+                      "Rye flour.md": "Ground rye.\n",
+                      "Log.md": "Monday.\n\nThe levain doubled; the sourdough  starter smells of apples.\n",
+                      "Linked.md": "Our [[Sourdough starter]] is a sourdough starter.\n",
+                      "Other.md": "Levainless day.\n"})
+    mentions = server.get("/api/notes/Sourdough starter.md/mentions")
+    assert [(m["path"], m["line"]) for m in mentions["unlinked"]] == [("Log.md", 3)]
+    assert "levain doubled" in mentions["unlinked"][0]["context"]
+    assert [(m["path"], m["line"]) for m in mentions["suggestions"]] == [("Rye flour.md", 6)]
+    server.call("GET", "/api/notes/Nowhere.md/mentions", expect=404)
+
+
 def test_links_and_backlinks(servers):
     server = servers({"A.md": "See [[B]] and [[Nowhere]].\n", "deep/B.md": "# B\n\nBack to [[A|the first]].\n", "C.md": "Also [[deep/B#B]].\n"})
     links = server.get("/api/notes/deep/B.md/links")

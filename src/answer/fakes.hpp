@@ -88,6 +88,9 @@ class FakeService final : public index::Service {
     return outcome;
   }
 
+  Result<index::MentionsView> mentions(std::string_view /*vault*/, std::string_view path) override {
+    return make_error(ErrorCode::kNotFound, std::string(path));
+  }
   float inverse_document_frequency(std::string_view term) const override {
     const auto all = static_cast<float>(passages_.size());
     const auto found = frequencies_.find(std::string(term));

@@ -99,6 +99,11 @@ class FakeIndex final : public index::Service {
     if (path != "Folder/Rocket & co.md") return make_error(ErrorCode::kNotFound, "no such note");
     return std::vector<index::SearchHit>{};
   }
+  Result<index::MentionsView> mentions(std::string_view, std::string_view) override {
+    index::MentionsView mentions;
+    mentions.unlinked.push_back({"C.md", "C", "Writes of A", 2});
+    return mentions;
+  }
   float inverse_document_frequency(std::string_view) const override { return 1; }
 
   Status scan(WaitFor, Deadline, const CancelToken& cancel,

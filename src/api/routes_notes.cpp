@@ -64,6 +64,20 @@ Outcome get_links(const Context& context, Call& call) {
                                          {"backlinks", link_list(note->vault, links->backlinks)}});
 }
 
+Outcome get_mentions(const Context& context, Call& call) {
+  const auto query = note_query(call, HasLimit::kNo);
+  if (!query) return refuse(query.error());
+  const auto note = context.parts.index.note(query->vault, call.path_argument);
+  if (!note) return refuse(to_problem(note.error()));
+  const auto mentions = context.parts.index.mentions(note->vault, note->path);
+  if (!mentions) return refuse(to_problem(mentions.error()));
+  return json_response(
+      200, json::object{{"vault", note->vault},
+                        {"path", note->path},
+                        {"unlinked", link_list(note->vault, mentions->unlinked)},
+                        {"suggestions", link_list(note->vault, mentions->suggestions)}});
+}
+
 Outcome get_related(const Context& context, Call& call) {
   const auto query = note_query(call, HasLimit::kYes);
   if (!query) return refuse(query.error());
@@ -86,6 +100,9 @@ void add_note_routes(const Context& context, std::vector<Route>& routes) {
   routes.push_back({"GET", "/api/notes/{path}/links", service::Level::kSearch, Lane::kSearch,
                     [&context](Call& call) { return get_links(context, call); },
                     "List a note's links and backlinks"});
+  routes.push_back({"GET", "/api/notes/{path}/mentions", service::Level::kSearch, Lane::kSearch,
+                    [&context](Call& call) { return get_mentions(context, call); },
+                    "List unlinked mentions and suggest links"});
 }
 
 }  // namespace knap::api

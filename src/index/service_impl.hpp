@@ -32,6 +32,7 @@ class ServiceImpl final : public Service {
                                const CancelToken& cancel) override;
   Result<NoteView> note(std::string_view vault, std::string_view path) const override;
   Result<LinksView> links(std::string_view vault, std::string_view path) const override;
+  Result<MentionsView> mentions(std::string_view vault, std::string_view path) override;
   Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
                                          std::uint32_t limit) override;
   float inverse_document_frequency(std::string_view term) const override;
@@ -60,6 +61,11 @@ class ServiceImpl final : public Service {
   Result<bool> fill_hits(std::vector<SearchHit>& hits) const;
   std::string link_context(store::FileId file, std::uint32_t line) const;
   Result<search::Query> query_like(const Place& place) const;
+  std::vector<std::string> names_of(const store::LoadedNote& note) const;
+  Status find_unlinked(const Place& place, const std::vector<std::string>& names,
+                       std::vector<LinkView>& out) const;
+  Status find_suggestions(const Place& place, const store::LoadedNote& note,
+                          std::vector<LinkView>& out) const;
   Status wait_for_scan(std::uint64_t number, Deadline deadline, const CancelToken& cancel,
                        const std::function<void(const Progress&)>& progress);
   Status wait_for_vectors(Deadline deadline, const CancelToken& cancel,

@@ -8,6 +8,7 @@
 #include "knap/base/assert.hpp"
 #include "knap/base/mutex.hpp"
 #include "merge_policy.hpp"
+#include "names.hpp"
 #include "snapshot.hpp"
 #include "state.hpp"
 
@@ -47,6 +48,9 @@ class IndexImpl final : public Index {
   Frozen freeze() const override;
   Status restore(std::string_view snapshot) override;
   std::vector<std::pair<NoteId, std::uint64_t>> cookies() const override;
+  std::vector<NameMention> names_in(std::string_view text) const override {
+    return find_names(*state(), text);
+  }
   float inverse_document_frequency(std::string_view term) const override {
     const auto current = state();
     return bm25_idf(current->totals.notes, notes_with_term(*current, term));

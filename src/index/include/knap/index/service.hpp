@@ -124,6 +124,13 @@ struct LinkView {
 struct LinksView {
   std::vector<LinkView> links, backlinks;
 };
+struct MentionsView {
+  /// Where other notes write this note's title, name or an alias without linking to it.
+  std::vector<LinkView> unlinked;
+  /// Where this note writes the name of another without linking to it: links to suggest. `path` and
+  /// `title` are the other note's, `line` is this one's.
+  std::vector<LinkView> suggestions;
+};
 
 struct Progress {
   std::string phase;  ///< "scan", "keyword", "semantic", "done"
@@ -168,6 +175,8 @@ class Service {
   /// @param vault  empty: the first vault that has the path. Errors: kNotFound.
   virtual Result<NoteView> note(std::string_view vault, std::string_view path) const = 0;
   virtual Result<LinksView> links(std::string_view vault, std::string_view path) const = 0;
+  /// At most 100 of each, nearest first. Errors: kNotFound.
+  virtual Result<MentionsView> mentions(std::string_view vault, std::string_view path) = 0;
   virtual Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
                                                  std::uint32_t limit) = 0;
 

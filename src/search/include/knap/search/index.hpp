@@ -103,6 +103,12 @@ struct Correction {
   std::vector<std::string> to;  ///< As analysed (folded, stemmed), likeliest first.
 };
 
+/// A part of a text that is the title, file name or alias of notes.
+struct NameMention {
+  std::size_t begin = 0, end = 0;  ///< Bytes of the text.
+  std::vector<NoteId> notes;       ///< By rising id.
+};
+
 struct SearchResult {
   std::vector<Hit> hits;  ///< Best first; equal scores by lower note id.
   Mode ran = Mode::kKeyword;
@@ -167,6 +173,9 @@ class Index {
   /// Errors: kInvalidArgument (embedding of another size, limit 0); kDeadlineExceeded.
   virtual Result<SearchResult> search(const Query& query, Deadline deadline) const = 0;
   virtual IndexStats stats() const = 0;
+  /// Where a text names notes: the longest names, none within another, case and accents aside.
+  /// Names of one short word or function word are left out.
+  virtual std::vector<NameMention> names_in(std::string_view text) const = 0;
   /// ln(1 + (N - n + .5) / (n + .5)) over notes, of a term as analyse() gives it; the largest value
   /// for unknown terms.
   virtual float inverse_document_frequency(std::string_view term) const = 0;
