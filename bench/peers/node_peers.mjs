@@ -1,0 +1,46 @@
+// Search libraries that Obsidian's plugins use, each driven as its own documentation says.
+//
+//   node_peers.mjs NAME DOCUMENTS QUESTIONS K        the same files and output as python_peers.py
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { performance } from 'node:perf_hooks';
+
+// The packages stand in a folder of their own: PEERS_MODULES.
+const require = createRequire(pathToFileURL(`${process.env.PEERS_MODULES}/package.json`));
+
+const peers = {
+  async minisearch(documents) {
+    const MiniSearch = require('minisearch');
+    const index = new MiniSearch({ fields: ['title', 'text'] });
+    index.addAll(documents);
+    return (question, k) => index.search(question.text).slice(0, k).map((hit) => hit.id);
+  },
+  async orama(documents) {
+    const { create, insertMultiple, search } = require('@orama/orama');
+    const index = create({ schema: { id: 'string', title: 'string', text: 'string' }, });
+    await insertMultiple(index, documents, 500);
+    return async (question, k) =>
+      (await search(index, { term: question.text, properties: ['title', 'text'], limit: k, threshold: 1 })).hits.map((hit) => hit.id);
+  },
+};
+
+const [name, documentFile, questionFile, k] = process.argv.slice(2);
+const lines = (file) => readFileSync(file, 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+const documents = lines(documentFile).map(({ id, title, text }) => ({ id, title, text }));
+const questions = lines(questionFile);
+const before = process.memoryUsage.rss();
+const begin = performance.now();
+const search = await peers[name](documents);
+const indexed = performance.now();
+await search(questions[0], Number(k));
+const first = performance.now();
+const ranks = {}, times = [];
+for (const question of questions) {
+  const start = performance.now();
+  ranks[question.id] = await search(question, Number(k));
+  times.push(performance.now() - start);
+}
+console.log(JSON.stringify({
+  index_s: (indexed - begin) / 1000, first_ms: first - indexed, times_ms: times, ranks, memory_mb: (process.memoryUsage.rss() - before) / 1048576,
+}));
