@@ -82,11 +82,11 @@ class EmbeddingTable {
 // tokens/s): 32 4,088; 64 4,858; 128 5,515; 384 5,663. It must be a multiple of 16 and divide the
 // rows of all products, as the hidden size does in this family; otherwise the plugin falls back to
 // unquantised activations.
-ov::AnyMap compile_settings(Precision precision, std::size_t hidden) {
+ov::AnyMap compile_settings(Precision precision, std::size_t hidden, std::size_t threads) {
   const bool bf16 = precision == Precision::kBf16 || precision == Precision::kInt8Bf16;
   const bool int8 = precision == Precision::kInt8 || precision == Precision::kInt8Bf16;
   ov::AnyMap settings;
-  settings.emplace(ov::inference_num_threads(1));
+  settings.emplace(ov::inference_num_threads(static_cast<std::int32_t>(threads)));
   settings.emplace(ov::num_streams(1));
   settings.emplace(ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32));
   settings.emplace(ov::hint::enable_cpu_pinning(false));
@@ -134,9 +134,10 @@ class OpenVinoEmbedEngine final : public EmbedEngine {
     // alone. A model of one stream computes on the thread that calls, whose priority then counts;
     // one model of several streams would compute on threads of its own. It costs a copy of the
     // encoder's weights each (11 MB in int8).
-    const ov::AnyMap settings = compile_settings(options_.precision, config_.hidden);
     for (std::size_t i = 0; i <= options_.streams; ++i) {
-      compiled_.push_back(core_.compile_model(model, "CPU", settings));
+      const std::size_t threads = i == 0 ? options_.interactive_threads : 1;
+      compiled_.push_back(core_.compile_model(
+          model, "CPU", compile_settings(options_.precision, config_.hidden, threads)));
       (i == 0 ? interactive_requests_ : background_requests_)
           .give(compiled_.back().create_infer_request());
     }

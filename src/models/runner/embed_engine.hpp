@@ -16,8 +16,8 @@ namespace knap::models::runner {
 
 /// A BERT sentence encoder run by OpenVINO: WordPiece, encoder, mean pooling, unit length.
 ///
-/// Threads: safe. Each running call computes on the thread that calls; two calls on two threads use
-/// two cores.
+/// Threads: safe. A background call computes on the thread that calls; two calls on two threads use
+/// two cores. An interactive call is shared among Options::interactive_threads.
 class EmbedEngine {
  public:
   struct Options {
@@ -25,6 +25,7 @@ class EmbedEngine {
     std::size_t max_tokens = 256;     ///< The window; longer texts are cut.
     Precision precision = Precision::kF32;
     std::size_t streams = 1;  ///< Background calls that may run at the same time.
+    std::size_t interactive_threads = 1;  ///< Cores that share one interactive call.
   };
   /// Errors: kNotFound, kCorruptData (names the file), kUnsupported.
   static Result<std::unique_ptr<EmbedEngine>> open(const Options& options);

@@ -31,6 +31,9 @@ constexpr std::size_t kBackgroundQueue = 256;
 // Above this a body is parsed by the background threads, so that it never delays a query's few
 // bytes.
 constexpr std::size_t kLargeBodyBytes = 64U << 10;
+// Cores that share one query. Queries run one after the other, so a second core shortens each wait;
+// measured median of 3 to 24 tokens in f32: one thread 8.6 ms, two 5.3 ms.
+constexpr std::size_t kQueryThreads = 2;
 // Background threads give way to queries on the same core.
 constexpr int kBackgroundNice = 10;
 // Lengths of the queries that people type: kernels for these shapes are made before the first one
@@ -270,7 +273,8 @@ Result<std::unique_ptr<Service>> open_embed_service(const RunnerOptions& options
   KNAP_TRY(auto engine, EmbedEngine::open({.model_dir = options.model_dir,
                                            .max_tokens = options.max_tokens,
                                            .precision = options.precision,
-                                           .streams = options.threads}));
+                                           .streams = options.threads,
+                                           .interactive_threads = std::min<std::size_t>(options.threads, kQueryThreads)}));
   auto service = std::make_unique<EmbedService>(options, std::move(engine));
   KNAP_CHECK_OK(service->warm_up());
   return std::unique_ptr<Service>(std::move(service));
