@@ -168,8 +168,7 @@ int search(const Config& config, const ServerAddress& server, const SearchOption
   print_explain(*answer, terminal);
   if (const auto& corrections = member(*answer, "corrections"); corrections.is_array()) {
     for (const auto& correction : corrections.get_array())
-      fmt::print("No note holds “{}”; searched for {}.\n",
-                 printable(text_of(correction, "from")),
+      fmt::print("No note holds “{}”; searched for {}.\n", printable(text_of(correction, "from")),
                  printable(joined(member(correction, "to"), ", ")));
   }
   const std::string degraded = joined(member(*answer, "degraded"), "; ");

@@ -94,9 +94,9 @@ Row time_passes(std::string name, double seconds, const Pass& pass) {
 /// Median milliseconds of queries of 3 to 24 tokens, as they come from people.
 Result<double> query_ms(const std::filesystem::path& model_dir, Precision precision,
                         std::size_t threads) {
-  KNAP_TRY(const auto engine, EmbedEngine::open({.model_dir = model_dir,
-                                                 .precision = precision,
-                                                 .interactive_threads = threads}));
+  KNAP_TRY(const auto engine,
+           EmbedEngine::open(
+               {.model_dir = model_dir, .precision = precision, .interactive_threads = threads}));
   std::vector<float> out(engine->dimensions());
   std::vector<double> times;
   for (int i = 0; i < 440; ++i) {
@@ -243,8 +243,8 @@ int run(int argc, char** argv) {
   std::printf("knap %s, %u cores, %zu texts, best precision here: %s\n",
               std::string(version()).c_str(), std::thread::hardware_concurrency(), texts.size(),
               std::string(to_string(best_precision())).c_str());
-  std::printf("%-20s %14s %12s %10s %8s %10s %10s\n", "engine", "tokens/cpu-s", "tokens/s", "cosine",
-              "ratio", "query ms", "2 threads");
+  std::printf("%-20s %14s %12s %10s %8s %10s %10s\n", "engine", "tokens/cpu-s", "tokens/s",
+              "cosine", "ratio", "query ms", "2 threads");
   bool good = true;
   for (const auto& row : rows) {
     std::printf("%-20s %14.0f %12.0f %10.5f %8.2f %10.2f %10.2f\n", row.name.c_str(),

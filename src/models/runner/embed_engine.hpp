@@ -24,7 +24,7 @@ class EmbedEngine {
     std::filesystem::path model_dir;  ///< model.safetensors, config.json, vocab.txt
     std::size_t max_tokens = 256;     ///< The window; longer texts are cut.
     Precision precision = Precision::kF32;
-    std::size_t streams = 1;  ///< Background calls that may run at the same time.
+    std::size_t streams = 1;              ///< Background calls that may run at the same time.
     std::size_t interactive_threads = 1;  ///< Cores that share one interactive call.
   };
   /// Errors: kNotFound, kCorruptData (names the file), kUnsupported.

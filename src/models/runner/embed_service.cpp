@@ -274,7 +274,8 @@ Result<std::unique_ptr<Service>> open_embed_service(const RunnerOptions& options
                                            .max_tokens = options.max_tokens,
                                            .precision = options.precision,
                                            .streams = options.threads,
-                                           .interactive_threads = std::min<std::size_t>(options.threads, kQueryThreads)}));
+                                           .interactive_threads = std::min<std::size_t>(
+                                               options.threads, kQueryThreads)}));
   auto service = std::make_unique<EmbedService>(options, std::move(engine));
   KNAP_CHECK_OK(service->warm_up());
   return std::unique_ptr<Service>(std::move(service));
