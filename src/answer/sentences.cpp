@@ -25,16 +25,26 @@ std::string_view trim_left(std::string_view s) {
 /// last dot.
 bool is_abbreviation(std::string_view word) {
   static const std::unordered_set<std::string_view> kKnown{
-      "mr",   "mrs",  "ms",   "dr",  "prof", "st",   "vs",    "e.g",    "i.e",  "cf",   "fig",
-      "figs", "no",   "nr",   "vol", "ed",   "eds",  "gen",   "col",    "sgt",  "capt", "lt",
-      "rev",  "hon",  "gov",  "sen", "rep",  "mt",   "ft",    "approx", "ca",   "z.b",  "d.h",
-      "u.a",  "o.ä",  "bzw",  "vgl", "evtl", "ggf",  "inkl",  "abb",    "str",  "jr",   "sr",
-      "u.s",  "al",   "resp", "zw",  "geb",  "gest", "jh",    "jhd",    "mio",  "mrd",  "usw",
-      "sog",  "hrsg", "aufl", "bd",  "s.o",  "s.u",  "i.d.r", "m",      "mme",  "mlle", "sra",
-      "dra",  "lic",  "pp",   "op",  "ph.d", "min",  "max",   "dept",   "univ", "assoc"};
+      "mr",   "mrs", "ms",   "dr",   "prof",  "st",     "vs",  "e.g",  "i.e", "cf",  "fig",
+      "figs", "vol", "ed",   "eds",  "gen",   "col",    "sgt", "capt", "lt",  "rev", "hon",
+      "gov",  "sen", "rep",  "mt",   "ft",    "approx", "ca",  "z.b",  "d.h", "u.a", "o.ä",
+      "bzw",  "vgl", "evtl", "ggf",  "inkl",  "abb",    "str", "jr",   "sr",  "u.s", "al",
+      "resp", "zw",  "geb",  "gest", "jh",    "jhd",    "mio", "mrd",  "usw", "sog", "hrsg",
+      "aufl", "bd",  "s.o",  "s.u",  "i.d.r", "m",      "mme", "mlle", "sra", "dra", "lic",
+      "pp",   "op",  "ph.d", "dept", "univ",  "assoc"};
   std::string lower;
   for (const char c : word) lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return kKnown.contains(lower);
+}
+
+/// Abbreviations only before a number: "No. 5", but "The answer is no. The next".
+bool abbreviates_before_number(std::string_view word, std::string_view rest) {
+  const auto same = [](char a, char b) { return (a | 0x20) == b; };
+  const bool known =
+      std::ranges::any_of(std::array<std::string_view, 4>{"no", "nr", "min", "max"},
+                          [&](auto each) { return std::ranges::equal(word, each, same); });
+  const std::size_t next = rest.find_first_not_of(' ');
+  return known && next != std::string_view::npos && is_digit(rest[next]);
 }
 
 bool is_single_letter(std::string_view word) {
@@ -57,7 +67,7 @@ bool dot_is_inner(std::string_view s, std::size_t dot, std::string_view language
     --begin;
   const std::string_view word = s.substr(begin, dot - begin);
   if (word.empty()) return false;
-  if (is_abbreviation(word)) return true;
+  if (is_abbreviation(word) || abbreviates_before_number(word, s.substr(dot + 1))) return true;
   if (is_single_letter(word) && word != "I") return true;
   const bool short_number = word.size() <= 2 && std::ranges::all_of(word, is_digit);
   // "am 3. Oktober"; in English a sentence may well end with a number.

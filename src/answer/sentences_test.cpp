@@ -27,6 +27,11 @@ TEST(Sentences, GoOnAfterAbbreviationsInitialsAndDecimals) {
             (Strings{"See www.example.org. and version 1.2.3 of it"}));
 }
 
+TEST(Sentences, TakeNoForAnAbbreviationOnlyBeforeANumber) {
+  EXPECT_EQ(shown("The answer is no. The door stays shut. See No. 5 and Nr. 7."),
+            (Strings{"The answer is no.", "The door stays shut.", "See No. 5 and Nr. 7."}));
+}
+
 TEST(Sentences, ReadGermanOrdinalsAsInner) {
   EXPECT_EQ(shown("Das war am 3. Oktober in Bonn. Es regnete z.B. Nägel.", "de"),
             (Strings{"Das war am 3. Oktober in Bonn.", "Es regnete z.B. Nägel."}));
