@@ -11,7 +11,7 @@ from conftest import write_notes
 from knap_server import NO_MODELS, ROOT, clean_environment, free_port, merged, program, run
 import yaml
 
-COMMANDS = ["serve", "index", "search", "ask", "status", "files", "models", "config", "version"]
+COMMANDS = ["serve", "index", "search", "ask", "status", "files", "bench", "models", "config", "version"]
 NOTES = {"Rocket.md": "# Rocket\n\nThe booster burns kerosene and liquid oxygen.\n",
          "Bread.md": "# Bread\n\nThe sourdough rests for twelve hours.\n", "broken.canvas": "{not json",
          "Sea.md": "# Sea\n\nHigh tide comes twice a day on this coast.\n", "Hill.md": "# Hill\n\nSheep graze above the old quarry.\n",
@@ -27,7 +27,7 @@ def ask_server(server, *arguments):
     return run(*arguments, "--url", server.url, home=server.home)
 
 
-@pytest.mark.parametrize("command", COMMANDS + ["models list", "models pull", "models verify", "models use", "models remove"])
+@pytest.mark.parametrize("command", COMMANDS + ["bench search", "models list", "models pull", "models verify", "models use", "models remove"])
 def test_help_has_an_example(command, tmp_path):
     done = run(*command.split(), "--help", home=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
@@ -69,6 +69,29 @@ def test_search(server):
     assert len(limited["results"]) <= 1
     filtered = json.loads(ask_server(server, "search", "the", "--filter", "file:bread", "--json").stdout)
     assert [r["path"] for r in filtered["results"]] == ["Bread.md"]
+
+
+def test_bench_search(server, tmp_path):
+    questions = tmp_path / "questions.yaml"
+    questions.write_text("questions:\n  - {query: kerosene booster, notes: [Rocket.md]}\n  - {query: old quarry sheep, notes: [Hill.md]}\n"
+                         "  - {query: high tide, notes: [Bread.md]}\n")
+    done = ask_server(server, "bench", "search", "--set", str(questions))
+    assert done.returncode == 0 and "3 questions" in done.stdout and "recall@10 0.667" in done.stdout and "high tide" in done.stdout
+    done = ask_server(server, "bench", "search", "--set", str(questions), "--json")
+    before = json.loads(done.stdout)
+    assert before["quality"]["mrr"] == pytest.approx(2 / 3) and before["latency"]["keyword"]["n"] == 3
+    earlier = tmp_path / "before.json"
+    earlier.write_text(done.stdout)
+    same = ask_server(server, "bench", "search", "--set", str(questions), "--compare", str(earlier))
+    assert same.returncode == 0 and "0 worse" in same.stdout
+    for row in before["by_question"]:
+        row["ndcg_10"] = 1
+    earlier.write_text(json.dumps(before))
+    lost = ask_server(server, "bench", "search", "--set", str(questions), "--compare", str(earlier))
+    assert lost.returncode == 1 and "Quality is lost" in lost.stdout and "-1.000  high tide" in lost.stdout
+    questions.write_text("questions:\n  - {query: x}\n")
+    wrong = ask_server(server, "bench", "search", "--set", str(questions))
+    assert wrong.returncode == 2 and "line 2" in wrong.stderr and "questions.yaml" in wrong.stderr
 
 
 def test_wrong_filter_is_said(server):

@@ -54,6 +54,15 @@ struct FilesOptions {
 };
 int files(const Config& config, const ServerAddress& server, const FilesOptions& options);
 
+struct BenchOptions {
+  std::string set;      ///< File of judged questions; see judged.hpp.
+  std::string compare;  ///< An earlier run's JSON, or empty.
+  std::string mode = "auto";
+};
+/// Asks judged questions and prints quality and latency. kExitFailed when quality is lost against
+/// the earlier run.
+int bench_search(const Config& config, const ServerAddress& server, const BenchOptions& options);
+
 struct ModelsCommand {
   enum class Action { kList, kPull, kVerify, kUse, kRemove } action = Action::kList;
   std::vector<std::string> names;

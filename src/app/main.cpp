@@ -21,6 +21,7 @@ struct Arguments {
   SearchOptions search;
   AskOptions ask;
   FilesOptions files;
+  BenchOptions bench;
   ModelsCommand models;
   std::string wait = "keyword";
   bool all = false;
@@ -134,6 +135,26 @@ void add_status_and_files(CLI::App& app, Arguments& a, Action& action) {
       [&] { action = [&a](const Config& config) { return files(config, a.server, a.files); }; });
 }
 
+void add_bench(CLI::App& app, Arguments& a, Action& action) {
+  auto& bench_command = add_command(app, "bench", "Measure search on your own questions",
+                                    "knap bench search --set questions.yaml");
+  bench_command.require_subcommand(1);
+  auto& search_command =
+      add_command(bench_command, "search", "Ask judged questions: quality, and latency by stage",
+                  "knap bench search --set questions.yaml --compare before.json");
+  add_client_options(search_command, a);
+  search_command
+      .add_option("--set", a.bench.set, "YAML file: questions, and the notes that answer")
+      ->required();
+  search_command.add_option("--compare", a.bench.compare,
+                            "What --json printed before; exit code 1 when quality is lost");
+  search_command.add_option("--mode", a.bench.mode, "auto, keyword, semantic or hybrid")
+      ->check(CLI::IsMember({"auto", "keyword", "semantic", "hybrid"}));
+  search_command.callback([&] {
+    action = [&a](const Config& config) { return bench_search(config, a.server, a.bench); };
+  });
+}
+
 void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
   auto& models_command = add_command(app, "models", "List, fetch, check and choose models",
                                      "knap models pull qwen2.5-coder-1.5b-instruct");
@@ -208,6 +229,7 @@ int run(int argc, char** argv) {
   add_serve_and_index(app, arguments, action);
   add_search_and_ask(app, arguments, action);
   add_status_and_files(app, arguments, action);
+  add_bench(app, arguments, action);
   add_models_and_config(app, arguments, action);
   try {
     app.parse(argc, argv);
