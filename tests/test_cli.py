@@ -11,7 +11,7 @@ from conftest import write_notes
 from knap_server import NO_MODELS, ROOT, clean_environment, free_port, merged, program, run
 import yaml
 
-COMMANDS = ["serve", "index", "search", "ask", "status", "files", "bench", "models", "config", "version"]
+COMMANDS = ["serve", "index", "search", "ask", "status", "files", "duplicates", "bench", "models", "config", "version"]
 NOTES = {"Rocket.md": "# Rocket\n\nThe booster burns kerosene and liquid oxygen.\n",
          "Bread.md": "# Bread\n\nThe sourdough rests for twelve hours.\n", "broken.canvas": "{not json",
          "Sea.md": "# Sea\n\nHigh tide comes twice a day on this coast.\n", "Hill.md": "# Hill\n\nSheep graze above the old quarry.\n",

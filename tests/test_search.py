@@ -237,6 +237,24 @@ def test_unlinked_mentions_and_suggested_links(servers):
     server.call("GET", "/api/notes/Nowhere.md/mentions", expect=404)
 
 
+def test_copies_and_near_copies_are_found(servers):
+    text = " ".join(f"word{i} stands here" for i in range(60))
+    server = servers({"A.md": f"---\nid: 1\n---\n{text}\n", "Copies/A.md": f"---\nid: 1\n---\n{text}\n",
+                      "Near.md": f"---\nid: 2\n---\n{text} and one line more at its very end\n",
+                      "Other.md": "Quite another text, about bread, and how long it rests before the oven is hot enough.\n",
+                      "Short one.md": "Same.\n", "Short two.md": "Same.\n", "Empty.md": "", "Empty too.md": ""})
+    found = server.get("/api/index/duplicates")
+    assert found["notes"] == 6 and found["groups_found"] == 2
+    groups = [{n["path"]: (n["exact"], round(n["similarity"], 1)) for n in g["notes"]} for g in found["groups"]]
+    assert {"Short one.md": (True, 1), "Short two.md": (True, 1)} in groups
+    assert {"A.md": (True, 1), "Copies/A.md": (True, 1), "Near.md": (False, 1)} in groups or \
+        {"A.md": (True, 1), "Copies/A.md": (True, 1), "Near.md": (False, .9)} in groups
+    assert len(server.get("/api/index/duplicates?threshold=1")["groups"][0]["notes"]) == 2
+    assert len(server.get("/api/index/duplicates?limit=1")["groups"]) == 1
+    assert server.call("GET", "/api/index/duplicates?threshold=0.1", expect=422).json()["field"] == "threshold"
+    server.call("GET", "/api/index/duplicates?vault=nowhere", expect=404)
+
+
 def test_links_and_backlinks(servers):
     server = servers({"A.md": "See [[B]] and [[Nowhere]].\n", "deep/B.md": "# B\n\nBack to [[A|the first]].\n", "C.md": "Also [[deep/B#B]].\n"})
     links = server.get("/api/notes/deep/B.md/links")

@@ -88,6 +88,11 @@ class FakeService final : public index::Service {
     return outcome;
   }
 
+  Result<index::DuplicatesView> duplicates(const index::DuplicatesRequest& /*request*/,
+                                           Deadline /*deadline*/,
+                                           const CancelToken& /*cancel*/) const override {
+    return index::DuplicatesView{};
+  }
   Result<index::MentionsView> mentions(std::string_view /*vault*/, std::string_view path) override {
     return make_error(ErrorCode::kNotFound, std::string(path));
   }

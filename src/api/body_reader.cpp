@@ -1,5 +1,7 @@
 #include "body_reader.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -167,12 +169,18 @@ void BodyReader::integer(std::string_view name, std::int64_t min, std::int64_t m
 void BodyReader::number(std::string_view name, double min, double max, double& out) {
   const json::value* value = raw(name);
   if (value == nullptr) return;
-  json::error_code error;
-  const double number = value->is_number() ? value->to_number<double>(error) : 0;
-  if (!value->is_number() || error) return fail(wrong_kind(name, "a number", *value));
+  double number = 0;
+  bool read = value->is_number();
+  if (read) {
+    number = value->is_double() ? value->get_double() : value->to_number<double>();
+  } else if (from_text_ && value->is_string()) {
+    const auto& text = value->get_string();
+    const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
+    read = result.ec == std::errc{} && result.ptr == text.data() + text.size();
+  }
+  if (!read) return fail(wrong_kind(name, "a number", *value));
   if (!(number >= min && number <= max)) {
-    return fail(wrong_field(name, quoted(name) + " must be from " + std::to_string(min) + " to " +
-                                      std::to_string(max)));
+    return fail(wrong_field(name, fmt::format("{} must be from {} to {}", quoted(name), min, max)));
   }
   out = number;
 }

@@ -99,6 +99,11 @@ class FakeIndex final : public index::Service {
     if (path != "Folder/Rocket & co.md") return make_error(ErrorCode::kNotFound, "no such note");
     return std::vector<index::SearchHit>{};
   }
+  Result<index::DuplicatesView> duplicates(const index::DuplicatesRequest& request, Deadline,
+                                           const CancelToken&) const override {
+    return index::DuplicatesView{
+        {{"notes", {{"A.md", "A", 1, request.threshold, false}, {"B.md", "B", 2, 1, true}}}}, 2, 1};
+  }
   Result<index::MentionsView> mentions(std::string_view, std::string_view) override {
     index::MentionsView mentions;
     mentions.unlinked.push_back({"C.md", "C", "Writes of A", 2});

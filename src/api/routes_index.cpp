@@ -38,6 +38,42 @@ json::object file_row(const index::FileRow& row) {
   return out;
 }
 
+json::object duplicate_group(const index::DuplicateGroup& group) {
+  json::array notes;
+  for (const index::DuplicateNote& note : group.notes) {
+    notes.push_back(json::object{{"path", note.path},
+                                 {"title", note.title},
+                                 {"modified", iso_time_or_null(note.modified_s)},
+                                 {"similarity", note.similarity},
+                                 {"exact", note.exact},
+                                 {"uri", obsidian_uri(group.vault, note.path)}});
+  }
+  return {{"vault", group.vault}, {"notes", std::move(notes)}};
+}
+
+Outcome get_duplicates(const Context& context, Call& call) {
+  double threshold = .8;
+  std::int64_t limit = 50;
+  std::string vault;
+  BodyReader reader = BodyReader::from_query(call.request->query);
+  reader.number("threshold", .3, 1, threshold);
+  reader.integer("limit", 1, 1000, limit);
+  reader.text("vault", BodyReader::Need::kOptional, {1, 256}, vault);
+  if (const auto finished = reader.finish(); !finished) return refuse(finished.error());
+  index::DuplicatesRequest request;
+  if (!vault.empty()) request.vaults.push_back(vault);
+  request.threshold = static_cast<float>(threshold);
+  request.limit = static_cast<std::uint32_t>(limit);
+  const Deadline deadline = call.deadline(service::spec(service::Level::kComplex).limit);
+  const auto view = context.parts.index.duplicates(request, deadline, call.cancel());
+  if (!view) return refuse(to_problem(view.error()));
+  json::array groups;
+  for (const index::DuplicateGroup& group : view->groups) groups.push_back(duplicate_group(group));
+  return json_response(200, json::object{{"groups", std::move(groups)},
+                                         {"groups_found", view->groups_found},
+                                         {"notes", view->notes}});
+}
+
 Outcome get_files(const Context& context, Call& call) {
   constexpr std::size_t kMaxCursor = 8192;  // A cursor may hold a path.
   std::size_t state = kStates.size();
@@ -134,6 +170,9 @@ Outcome watch_job(const Context& context, Call& call) {
 
 void add_index_routes(const Context& context, std::vector<Route>& routes) {
   using service::Level;
+  routes.push_back({"GET", "/api/index/duplicates", service::Level::kComplex, Lane::kAsk,
+                    [&context](Call& call) { return get_duplicates(context, call); },
+                    "Find notes with the same or nearly the same text"});
   routes.push_back({"GET", "/api/index/status", Level::kStatus, Lane::kStatus,
                     [&context](Call&) { return get_status(context); },
                     "Tell how far the index is"});

@@ -275,4 +275,37 @@ int files(const Config& config, const ServerAddress& server, const FilesOptions&
   return failed ? kExitFailed : kExitDone;
 }
 
+int duplicates(const Config& config, const ServerAddress& server,
+               const DuplicatesOptions& options) {
+  auto remote = Remote::open(config, server);
+  if (!remote) return report(remote.error());
+  std::string path =
+      fmt::format("/api/index/duplicates?threshold={}&limit={}", options.threshold, options.limit);
+  if (!options.vault.empty()) path += "&vault=" + encode_parameter(options.vault);
+  const auto answer = remote->get(path);
+  if (!answer) return report(answer.error());
+  if (server.output == Output::kJson) return print_json(*answer);
+  const Terminal terminal(Terminal::Stream::kOut);
+  const auto& groups = member(*answer, "groups");
+  if (!groups.is_array()) return kExitDone;
+  for (const auto& group : groups.get_array()) {
+    if (const auto& notes = member(group, "notes"); notes.is_array()) {
+      for (const auto& note : notes.get_array()) {
+        const bool exact = member(note, "exact").is_bool() && member(note, "exact").get_bool();
+        const std::string how =
+            exact ? "same" : fmt::format("{:.0f} %", number_of(note, "similarity") * 100);
+        fmt::print("{:>5}  {}  {}\n", how, printable(text_of(note, "path")),
+                   terminal.dim(text_of(note, "modified").substr(0, 10)));
+      }
+    }
+    fmt::print("\n");
+  }
+  const auto found = static_cast<std::uint64_t>(number_of(*answer, "groups_found"));
+  fmt::print("{}\n", terminal.dim(fmt::format(
+                         "{} groups of notes alike, among {} notes{}", grouped(found),
+                         grouped(static_cast<std::uint64_t>(number_of(*answer, "notes"))),
+                         found > groups.get_array().size() ? "; --limit shows more" : "")));
+  return kExitDone;
+}
+
 }  // namespace knap::app

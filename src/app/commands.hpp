@@ -54,6 +54,13 @@ struct FilesOptions {
 };
 int files(const Config& config, const ServerAddress& server, const FilesOptions& options);
 
+struct DuplicatesOptions {
+  std::string vault;
+  double threshold = .8;
+  std::uint32_t limit = 50;
+};
+int duplicates(const Config& config, const ServerAddress& server, const DuplicatesOptions& options);
+
 struct BenchOptions {
   std::string set;      ///< File of judged questions; see judged.hpp.
   std::string compare;  ///< An earlier run's JSON, or empty.

@@ -21,6 +21,7 @@ struct Arguments {
   SearchOptions search;
   AskOptions ask;
   FilesOptions files;
+  DuplicatesOptions duplicates;
   BenchOptions bench;
   ModelsCommand models;
   std::string wait = "keyword";
@@ -133,6 +134,20 @@ void add_status_and_files(CLI::App& app, Arguments& a, Action& action) {
   files_command.add_option("--limit", a.files.limit, "At most this many (0: all)");
   files_command.callback(
       [&] { action = [&a](const Config& config) { return files(config, a.server, a.files); }; });
+
+  auto& duplicates_command =
+      add_command(app, "duplicates", "Notes whose text is the same or nearly so",
+                  "knap duplicates --threshold 0.9");
+  add_client_options(duplicates_command, a);
+  duplicates_command.add_option("--vault", a.duplicates.vault, "Only this vault");
+  duplicates_command
+      .add_option("--threshold", a.duplicates.threshold, "Least similarity (0.3-1; default 0.8)")
+      ->check(CLI::Range(.3, 1.0));
+  duplicates_command.add_option("--limit", a.duplicates.limit, "Groups (1-1000)")
+      ->check(CLI::Range(1, 1000));
+  duplicates_command.callback([&] {
+    action = [&a](const Config& config) { return duplicates(config, a.server, a.duplicates); };
+  });
 }
 
 void add_bench(CLI::App& app, Arguments& a, Action& action) {

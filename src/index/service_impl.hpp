@@ -33,6 +33,8 @@ class ServiceImpl final : public Service {
   Result<NoteView> note(std::string_view vault, std::string_view path) const override;
   Result<LinksView> links(std::string_view vault, std::string_view path) const override;
   Result<MentionsView> mentions(std::string_view vault, std::string_view path) override;
+  Result<DuplicatesView> duplicates(const DuplicatesRequest& request, Deadline deadline,
+                                    const CancelToken& cancel) const override;
   Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
                                          std::uint32_t limit) override;
   float inverse_document_frequency(std::string_view term) const override;

@@ -132,6 +132,28 @@ struct MentionsView {
   std::vector<LinkView> suggestions;
 };
 
+/// A note of a group of notes whose texts are the same or nearly so.
+struct DuplicateNote {
+  std::string path, title;
+  std::int64_t modified_s = 0;
+  float similarity = 1;  ///< To the most similar other one of the group, 0-1.
+  bool exact = false;    ///< Another one's file holds the same bytes.
+};
+struct DuplicateGroup {
+  std::string vault;
+  std::vector<DuplicateNote> notes;  ///< By path; two at least.
+};
+struct DuplicatesView {
+  std::vector<DuplicateGroup> groups;  ///< The most alike first.
+  std::uint64_t notes = 0;             ///< Compared.
+  std::uint64_t groups_found = 0;      ///< May be more than are given.
+};
+struct DuplicatesRequest {
+  std::vector<std::string> vaults;  ///< Empty: all, each by itself.
+  float threshold = .8F;            ///< Least similarity, 0.3-1; see search::DuplicateFinder.
+  std::uint32_t limit = 50;         ///< Groups.
+};
+
 struct Progress {
   std::string phase;  ///< "scan", "keyword", "semantic", "done"
   std::uint64_t done = 0, total = 0;
@@ -177,6 +199,10 @@ class Service {
   virtual Result<LinksView> links(std::string_view vault, std::string_view path) const = 0;
   /// At most 100 of each, nearest first. Errors: kNotFound.
   virtual Result<MentionsView> mentions(std::string_view vault, std::string_view path) = 0;
+  /// Reads the text of every note: seconds for tens of thousands. Errors: kNotFound (vault),
+  /// kDeadlineExceeded, kCancelled.
+  virtual Result<DuplicatesView> duplicates(const DuplicatesRequest& request, Deadline deadline,
+                                            const CancelToken& cancel) const = 0;
   virtual Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
                                                  std::uint32_t limit) = 0;
 
