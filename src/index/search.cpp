@@ -19,6 +19,8 @@ std::uint64_t micros(SteadyClock::duration duration) {
       std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
 }
 
+double milliseconds(std::chrono::duration<double, std::milli> duration) { return duration.count(); }
+
 /// Corrections as people read them: the words of the results in place of stems, those that no
 /// result holds left out.
 std::vector<Correction> show_corrections(const std::vector<search::Correction>& made,
@@ -78,6 +80,12 @@ void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
     const auto share = std::chrono::duration<double>(deadline.remaining()) * kEmbedShare;
     until = Deadline::after(std::chrono::duration_cast<SteadyClock::duration>(share));
   }
+  const auto usual = embed_pace_.usual();
+  if (!deadline.is_never() && usual > until.remaining()) {
+    return degrade(fmt::format(
+        "the deadline leaves {:.1f} ms for the query's vector, which takes {:.1f} ms here",
+        milliseconds(until.remaining()), milliseconds(usual)));
+  }
   const auto lease = leases_.acquire(service::Lane::kInteractive, 1, until, cancel);
   if (!lease) return degrade(lease.error().message);
   const std::string query = request.text;
@@ -86,6 +94,7 @@ void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
   const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
   outcome.stages.push_back({"embed", took, vectors ? 1U : 0U});
   if (!vectors) return degrade(vectors.error().message);
+  embed_pace_.learn(took);
   if (vectors->values.size() != embedder->dimensions())
     return degrade("the model gave a vector of another size");
   outcome.embedding = std::move(vectors->values);

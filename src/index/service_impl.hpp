@@ -9,6 +9,7 @@
 #include "indexer.hpp"
 #include "knap/index/service.hpp"
 #include "snapshot_keeper.hpp"
+#include "stage_pace.hpp"
 #include "vault_state.hpp"
 
 namespace knap::index {
@@ -79,6 +80,7 @@ class ServiceImpl final : public Service {
   service::ComputeLeases& leases_;
   observe::Gauge& lag_;
   observe::Histogram& fetch_seconds_;
+  StagePace embed_pace_;  ///< Of a query's embedding, waiting for its lease included.
   std::unique_ptr<EmbedQueue> embed_queue_;
   std::unique_ptr<Indexer> indexer_;
   SnapshotKeeper snapshots_;

@@ -16,7 +16,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
-using ::testing::UnorderedElementsAre;
 
 TEST_F(ServiceTest, FindsNotesByTheirWordsAfterTheFirstScan) {
   write("a.md", "# Alpha\n\nThe zebrafish swims.\n");
@@ -145,6 +144,28 @@ TEST_F(ServiceTest, SearchesByWordsAndSaysSoWhenTheModelFails) {
   EXPECT_EQ(outcome.ran, search::Mode::kKeyword);
   EXPECT_EQ(outcome.hits.size(), 1U);
   EXPECT_THAT(outcome.degraded, ElementsAre("semantic: the model is broken"));
+}
+
+TEST_F(ServiceTest, LeavesMeaningOutWhenTheDeadlineIsTooShortForIt) {
+  write("a.md", "# A\n\nzebrafish\n");
+  open();
+  scan(Service::WaitFor::kSemantic);
+  embedder_->query_ms = 400;
+  SearchRequest request;
+  request.text = "zebrafish";
+  ASSERT_TRUE(service_->search(request, Deadline::never(), {}).has_value());
+  const auto deadline = [] { return Deadline::after(std::chrono::milliseconds(300)); };
+  const auto hurried = service_->search(request, deadline(), {}).value();
+  EXPECT_EQ(embedder_->queries, 1) << "it is known to take longer";
+  EXPECT_EQ(hurried.ran, search::Mode::kKeyword);
+  EXPECT_EQ(hurried.hits.size(), 1U);
+  ASSERT_EQ(hurried.degraded.size(), 1U);
+  EXPECT_THAT(hurried.degraded[0], testing::HasSubstr("the deadline leaves"));
+  // A fast run with time enough teaches that it fits.
+  embedder_->query_ms = 0;
+  for (int i = 0; i < 4; ++i)
+    ASSERT_TRUE(service_->search(request, Deadline::never(), {}).has_value());
+  EXPECT_EQ(service_->search(request, deadline(), {}).value().ran, search::Mode::kHybrid);
 }
 
 TEST_F(ServiceTest, RemovesDeletedNotesAndFolders) {

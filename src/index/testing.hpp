@@ -6,6 +6,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -29,6 +30,10 @@ class CountingEmbedder final : public models::Embedder {
                                    models::Priority, Deadline, const CancelToken&) override {
     if (broken) return make_error(ErrorCode::kUnavailable, "the model is broken");
     if (kind == models::InputKind::kPassage) passages += static_cast<int>(texts.size());
+    if (kind == models::InputKind::kQuery) {
+      ++queries;
+      std::this_thread::sleep_for(std::chrono::milliseconds(query_ms));
+    }
     models::Embeddings out{dimensions_, {}, 0};
     for (const std::string& text : texts) {
       std::vector<float> row(dimensions_);
@@ -46,6 +51,7 @@ class CountingEmbedder final : public models::Embedder {
     return out;
   }
   std::atomic<int> passages = 0;
+  std::atomic<int> queries = 0, query_ms = 0;
   std::atomic<bool> broken = false;
 
  private:
