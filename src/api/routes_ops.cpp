@@ -1,4 +1,3 @@
-#include <cmath>
 
 #include "json_views.hpp"
 #include "knap/base/version.hpp"
@@ -111,15 +110,17 @@ Outcome get_vector_stats(const Context& context) {
   const auto embedder = context.parts.models.embedder();
   const std::uint64_t dimensions = embedder ? embedder->dimensions() : 0;
   json::array vaults;
-  std::uint64_t total = 0;
+  std::uint64_t vectors = 0, passages = 0, segments = 0;
   for (const index::VaultStatus& status : context.parts.index.status()) {
-    const auto vectors = static_cast<std::uint64_t>(
-        std::llround(static_cast<double>(status.passages) * status.semantic_coverage));
-    total += vectors;
+    vectors += status.passages_with_vector;
+    passages += status.passages;
+    segments += status.segments;
     vaults.push_back(json::object{{"name", status.name},
                                   {"passages", status.passages},
-                                  {"passages_with_vector", vectors},
+                                  {"passages_with_vector", status.passages_with_vector},
                                   {"coverage", status.semantic_coverage},
+                                  {"segments", status.segments},
+                                  {"index_bytes", status.index_bytes},
                                   {"embed_state", status.embed_state}});
   }
   json::object out;
@@ -130,8 +131,11 @@ Outcome get_vector_stats(const Context& context) {
   }
   out["dimensions"] = dimensions;
   out["quantisation"] = "int8";
-  out["vectors"] = total;
-  out["bytes"] = total * dimensions;
+  out["vectors"] = vectors;
+  out["bytes"] = vectors * dimensions;
+  out["segments"] = segments;
+  out["coverage"] =
+      passages == 0 ? 1.0 : static_cast<double>(vectors) / static_cast<double>(passages);
   out["vaults"] = std::move(vaults);
   return json_response(200, out);
 }

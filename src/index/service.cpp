@@ -186,6 +186,9 @@ VaultStatus ServiceImpl::status_of(const VaultState& vault) const {
   status.epoch = stats.epoch;
   status.notes = stats.notes;
   status.passages = stats.passages;
+  status.passages_with_vector = stats.passages_with_vector;
+  status.segments = stats.segments;
+  status.index_bytes = stats.bytes;
   // Nothing is known of a vault before its first walk: "all of nothing" would read as done.
   const bool unknown = counts.total() == 0 && !vault.walked;
   const auto share = [unknown](std::uint64_t part, std::uint64_t whole) {

@@ -38,8 +38,7 @@ NoteInput make_note(std::uint32_t number, std::mt19937& random) {
 
 void set_vectors(Index& index, const std::vector<Hash128>& hashes, std::mt19937& random) {
   std::vector<std::int8_t> values(hashes.size() * kDimensions);
-  for (auto& value : values)
-    value = static_cast<std::int8_t>(static_cast<int>(random() % 41) - 20);
+  for (auto& value : values) value = static_cast<std::int8_t>(static_cast<int>(random() % 41) - 20);
   std::vector<Index::VectorInput> inputs;
   for (std::size_t i = 0; i < hashes.size(); ++i)
     inputs.push_back({hashes[i], std::span(values).subspan(i * kDimensions, kDimensions)});
@@ -64,8 +63,7 @@ void time_queries(const Index& index, Mode mode, const char* name, std::size_t c
     for (float& value : query.embedding) value = static_cast<float>(random() % 1'000) / 1'000 - .5F;
     const auto begin = SteadyClock::now();
     const auto found = index.search(query, Deadline::never());
-    times.push_back(
-        std::chrono::duration<double, std::milli>(SteadyClock::now() - begin).count());
+    times.push_back(std::chrono::duration<double, std::milli>(SteadyClock::now() - begin).count());
     KNAP_ASSERT(found.has_value() && found->hits.size() == 10 && found->degraded.empty());
   }
   std::sort(times.begin(), times.end());
@@ -91,13 +89,13 @@ int run(std::uint32_t passages, std::size_t queries) {
   }
   if (!hashes.empty()) set_vectors(*index, hashes, random);
   const IndexStats stats = index->stats();
-  std::printf("knap %s, %u cores: %llu notes, %llu passages of %u words, %llu synthetic vectors of %u"
-              " dimensions; made and indexed in %.1f s; process %.0f MB\n",
-              std::string(version()).c_str(), std::thread::hardware_concurrency(),
-              static_cast<unsigned long long>(stats.notes),
-              static_cast<unsigned long long>(stats.passages), kWordsPerPassage,
-              static_cast<unsigned long long>(stats.passages_with_vector), kDimensions,
-              std::chrono::duration<double>(SteadyClock::now() - begin).count(), resident_mb());
+  std::printf(
+      "knap %s, %u cores: %llu notes, %llu passages of %u words, %llu synthetic vectors of %u"
+      " dimensions; made and indexed in %.1f s; process %.0f MB\n",
+      std::string(version()).c_str(), std::thread::hardware_concurrency(),
+      static_cast<unsigned long long>(stats.notes), static_cast<unsigned long long>(stats.passages),
+      kWordsPerPassage, static_cast<unsigned long long>(stats.passages_with_vector), kDimensions,
+      std::chrono::duration<double>(SteadyClock::now() - begin).count(), resident_mb());
   time_queries(*index, Mode::kKeyword, "keyword", queries);
   time_queries(*index, Mode::kSemantic, "semantic", queries);
   time_queries(*index, Mode::kHybrid, "hybrid", queries);

@@ -58,7 +58,9 @@ struct VaultStatus {
   struct {
     std::uint64_t total = 0, indexed = 0, skipped = 0, failed = 0, pending = 0, stale = 0;
   } files;
-  std::uint64_t notes = 0, passages = 0;
+  std::uint64_t notes = 0, passages = 0, passages_with_vector = 0;
+  std::uint64_t segments = 0;                          ///< Immutable parts of the index in memory.
+  std::uint64_t index_bytes = 0;                       ///< What the index takes, vectors included.
   double keyword_coverage = 0, semantic_coverage = 0;  ///< Fractions; 1 for an empty vault.
   std::chrono::milliseconds lag{};  ///< Age of the oldest change not yet searchable by keyword.
   std::string watch_mode;
