@@ -2,6 +2,7 @@
 import hashlib
 import os
 import pathlib
+import random
 import unicodedata
 
 import pytest
@@ -62,6 +63,34 @@ FILES = {
     "folder.md/inner.md": ("innerword\n", "indexed", "innerword"),
 }
 FILES["just fits.md"] = (FILES["just fits.md"], "indexed", "fitsword")
+
+
+def mutated(count):
+    """The files above with bytes cut, doubled, overwritten and joined at random: whatever they are now, each has one state."""
+    rng = random.Random(7)
+    # Other words than the originals', which alone must be found by theirs.
+    samples = [(pathlib.PurePosixPath(path).suffix,
+                (content.encode() if isinstance(content, str) else content).replace(b"word", b"mutant").replace(b"junkdrawing", b"other"))
+               for path, (content, _, _) in FILES.items() if len(content) < LIMIT]
+    files = {}
+    for number in range(count):
+        suffix, data = rng.choice(samples)
+        data = bytearray(data or b"x")
+        for _ in range(rng.randint(1, 8)):
+            at = rng.randrange(len(data)) if data else 0
+            edit = rng.randrange(4)
+            if edit == 0:
+                del data[at:at + rng.randint(1, 40)]
+            elif edit == 1:
+                data[at:at] = data[at:at + rng.randint(1, 200)]
+            elif edit == 2:
+                data[at:at + 1] = rng.randbytes(rng.randint(1, 4))
+            else:
+                data += rng.choice(samples)[1][:500]
+        files[f"mutated/{number}{suffix}"] = bytes(data)
+    return files
+
+
 IGNORED = {
     ".hidden.md": "hiddenword", ".hidden/inside.md": "hiddenword", ".trash/deleted.md": "trashword",
     ".obsidian/workspace.md": "workspaceword", "templates/skip.md": "ignoredword", "sub/notes.tmp.md": "ignoredword",
@@ -97,6 +126,7 @@ def content_hashes(root):
 def odd(module_servers, tmp_path_factory):
     root = tmp_path_factory.mktemp("odd")
     write_notes(root, {path: content for path, (content, _, _) in FILES.items()})
+    write_notes(root, mutated(150))
     write_notes(root, {path: f"{word}\n" for path, word in IGNORED.items()})
     write_notes(root, {".knapignore": "# comment\ntemplates/\n*.tmp.md\n", ".obsidian/app.json": '{"userIgnoreFilters": ["Excluded/"]}'})
     outside = write_notes(tmp_path_factory.mktemp("outside"), {"linked.md": "linkedword\n", "folder/far.md": "farword\n"})
@@ -189,6 +219,13 @@ def test_notes_with_odd_names_can_be_fetched(odd):
     from urllib.parse import quote
     for path in ("quotes \"'& ? # % + .md", "emoji 🚀👩‍🚀.md", "日本語 メモ.md"):
         assert odd[0].get(f"/api/notes/{quote(path)}")["path"] == path
+
+
+def test_the_ledger_is_checked_against_every_walk(odd):
+    server = odd[0]
+    server.wait_job(server.post("/api/scan_vault", expect=202)["id"])
+    assert server.metric("knap_index_ledger_unexplained_files") == 0
+    assert "ledger_differs" not in server.log.read_text()
 
 
 def test_a_restart_says_the_same(odd):

@@ -26,6 +26,9 @@ Indexer::Indexer(const ServiceOptions& options, store::Store& store, const Vault
       embed_queue_(embed_queue),
       publisher_(store, embed_queue, metrics),
       queue_length_(metrics.gauge("knap_index_queue_length", "Files waiting to be read")),
+      unexplained_(metrics.gauge("knap_index_ledger_unexplained_files",
+                                 "Files in the ledger that the last walk did not meet; 0 but for "
+                                 "files made meanwhile")),
       next_file_id_(next_file_id),
       new_id_([this] { return static_cast<store::FileId>(next_file_id_.fetch_add(1)); }) {}
 

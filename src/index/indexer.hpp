@@ -54,6 +54,7 @@ class Indexer {
   Status walk_vault(VaultState& vault, const vault::IgnoreRules& rules, Ledger::Recheck recheck,
                     Work& work);
   void add_unseen(VaultState& vault, const vault::IgnoreRules& rules, Work& work);
+  void check_ledger(VaultState& vault, std::uint64_t unexplained);
   Work examine(VaultState& vault, const std::vector<std::string>& paths);
   void examine_one(VaultState& vault, const vault::IgnoreRules& rules, const std::string& path,
                    Work& work);
@@ -69,6 +70,7 @@ class Indexer {
   EmbedQueue& embed_queue_;
   Publisher publisher_;
   observe::Gauge& queue_length_;
+  observe::Gauge& unexplained_;
   const CancelToken stop_;
   std::atomic<std::int64_t> next_file_id_;
   const Ledger::NewId new_id_;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "indexer.hpp"
 #include "knap/observe/log.hpp"
@@ -79,13 +80,31 @@ Status Indexer::walk_vault(VaultState& vault, const vault::IgnoreRules& rules,
 }
 
 void Indexer::add_unseen(VaultState& vault, const vault::IgnoreRules& rules, Work& work) {
+  std::uint64_t unexplained = 0;
   for (std::string& path : vault.ledger.unseen(vault.walks)) {
     // A file made after the walk had passed its folder is not lost: the watcher has told, or the
     // next walk does.
     const bool there = vault::fingerprint(vault.config.root / path).has_value();
-    if (there && !is_ignored(rules, path)) continue;
+    if (there && !is_ignored(rules, path)) {
+      ++unexplained;
+      continue;
+    }
     work.batch.vanished.push_back(std::move(path));
   }
+  check_ledger(vault, unexplained);
+}
+
+/// The ledger must hold what the walk saw and nothing else. Files made meanwhile differ once; what
+/// differs twice in a row is a fault.
+void Indexer::check_ledger(VaultState& vault, std::uint64_t unexplained) {
+  const std::uint64_t before = std::exchange(vault.unexplained, unexplained);
+  std::uint64_t all = 0;
+  for (const auto& each : vaults_) all += each->unexplained;
+  unexplained_.set(static_cast<double>(all));
+  if (before == 0 || unexplained == 0) return;
+  observe::log_warning("ledger_differs",
+                       "the ledger lists files that two walks in a row did not meet",
+                       {{"vault", vault.config.name}, {"files", std::to_string(unexplained)}});
 }
 
 Indexer::Work Indexer::examine(VaultState& vault, const std::vector<std::string>& paths) {

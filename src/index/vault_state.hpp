@@ -64,6 +64,7 @@ struct VaultState {
   std::string watch_mode KNAP_GUARDED_BY(mutex) = "off";
   std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);
   std::uint64_t walks = 0;           ///< Of the indexing thread only.
+  std::uint64_t unexplained = 0;     ///< Of the indexer's thread: see Indexer::check_ledger.
   std::atomic<bool> walked = false;  ///< Once since the start, to the end.
   /// The store's count of changes that the snapshot on disk shows; nothing: none is known to fit.
   std::optional<std::uint64_t> saved_changes;
