@@ -166,12 +166,14 @@ struct Judgement {
 };
 
 Judgement judge(const Reading& statement, const Reading& quote, const Reading& heading) {
-  std::size_t content = 0;
+  std::size_t content = 0, from_heading = 0;
   float held = 0;
   bool fault = false;
+  std::unordered_set<std::string_view> seen;
   for (std::size_t i = 0; i < statement.words.size(); ++i) {
     const Word& word = statement.words[i];
-    if (!word.content) continue;
+    // A word said twice proves no more than once: "skipped because it was skipped".
+    if (!word.content || !seen.insert(word.stem).second) continue;
     ++content;
     float found = quote.stems.contains(word.stem) ? 1.0F : 0.0F;
     if (found == 0 && !word.number.empty()) {
@@ -186,7 +188,10 @@ Judgement judge(const Reading& statement, const Reading& quote, const Reading& h
     }
     // What the note is about stands in its title: a sentence "It supports..." may be told with the
     // name.
-    if (found < 1 && heading.stems.contains(word.stem)) found = 1;
+    if (found < 1 && heading.stems.contains(word.stem)) {
+      found = 1;
+      ++from_heading;
+    }
     if (found == 0 && statement.names[i]) fault = true;
     held += found;
   }
@@ -200,7 +205,9 @@ Judgement judge(const Reading& statement, const Reading& quote, const Reading& h
     return judgement;
   }
   const bool all_needed = content <= kShortStatement;
-  if (share >= (all_needed ? 0.99F : kSupported)) {
+  // The title names the subject; what is said of it must stand in the quote.
+  const bool title_speaks = 2 * from_heading > content;
+  if (share >= (all_needed ? 0.99F : kSupported) && !title_speaks) {
     judgement.verdict = names_swapped(statement, quote) ? Verdict::kWeak : Verdict::kSupported;
   } else if (share >= kWeak) {
     judgement.verdict = Verdict::kWeak;

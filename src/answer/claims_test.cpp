@@ -76,6 +76,12 @@ TEST(CheckClaim, RejectsTheOpposite) {
             Verdict::kUnsupported);
 }
 
+TEST(CheckClaim, CountsAWordOnce) {
+  EXPECT_NE(judge("The file was skipped because the file was skipped by the indexing engine.",
+                  "Skipped: the file is too large."),
+            Verdict::kSupported);
+}
+
 TEST(CheckClaim, CallsAParaphraseWeak) {
   EXPECT_EQ(judge("The castle was constructed for the wealthy duke near the river.",
                   "The castle was built for the rich duke near the river."),
