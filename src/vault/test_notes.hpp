@@ -34,9 +34,12 @@ inline std::vector<std::string> link_targets(const Note& note) {
 /// The evaluation data beside the project, where it is there.
 inline std::filesystem::path shared_data(std::string_view below) {
   const char* const given = std::getenv("KNAP_SHARED");
-  const auto root = given != nullptr ? std::filesystem::path(given)
-                                     : std::filesystem::path(__FILE__).parent_path() / ".." / ".." /
-                                           ".." / "shared";
+#ifdef KNAP_TEST_SHARED
+  const std::filesystem::path beside(KNAP_TEST_SHARED);
+#else
+  const std::filesystem::path beside;
+#endif
+  const std::filesystem::path root = given != nullptr ? std::filesystem::path(given) : beside;
   return root / "data" / below;
 }
 
