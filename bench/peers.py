@@ -24,7 +24,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
 from knap_server import NO_MODELS, ROOT, Server, clean_environment, program, shared_folder  # noqa: E402
 from latency import machine, make_queries, percentiles  # noqa: E402
-from ranking import REPLAY, load, model_of, prepare  # noqa: E402
+from ranking import REPLAY, evaluation, load, model_of, prepare  # noqa: E402
 
 HERE = ROOT / "bench" / "peers"
 CACHE = pathlib.Path(os.environ.get("KNAP_CACHE_DIR") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "knap")
@@ -215,18 +215,15 @@ def main():
     parser.add_argument("--markdown", type=pathlib.Path, help="replace the tables in this file, between its markers")
     parser.add_argument("--plot", type=pathlib.Path)
     args = parser.parse_args()
-    shared = shared_folder()
-    if shared is None:
-        print("skipped: the evaluation data is not here (KNAP_SHARED names its folder)")
+    common = evaluation()
+    if common is None:
         return
-    sys.path.insert(0, str(shared / "eval"))
-    import common
     args.work.mkdir(parents=True, exist_ok=True)
     (args.work / "empty").mkdir(exist_ok=True)
     folder = CACHE / "peers"
     install(folder)
     about = machine()
-    sets = [("SciFact", scifact(common, args, args.work, folder)), ("obsidian-hub", hub(args, args.work, folder, shared))]
+    sets = [("SciFact", scifact(common, args, args.work, folder)), ("obsidian-hub", hub(args, args.work, folder, shared_folder()))]
     text = "\n\n".join(f"### {title}\n\n{table(rows, title == 'SciFact')}" for title, rows in sets)
     text = f"Measured {about['time'][:10]} on {about['cpu']}, {about['cores']} cores, load {about['load_at_start']:.1f}, {about['program']}.\n\n{text}"
     print(text)

@@ -119,6 +119,17 @@ def judge(common, data, ranking):
     return round(sum(s[0] for s in scores) / len(scores), 4), round(sum(s[1] for s in scores) / len(scores), 4)
 
 
+def evaluation():
+    """The evaluation data's module `common`, or nothing where the data is absent; says so."""
+    shared = shared_folder()
+    if shared is None:
+        print("skipped: the evaluation data is not here (KNAP_SHARED names its folder)")
+        return None
+    sys.path.insert(0, str(shared / "eval"))
+    import common
+    return common
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=["test", "train"], default="test")
@@ -127,12 +138,9 @@ def main():
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--work", type=pathlib.Path)
     args = parser.parse_args()
-    shared = shared_folder()
-    if shared is None:
-        print("skipped: the evaluation data is not here (KNAP_SHARED names its folder)")
+    common = evaluation()
+    if common is None:
         return
-    sys.path.insert(0, str(shared / "eval"))
-    import common
     with tempfile.TemporaryDirectory() as scratch:
         work = args.work or pathlib.Path(scratch)
         (work / "empty").mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,12 @@
 """Weeks of editing in minutes: hundreds of thousands of saved notes through the watcher, with searches beside them.
 
     soak.py                    20,000 edits of 2,000 notes
-    soak.py --edits 200000     what two days of a busy sync client do
+    soak.py --edits 200000     some minutes
 
 Edits come in bursts: notes are saved (half of them by way of a temporary name, as editors do), renamed, deleted and made anew.
-After each burst the newest word must be found. At the end every note must be found by its word, none by a word edited away,
-the ledger must list exactly the files that are there, and the server's memory must be within a tenth of what it was after the
-first twentieth of the edits. Keyword search only: vectors would take hours. Exit code 1 when one of this does not hold.
+After each burst the newest word must be found. At the end every note must be found by its word, none by a word edited away
+(2,000 of them, drawn at random), the ledger must list exactly the files that are there, and the server's memory must be within
+a tenth of what it was after the first twentieth of the edits. Keyword search only: vectors would take hours. Exit code 1 when one of this does not hold.
 """
 import argparse
 import json

@@ -237,6 +237,15 @@ def test_unlinked_mentions_and_suggested_links(servers):
     server.call("GET", "/api/notes/Nowhere.md/mentions", expect=404)
 
 
+def test_mentions_beside_other_letters(servers):
+    server = servers({"东京塔.md": "一座塔。\n", "游记.md": "昨天我们看到东京塔很高。\n", "Levain.md": "A starter.\n",
+                      "Quoted.md": "He calls it “Levain”—always.\n", "Inside.md": "Éxlevainß is another word.\n"})
+    def unlinked(path):
+        return [m["path"] for m in server.get(f"/api/notes/{path}/mentions")["unlinked"]]
+    assert unlinked("东京塔.md") == ["游记.md"]
+    assert unlinked("Levain.md") == ["Quoted.md"]
+
+
 def test_copies_and_near_copies_are_found(servers):
     text = " ".join(f"word{i} stands here" for i in range(60))
     server = servers({"A.md": f"---\nid: 1\n---\n{text}\n", "Copies/A.md": f"---\nid: 1\n---\n{text}\n",

@@ -82,6 +82,13 @@ TEST(CheckClaim, CountsAWordOnce) {
             Verdict::kSupported);
 }
 
+TEST(CheckClaim, SaysNothingOnTheWordOfATitleAlone) {
+  EXPECT_NE(
+      judge("The licence is a model catalogue of the village museum.",
+            "The licence is shown beside each one.", "en", "Model catalogue of the village museum"),
+      Verdict::kSupported);
+}
+
 TEST(CheckClaim, CallsAParaphraseWeak) {
   EXPECT_EQ(judge("The castle was constructed for the wealthy duke near the river.",
                   "The castle was built for the rich duke near the river."),

@@ -93,7 +93,9 @@ class FakeService final : public index::Service {
                                            const CancelToken& /*cancel*/) const override {
     return index::DuplicatesView{};
   }
-  Result<index::MentionsView> mentions(std::string_view /*vault*/, std::string_view path) override {
+  Result<index::MentionsView> mentions(std::string_view /*vault*/, std::string_view path,
+                                       Deadline /*deadline*/,
+                                       const CancelToken& /*cancel*/) const override {
     return make_error(ErrorCode::kNotFound, std::string(path));
   }
   float inverse_document_frequency(std::string_view term) const override {

@@ -88,8 +88,10 @@ class FakeIndex final : public index::Service {
     note.properties.push_back({"rating", {4.0}, false});
     return note;
   }
-  Result<index::LinksView> links(std::string_view, std::string_view) const override {
+  Result<index::LinksView> links(std::string_view, std::string_view path) const override {
     index::LinksView links;
+    links.vault = "notes";
+    links.path = std::string(path);
     links.links.push_back({"", "Nowhere", "See [[Nowhere]].", 2});
     links.backlinks.push_back({"B.md", "B", "Back", 1});
     return links;
@@ -104,8 +106,9 @@ class FakeIndex final : public index::Service {
     return index::DuplicatesView{
         {{"notes", {{"A.md", "A", 1, request.threshold, false}, {"B.md", "B", 2, 1, true}}}}, 2, 1};
   }
-  Result<index::MentionsView> mentions(std::string_view, std::string_view) override {
-    index::MentionsView mentions;
+  Result<index::MentionsView> mentions(std::string_view, std::string_view path, Deadline,
+                                       const CancelToken&) const override {
+    index::MentionsView mentions{"notes", std::string(path), {}, {}};
     mentions.unlinked.push_back({"C.md", "C", "Writes of A", 2});
     return mentions;
   }

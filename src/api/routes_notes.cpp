@@ -53,29 +53,26 @@ Outcome get_note(const Context& context, Call& call) {
 Outcome get_links(const Context& context, Call& call) {
   const auto query = note_query(call, HasLimit::kNo);
   if (!query) return refuse(query.error());
-  // The note tells which vault it is in, which the links' addresses need.
-  const auto note = context.parts.index.note(query->vault, call.path_argument);
-  if (!note) return refuse(to_problem(note.error()));
-  const auto links = context.parts.index.links(note->vault, note->path);
+  const auto links = context.parts.index.links(query->vault, call.path_argument);
   if (!links) return refuse(to_problem(links.error()));
-  return json_response(200, json::object{{"vault", note->vault},
-                                         {"path", note->path},
-                                         {"links", link_list(note->vault, links->links)},
-                                         {"backlinks", link_list(note->vault, links->backlinks)}});
+  return json_response(200, json::object{{"vault", links->vault},
+                                         {"path", links->path},
+                                         {"links", link_list(links->vault, links->links)},
+                                         {"backlinks", link_list(links->vault, links->backlinks)}});
 }
 
 Outcome get_mentions(const Context& context, Call& call) {
   const auto query = note_query(call, HasLimit::kNo);
   if (!query) return refuse(query.error());
-  const auto note = context.parts.index.note(query->vault, call.path_argument);
-  if (!note) return refuse(to_problem(note.error()));
-  const auto mentions = context.parts.index.mentions(note->vault, note->path);
+  const Deadline deadline = call.deadline(service::spec(service::Level::kSearch).limit);
+  const auto mentions =
+      context.parts.index.mentions(query->vault, call.path_argument, deadline, call.cancel());
   if (!mentions) return refuse(to_problem(mentions.error()));
   return json_response(
-      200, json::object{{"vault", note->vault},
-                        {"path", note->path},
-                        {"unlinked", link_list(note->vault, mentions->unlinked)},
-                        {"suggestions", link_list(note->vault, mentions->suggestions)}});
+      200, json::object{{"vault", mentions->vault},
+                        {"path", mentions->path},
+                        {"unlinked", link_list(mentions->vault, mentions->unlinked)},
+                        {"suggestions", link_list(mentions->vault, mentions->suggestions)}});
 }
 
 Outcome get_related(const Context& context, Call& call) {

@@ -17,6 +17,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::uint64_t kEarlierBytesMax = 64U << 20;
+constexpr int kResults = 100;  // looked at for the reciprocal rank
 constexpr std::size_t kMissesShown = 10;
 constexpr std::size_t kLosersShown = 10;
 /// Loss of mean nDCG below which two runs count as equal.
@@ -37,9 +38,11 @@ double quantile(std::vector<double> values, double share) {
   return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
 }
 
+/// Asks twice: as people do, for the ranking and the whole time; then explained, for the stages. An
+/// explained search scores every note, where a plain one may stop at the best.
 Result<Outcome> ask(Remote& remote, const JudgedQuestion& question, const std::string& mode,
                     Times& times, json::value& index) {
-  json::object body{{"query", question.query}, {"limit", 100}, {"mode", mode}, {"explain", true}};
+  json::object body{{"query", question.query}, {"limit", kResults}, {"mode", mode}};
   if (!question.filter.empty()) body["filter"] = question.filter;
   if (!question.vault.empty()) body["vault"] = question.vault;
   const auto begin = SteadyClock::now();
@@ -47,7 +50,9 @@ Result<Outcome> ask(Remote& remote, const JudgedQuestion& question, const std::s
   times["client"].push_back(
       std::chrono::duration<double, std::milli>(SteadyClock::now() - begin).count());
   times["total"].push_back(number_of(answer, "took_ms"));
-  if (const auto& stages = member(member(answer, "explain"), "stages"); stages.is_array()) {
+  body["explain"] = true;
+  KNAP_TRY(const json::value explained, remote.post("/api/search", body));
+  if (const auto& stages = member(member(explained, "explain"), "stages"); stages.is_array()) {
     for (const auto& stage : stages.get_array())
       times[text_of(stage, "name")].push_back(number_of(stage, "took_ms"));
   }
@@ -79,6 +84,8 @@ json::object report_of(const std::vector<JudgedQuestion>& questions,
   json::array rows;
   for (std::size_t i = 0; i < questions.size(); ++i) {
     rows.push_back(json::object{{"query", questions[i].query},
+                                {"filter", questions[i].filter},
+                                {"vault", questions[i].vault},
                                 {"ndcg_10", outcomes[i].quality.ndcg_10},
                                 {"reciprocal_rank", outcomes[i].quality.reciprocal_rank},
                                 {"first", outcomes[i].best_path}});
@@ -103,6 +110,11 @@ struct Comparison {
   bool loses() const { return after < before - kTolerance; }
 };
 
+/// What makes a row of two runs the same question.
+std::string key_of(const json::value& row) {
+  return text_of(row, "query") + '\n' + text_of(row, "filter") + '\n' + text_of(row, "vault");
+}
+
 Result<Comparison> compare(const std::string& file, const json::object& now) {
   KNAP_TRY(const std::string text, read_file(file, kEarlierBytesMax));
   boost::system::error_code error;
@@ -112,10 +124,10 @@ Result<Comparison> compare(const std::string& file, const json::object& now) {
     return make_error(ErrorCode::kInvalidArgument,
                       file + ": not the output of `knap bench search --json`");
   std::map<std::string, double> known;
-  for (const auto& row : rows.get_array()) known[text_of(row, "query")] = number_of(row, "ndcg_10");
+  for (const auto& row : rows.get_array()) known[key_of(row)] = number_of(row, "ndcg_10");
   Comparison out;
   for (const auto& row : now.at("by_question").as_array()) {
-    const auto before = known.find(text_of(row, "query"));
+    const auto before = known.find(key_of(row));
     if (before == known.end()) continue;
     const double change = number_of(row, "ndcg_10") - before->second;
     ++out.common;
@@ -124,7 +136,7 @@ Result<Comparison> compare(const std::string& file, const json::object& now) {
     if (change > 0) ++out.better;
     if (change < 0) {
       ++out.worse;
-      out.losers.emplace_back(change, before->first);
+      out.losers.emplace_back(change, text_of(row, "query"));
     }
   }
   if (out.common == 0)

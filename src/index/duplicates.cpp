@@ -4,6 +4,8 @@
 #include <map>
 #include <unordered_map>
 
+#include <fmt/format.h>
+
 #include "knap/base/text.hpp"
 #include "service_impl.hpp"
 
@@ -11,6 +13,7 @@ namespace knap::index {
 namespace {
 
 constexpr std::size_t kPairsMax = 200'000;
+constexpr std::size_t kNotesMax = 250'000;  // of one vault; 2 KB each while they are compared
 constexpr std::uint64_t kLookUpEvery = 64;  // notes between two looks at the clock
 
 /// Notes joined into groups by pairs: a forest whose trees are the groups.
@@ -85,6 +88,10 @@ Result<DuplicatesView> ServiceImpl::duplicates(const DuplicatesRequest& request,
     Status wanted;
     KNAP_CHECK_OK(store_->notes(vault->id, [&](const store::LoadedNote& note) {
       if (view.notes % kLookUpEvery == 0) wanted = still_wanted(cancel, deadline);
+      if (finder.notes() >= kNotesMax)
+        wanted = make_error(ErrorCode::kResourceExhausted,
+                            fmt::format("the vault {} has more than {} notes, too many to compare",
+                                        vault->config.name, kNotesMax));
       if (!wanted) return false;
       const auto ref = vault->graph.note(note.id);
       const auto entry = ref ? vault->ledger.find(ref->path) : std::nullopt;
@@ -102,7 +109,8 @@ Result<DuplicatesView> ServiceImpl::duplicates(const DuplicatesRequest& request,
       return true;
     }));
     KNAP_CHECK_OK(wanted);
-    for (const search::SimilarPair& pair : finder.pairs(request.threshold, kPairsMax))
+    KNAP_TRY(const auto pairs, finder.pairs(request.threshold, kPairsMax, deadline, cancel));
+    for (const search::SimilarPair& pair : pairs)
       groups.join(static_cast<store::FileId>(pair.first), static_cast<store::FileId>(pair.second),
                   pair.similarity, false);
     for (const auto& [root, members] : groups.take()) {

@@ -14,17 +14,29 @@ constexpr std::size_t kPassagesMax = 256;         // of the note, for suggestion
 constexpr std::size_t kNameBytesMin = 3;
 constexpr std::size_t kContextBytesMax = 300;
 
-bool is_letter(std::string_view text, std::size_t at) {
+/// Whether the text goes on with the word before or after `at`: Chinese and Japanese have no space
+/// between words, so any place may part two of theirs.
+bool joins_word(std::string_view text, std::size_t at) {
   if (at >= text.size()) return false;
-  const auto c = static_cast<unsigned char>(text[at]);
-  return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  const char32_t c = text::decode(text, at);
+  return text::is_alphanumeric(c) && !text::is_cjk(c);
+}
+
+std::size_t character_before(std::string_view text, std::size_t at) {
+  do --at;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80);
+  return at;
 }
 
 /// Whether a folded line holds a folded name as words of their own, outside of [[links]].
 bool names(std::string_view line, std::string_view name) {
   for (std::size_t at = line.find(name); at != std::string_view::npos;
        at = line.find(name, at + 1)) {
-    if ((at > 0 && is_letter(line, at - 1)) || is_letter(line, at + name.size())) continue;
+    const std::size_t end = at + name.size();
+    const bool inside =
+        (at > 0 && joins_word(line, character_before(line, at)) && joins_word(line, at)) ||
+        (joins_word(line, end) && joins_word(line, character_before(line, end)));
+    if (inside) continue;
     const std::size_t open = line.rfind("[[", at);
     const bool linked = open != std::string_view::npos && line.find("]]", open) > at;
     if (!linked) return true;
@@ -49,10 +61,8 @@ void for_each_line(const store::PassageRecord& passage, Visit&& visit) {
   }
 }
 
-}  // namespace
-
 /// Title, name and aliases, folded, each once.
-std::vector<std::string> ServiceImpl::names_of(const store::LoadedNote& note) const {
+std::vector<std::string> names_of(const store::LoadedNote& note) {
   std::vector<std::string> names{note.note.title, note.note.name};
   if (const auto meta = decode(note.note.meta))
     names.insert(names.end(), meta->aliases.begin(), meta->aliases.end());
@@ -66,18 +76,22 @@ std::vector<std::string> ServiceImpl::names_of(const store::LoadedNote& note) co
   return names;
 }
 
+}  // namespace
+
 Status ServiceImpl::find_unlinked(const Place& place, const std::vector<std::string>& names,
+                                  Deadline deadline, const CancelToken& cancel,
                                   std::vector<LinkView>& out) const {
   const LinkGraph& graph = place.vault->graph;
   std::vector<store::PassageKey> keys;
   for (const std::string& name : names) {
+    KNAP_CHECK_OK(still_wanted(cancel, deadline));
     search::Query query;
     query.text = '"' + name + '"';
     query.mode = search::Mode::kKeyword;
     query.group = search::Group::kPassage;
     query.limit = kMentionSearchMax;
     query.ranking = options_.ranking;
-    KNAP_TRY(const auto found, place.vault->index.get()->search(query, Deadline::never()));
+    KNAP_TRY(const auto found, place.vault->index.get()->search(query, deadline));
     for (const search::Hit& hit : found.hits) {
       const auto file = static_cast<store::FileId>(hit.note);
       if (file != place.entry.id) keys.push_back({file, hit.passage});
@@ -130,12 +144,14 @@ Status ServiceImpl::find_suggestions(const Place& place, const store::LoadedNote
   return {};
 }
 
-Result<MentionsView> ServiceImpl::mentions(std::string_view vault, std::string_view path) {
+Result<MentionsView> ServiceImpl::mentions(std::string_view vault, std::string_view path,
+                                           Deadline deadline, const CancelToken& cancel) const {
   KNAP_TRY(const Place place, find(vault, path));
   KNAP_TRY(const auto note, store_->note(place.entry.id));
-  MentionsView view;
-  if (!note) return view;
-  KNAP_CHECK_OK(find_unlinked(place, names_of(*note), view.unlinked));
+  if (!note) return not_indexed(path, place.entry);
+  MentionsView view{place.vault->config.name, text::repair_utf8(place.path), {}, {}};
+  KNAP_CHECK_OK(find_unlinked(place, names_of(*note), deadline, cancel, view.unlinked));
+  KNAP_CHECK_OK(still_wanted(cancel, deadline));
   KNAP_CHECK_OK(find_suggestions(place, *note, view.suggestions));
   return view;
 }

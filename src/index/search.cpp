@@ -82,18 +82,23 @@ void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
   }
   const auto usual = embed_pace_.usual();
   if (!deadline.is_never() && usual > until.remaining()) {
+    embed_pace_.skipped();
     return degrade(fmt::format(
         "the deadline leaves {:.1f} ms for the query's vector, which takes {:.1f} ms here",
         milliseconds(until.remaining()), milliseconds(usual)));
   }
-  const auto lease = leases_.acquire(service::Lane::kInteractive, 1, until, cancel);
+  const auto lease =
+      leases_.acquire(service::Lane::kInteractive, embedder->query_threads(), until, cancel);
   if (!lease) return degrade(lease.error().message);
   const std::string query = request.text;
   auto vectors = embedder->embed(std::span(&query, 1), models::InputKind::kQuery,
                                  models::Priority::kInteractive, until, cancel);
   const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
   outcome.stages.push_back({"embed", took, vectors ? 1U : 0U});
-  if (!vectors) return degrade(vectors.error().message);
+  if (!vectors) {
+    if (vectors.error().code == ErrorCode::kDeadlineExceeded) embed_pace_.exceeded(took);
+    return degrade(vectors.error().message);
+  }
   embed_pace_.learn(took);
   if (vectors->values.size() != embedder->dimensions())
     return degrade("the model gave a vector of another size");

@@ -33,7 +33,8 @@ class ServiceImpl final : public Service {
                                const CancelToken& cancel) override;
   Result<NoteView> note(std::string_view vault, std::string_view path) const override;
   Result<LinksView> links(std::string_view vault, std::string_view path) const override;
-  Result<MentionsView> mentions(std::string_view vault, std::string_view path) override;
+  Result<MentionsView> mentions(std::string_view vault, std::string_view path, Deadline deadline,
+                                const CancelToken& cancel) const override;
   Result<DuplicatesView> duplicates(const DuplicatesRequest& request, Deadline deadline,
                                     const CancelToken& cancel) const override;
   Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,
@@ -64,9 +65,8 @@ class ServiceImpl final : public Service {
   Result<bool> fill_hits(std::vector<SearchHit>& hits) const;
   std::string link_context(store::FileId file, std::uint32_t line) const;
   Result<search::Query> query_like(const Place& place) const;
-  std::vector<std::string> names_of(const store::LoadedNote& note) const;
-  Status find_unlinked(const Place& place, const std::vector<std::string>& names,
-                       std::vector<LinkView>& out) const;
+  Status find_unlinked(const Place& place, const std::vector<std::string>& names, Deadline deadline,
+                       const CancelToken& cancel, std::vector<LinkView>& out) const;
   Status find_suggestions(const Place& place, const store::LoadedNote& note,
                           std::vector<LinkView>& out) const;
   Status wait_for_scan(std::uint64_t number, Deadline deadline, const CancelToken& cancel,
@@ -86,6 +86,9 @@ class ServiceImpl final : public Service {
   SnapshotKeeper snapshots_;
   bool loaded_ = false;  ///< Only an index that was loaded whole is worth a snapshot.
 };
+
+/// Why a file of the ledger has no note.
+Error not_indexed(std::string_view path, const LedgerEntry& entry);
 
 PassageView view_of(store::PassageRow row, const std::string& vault);
 

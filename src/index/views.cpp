@@ -56,6 +56,12 @@ std::string rare_words(const search::Index& index, const store::LoadedNote& note
 
 }  // namespace
 
+Error not_indexed(std::string_view path, const LedgerEntry& entry) {
+  return make_error(ErrorCode::kNotFound,
+                    "the note " + std::string(path) + " is not indexed: " +
+                        (entry.reason.empty() ? "not read yet" : entry.reason));
+}
+
 Result<ServiceImpl::Place> ServiceImpl::find(std::string_view vault, std::string_view path) const {
   bool known_vault = vault.empty();
   for (const auto& candidate : vaults_) {
@@ -74,11 +80,7 @@ Result<ServiceImpl::Place> ServiceImpl::find(std::string_view vault, std::string
 Result<NoteView> ServiceImpl::note(std::string_view vault, std::string_view path) const {
   KNAP_TRY(const Place place, find(vault, path));
   KNAP_TRY(auto stored, store_->note(place.entry.id));
-  if (!stored) {
-    return make_error(ErrorCode::kNotFound,
-                      "the note " + std::string(path) + " is not indexed: " +
-                          (place.entry.reason.empty() ? "not read yet" : place.entry.reason));
-  }
+  if (!stored) return not_indexed(path, place.entry);
   KNAP_TRY(NoteMeta meta, decode(stored->note.meta));
   NoteView view;
   view.vault = place.vault->config.name;
@@ -113,8 +115,10 @@ std::string ServiceImpl::link_context(store::FileId file, std::uint32_t line) co
 Result<LinksView> ServiceImpl::links(std::string_view vault, std::string_view path) const {
   KNAP_TRY(const Place place, find(vault, path));
   KNAP_TRY(const auto stored, store_->note(place.entry.id));
+  if (!stored) return not_indexed(path, place.entry);
   LinksView view;
-  if (!stored) return view;
+  view.vault = place.vault->config.name;
+  view.path = text::repair_utf8(place.path);
   KNAP_TRY(const NoteMeta meta, decode(stored->note.meta));
   const LinkGraph& graph = place.vault->graph;
   for (const vault::Link& link : meta.links) {

@@ -195,7 +195,7 @@ class LocalModels final : public Models {
     LoadedModel model;
     model.supervisor = std::make_shared<Supervisor>(supervise(spec, precision), metrics_);
     if (spec.role == Role::kEmbed) {
-      model.embedder = make_runner_embedder(spec, precision, model.supervisor, metrics_);
+      model.embedder = make_runner_embedder(spec, precision, threads_, model.supervisor, metrics_);
     } else {
       model.generator = make_chat_generator(chat_target(spec, model.supervisor), metrics_);
     }

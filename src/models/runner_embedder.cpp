@@ -32,10 +32,11 @@ std::string revision_of(const ModelSpec& spec) {
 
 class RunnerEmbedder final : public Embedder {
  public:
-  RunnerEmbedder(const ModelSpec& spec, std::string precision,
+  RunnerEmbedder(const ModelSpec& spec, std::string precision, std::size_t threads,
                  std::shared_ptr<Supervisor> supervisor, observe::Registry& metrics)
       : spec_(spec),
         id_(fmt::format("{}@{}/{}", spec.name, revision_of(spec), precision)),
+        threads_(threads),
         supervisor_(std::move(supervisor)),
         texts_(metrics.counter("knap_models_embedded_texts_total", "Texts turned into vectors")),
         tokens_(metrics.counter("knap_models_embedded_tokens_total",
@@ -50,6 +51,7 @@ class RunnerEmbedder final : public Embedder {
   std::string id() const override { return id_; }
   std::size_t dimensions() const override { return spec_.dimensions; }
   std::vector<std::string> languages() const override { return spec_.languages; }
+  std::size_t query_threads() const override { return std::min(threads_, kQueryThreads); }
 
   Result<Embeddings> embed(std::span<const std::string> texts, InputKind kind, Priority priority,
                            Deadline deadline, const CancelToken& cancel) override {
@@ -139,6 +141,7 @@ class RunnerEmbedder final : public Embedder {
 
   const ModelSpec spec_;
   const std::string id_;
+  const std::size_t threads_;
   const std::shared_ptr<Supervisor> supervisor_;
   observe::Counter& texts_;
   observe::Counter& tokens_;
@@ -149,10 +152,11 @@ class RunnerEmbedder final : public Embedder {
 }  // namespace
 
 std::shared_ptr<Embedder> make_runner_embedder(const ModelSpec& spec, std::string precision,
+                                               std::size_t threads,
                                                std::shared_ptr<Supervisor> supervisor,
                                                observe::Registry& metrics) {
-  return std::make_shared<RunnerEmbedder>(spec, std::move(precision), std::move(supervisor),
-                                          metrics);
+  return std::make_shared<RunnerEmbedder>(spec, std::move(precision), threads,
+                                          std::move(supervisor), metrics);
 }
 
 }  // namespace knap::models

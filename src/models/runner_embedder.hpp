@@ -9,9 +9,16 @@
 
 namespace knap::models {
 
+/// Cores that share one query, where the runner has as many. Queries run one after the other, so a
+/// second core shortens each wait; measured median of 3 to 24 tokens in f32: one thread 8.6 ms, two
+/// 5.3 ms.
+inline constexpr std::size_t kQueryThreads = 2;
+
 /// An embedder whose model runs in a supervised child.
 /// @param precision  part of its id: vectors of different precisions are kept apart
+/// @param threads  compute threads of the runner
 std::shared_ptr<Embedder> make_runner_embedder(const ModelSpec& spec, std::string precision,
+                                               std::size_t threads,
                                                std::shared_ptr<Supervisor> supervisor,
                                                observe::Registry& metrics);
 

@@ -17,11 +17,23 @@ constexpr std::size_t kKeys = 24;
 /// A hash that more notes have (a template's line) brings each note together with the first of them
 /// only.
 constexpr std::size_t kBucketMax = 64;
+/// Others that one note is compared with.
+constexpr std::size_t kComparedMax = 512;
+constexpr std::uint32_t kLookUpEvery = 64;  // notes between two looks at the clock
 
 std::uint64_t mix(std::uint64_t value) {
   value ^= value >> 31;
   value *= 0x9E3779B97F4A7C15ULL;
   return value ^ (value >> 29);
+}
+
+/// The most similar first; of equal ones those of older notes.
+void keep_best(std::vector<SimilarPair>& pairs, std::size_t limit) {
+  std::sort(pairs.begin(), pairs.end(), [](const SimilarPair& a, const SimilarPair& b) {
+    if (a.similarity != b.similarity) return a.similarity > b.similarity;
+    return std::pair(a.first, a.second) < std::pair(b.first, b.second);
+  });
+  if (pairs.size() > limit) pairs.resize(limit);
 }
 
 void keep_smallest(std::vector<std::uint64_t>& hashes) {
@@ -84,11 +96,14 @@ float DuplicateFinder::similarity(const Sketch& a, const Sketch& b) {
   return seen == 0 ? 0 : static_cast<float>(shared) / static_cast<float>(seen);
 }
 
-std::vector<SimilarPair> DuplicateFinder::pairs(float threshold, std::size_t limit) const {
+Result<std::vector<SimilarPair>> DuplicateFinder::pairs(float threshold, std::size_t limit,
+                                                        Deadline deadline,
+                                                        const CancelToken& cancel) const {
   std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> buckets;
   std::vector<SimilarPair> out;
   std::vector<std::uint32_t> met;
   for (std::uint32_t n = 0; n < sketches_.size(); ++n) {
+    if (n % kLookUpEvery == 0) KNAP_CHECK_OK(still_wanted(cancel, deadline));
     const Sketch& sketch = sketches_[n];
     met.clear();
     for (std::size_t k = 0; k < std::min(kKeys, sketch.smallest.size()); ++k) {
@@ -98,16 +113,14 @@ std::vector<SimilarPair> DuplicateFinder::pairs(float threshold, std::size_t lim
     }
     std::sort(met.begin(), met.end());
     met.erase(std::unique(met.begin(), met.end()), met.end());
+    if (met.size() > kComparedMax) met.resize(kComparedMax);
     for (const std::uint32_t other : met) {
       const float value = similarity(sketches_[other], sketch);
       if (value >= threshold) out.push_back({sketches_[other].note, sketch.note, value});
     }
+    if (out.size() > 2 * limit + kComparedMax) keep_best(out, limit);
   }
-  std::sort(out.begin(), out.end(), [](const SimilarPair& a, const SimilarPair& b) {
-    if (a.similarity != b.similarity) return a.similarity > b.similarity;
-    return std::pair(a.first, a.second) < std::pair(b.first, b.second);
-  });
-  if (out.size() > limit) out.resize(limit);
+  keep_best(out, limit);
   return out;
 }
 

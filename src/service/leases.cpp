@@ -36,7 +36,7 @@ struct ComputeLeases::Impl {
 
   std::size_t grant(Lane lane, std::size_t wanted) const KNAP_REQUIRES(mutex) {
     switch (lane) {
-      case Lane::kInteractive: return 1;
+      case Lane::kInteractive:
       case Lane::kGeneration: return std::min(wanted, cores);
       case Lane::kBackground: return std::min(wanted, cores - held[index_of(Lane::kBackground)]);
     }

@@ -20,6 +20,12 @@ TEST(ComputeLeases, InteractiveNeverWaits) {
   EXPECT_FALSE(leases.should_yield(Lane::kInteractive));
 }
 
+TEST(ComputeLeases, InteractiveGetsWhatItUsesUpToTheCores) {
+  ComputeLeases leases(2);
+  EXPECT_EQ(leases.acquire(Lane::kInteractive, 2, Deadline::never(), {})->threads(), 2U);
+  EXPECT_EQ(leases.acquire(Lane::kInteractive, 9, Deadline::never(), {})->threads(), 2U);
+}
+
 TEST(ComputeLeases, BackgroundNeverExceedsTheCores) {
   ComputeLeases leases(2);
   const auto first = leases.acquire(Lane::kBackground, 1, Deadline::never(), {});

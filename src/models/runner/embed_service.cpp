@@ -14,6 +14,7 @@
 #include "runner/batches.hpp"
 #include "runner/embed_engine.hpp"
 #include "runner/service.hpp"
+#include "runner_embedder.hpp"
 
 namespace knap::models::runner {
 namespace {
@@ -31,9 +32,6 @@ constexpr std::size_t kBackgroundQueue = 256;
 // Above this a body is parsed by the background threads, so that it never delays a query's few
 // bytes.
 constexpr std::size_t kLargeBodyBytes = 64U << 10;
-// Cores that share one query. Queries run one after the other, so a second core shortens each wait;
-// measured median of 3 to 24 tokens in f32: one thread 8.6 ms, two 5.3 ms.
-constexpr std::size_t kQueryThreads = 2;
 // Background threads give way to queries on the same core.
 constexpr int kBackgroundNice = 10;
 // Lengths of the queries that people type: kernels for these shapes are made before the first one

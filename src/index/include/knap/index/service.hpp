@@ -124,9 +124,11 @@ struct LinkView {
   std::uint32_t line = 0;
 };
 struct LinksView {
+  std::string vault, path;  ///< Of the note itself.
   std::vector<LinkView> links, backlinks;
 };
 struct MentionsView {
+  std::string vault, path;  ///< Of the note itself.
   /// Where other notes write this note's title, name or an alias without linking to it.
   std::vector<LinkView> unlinked;
   /// Where this note writes the name of another without linking to it: links to suggest. `path` and
@@ -199,10 +201,11 @@ class Service {
   /// @param vault  empty: the first vault that has the path. Errors: kNotFound.
   virtual Result<NoteView> note(std::string_view vault, std::string_view path) const = 0;
   virtual Result<LinksView> links(std::string_view vault, std::string_view path) const = 0;
-  /// At most 100 of each, nearest first. Errors: kNotFound.
-  virtual Result<MentionsView> mentions(std::string_view vault, std::string_view path) = 0;
+  /// At most 100 of each. Errors: kNotFound, kDeadlineExceeded, kCancelled.
+  virtual Result<MentionsView> mentions(std::string_view vault, std::string_view path,
+                                        Deadline deadline, const CancelToken& cancel) const = 0;
   /// Reads the text of every note: seconds for tens of thousands. Errors: kNotFound (vault),
-  /// kDeadlineExceeded, kCancelled.
+  /// kDeadlineExceeded, kCancelled, kResourceExhausted (more notes than are compared).
   virtual Result<DuplicatesView> duplicates(const DuplicatesRequest& request, Deadline deadline,
                                             const CancelToken& cancel) const = 0;
   virtual Result<std::vector<SearchHit>> related(std::string_view vault, std::string_view path,

@@ -39,6 +39,8 @@ class Embedder {
   virtual std::size_t dimensions() const = 0;
   /// Languages the model was trained for, ISO 639-1; "*": any.
   virtual std::vector<std::string> languages() const = 0;
+  /// Compute threads that one interactive call uses: what to lease for it.
+  virtual std::size_t query_threads() const { return 1; }
   /// Errors: kUnavailable (starting, crashed: try later), kDeadlineExceeded, kCancelled,
   /// kInvalidArgument (no texts, > 512).
   virtual Result<Embeddings> embed(std::span<const std::string> texts, InputKind kind,

@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "knap/base/deadline.hpp"
+#include "knap/base/result.hpp"
 #include "knap/search/index.hpp"
 
 namespace knap::search {
@@ -31,9 +33,14 @@ class DuplicateFinder {
   /// Ends the note. Notes of less than kWordsMin words are left out.
   void finish(NoteId note);
 
-  /// All pairs of at least this similarity, the most similar first, at most `limit`.
+  std::size_t notes() const { return sketches_.size(); }
+
+  /// The pairs of at least this similarity, the most similar first, at most `limit`. Each note is
+  /// compared with at most a few hundred others that share a rare run of words with it.
   /// @param threshold  0.3-1; below it pairs would be missed
-  std::vector<SimilarPair> pairs(float threshold, std::size_t limit) const;
+  /// Errors: kDeadlineExceeded, kCancelled.
+  Result<std::vector<SimilarPair>> pairs(float threshold, std::size_t limit, Deadline deadline,
+                                         const CancelToken& cancel) const;
 
  private:
   struct Sketch {

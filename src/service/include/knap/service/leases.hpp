@@ -35,7 +35,7 @@ class Lease {
 /// that their sum stays at the cores (ggml's barriers spin: oversubscription makes everything ten
 /// times slower, docs/Models.md).
 ///
-/// Interactive work (the few milliseconds of a query's embedding) never waits: it takes one thread
+/// Interactive work (the few milliseconds of a query's embedding) never waits: it takes its threads
 /// at once, over the cores if need be, because it ends sooner than any other could yield.
 /// Generation waits for other generation. Background work gets threads only while nobody above
 /// waits or works, and asks should_yield() between short steps. Threads: safe. Must outlive its
