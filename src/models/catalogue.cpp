@@ -167,8 +167,11 @@ void check_files(const YAML::Node& node, const ModelSpec& spec) {
     return std::ranges::find(spec.files, name, &ModelFile::name) != spec.files.end();
   };
   if (spec.role == Role::kEmbed) {
-    if (!has("model.safetensors") || !has("config.json") || !has("vocab.txt")) {
-      fail(node, "an embed model needs the files model.safetensors, config.json and vocab.txt");
+    if (!has("model.e5") &&
+        (!has("model.safetensors") || !has("config.json") || !has("vocab.txt"))) {
+      fail(node,
+           "an embed model needs the files model.safetensors, config.json and vocab.txt, or "
+           "model.e5");
     }
     if (spec.dimensions == 0 || spec.max_tokens < 2)
       fail(node, "an embed model needs dimensions and max_tokens");

@@ -10,6 +10,7 @@
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 #include "remote_error.hpp"
+#include "runner/precision.hpp"
 
 namespace knap::models {
 namespace {
@@ -24,10 +25,9 @@ constexpr std::size_t kTextBytesMax = 16U << 10;
 // caller.
 constexpr std::chrono::seconds kBackgroundPatience{10};
 
-// The weights decide the vectors: their checksum is the model's revision.
+// The weights decide the vectors: their checksum is the model's revision. They come first.
 std::string revision_of(const ModelSpec& spec) {
-  const auto weights = std::ranges::find(spec.files, "model.safetensors", &ModelFile::name);
-  return weights == spec.files.end() ? std::string() : weights->sha256.substr(0, 12);
+  return spec.files.empty() ? std::string() : spec.files.front().sha256.substr(0, 12);
 }
 
 class RunnerEmbedder final : public Embedder {
@@ -36,7 +36,9 @@ class RunnerEmbedder final : public Embedder {
                  std::shared_ptr<Supervisor> supervisor, observe::Registry& metrics)
       : spec_(spec),
         id_(fmt::format("{}@{}/{}", spec.name, revision_of(spec), precision)),
-        threads_(threads),
+        query_threads_(precision == to_string(runner::Precision::kInt8Plain)
+                           ? 1
+                           : std::min(threads, kQueryThreads)),
         supervisor_(std::move(supervisor)),
         texts_(metrics.counter("knap_models_embedded_texts_total", "Texts turned into vectors")),
         tokens_(metrics.counter("knap_models_embedded_tokens_total",
@@ -51,7 +53,7 @@ class RunnerEmbedder final : public Embedder {
   std::string id() const override { return id_; }
   std::size_t dimensions() const override { return spec_.dimensions; }
   std::vector<std::string> languages() const override { return spec_.languages; }
-  std::size_t query_threads() const override { return std::min(threads_, kQueryThreads); }
+  std::size_t query_threads() const override { return query_threads_; }
 
   Result<Embeddings> embed(std::span<const std::string> texts, InputKind kind, Priority priority,
                            Deadline deadline, const CancelToken& cancel) override {
@@ -141,7 +143,7 @@ class RunnerEmbedder final : public Embedder {
 
   const ModelSpec spec_;
   const std::string id_;
-  const std::size_t threads_;
+  const std::size_t query_threads_;
   const std::shared_ptr<Supervisor> supervisor_;
   observe::Counter& texts_;
   observe::Counter& tokens_;

@@ -26,13 +26,13 @@ class TestFolder {
   const std::filesystem::path& path() const { return path_; }
 
   std::filesystem::path write(const std::string& name, std::string_view bytes) const {
-    const auto file = path_ / name;
+    auto file = path_ / name;
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file, std::ios::binary) << bytes;
     return file;
   }
   std::filesystem::path write_program(const std::string& name, std::string_view text) const {
-    const auto file = write(name, text);
+    auto file = write(name, text);
     std::filesystem::permissions(file, std::filesystem::perms::owner_all);
     return file;
   }
@@ -43,6 +43,7 @@ class TestFolder {
 
 /// Where models lie on this machine: KNAP_MODELS_DIR, else the default of `knap models pull`. May
 /// not exist.
+// NOLINTBEGIN(concurrency-mt-unsafe): read once a test, and nothing here sets the environment.
 inline std::filesystem::path installed_models_dir() {
   if (const char* dir = std::getenv("KNAP_MODELS_DIR"); dir != nullptr) return dir;
   if (const char* data = std::getenv("XDG_DATA_HOME"); data != nullptr)
@@ -51,5 +52,6 @@ inline std::filesystem::path installed_models_dir() {
   return std::filesystem::path(home == nullptr ? "/" : home) / ".local" / "share" / "knap" /
          "models";
 }
+// NOLINTEND(concurrency-mt-unsafe)
 
 }  // namespace knap::models

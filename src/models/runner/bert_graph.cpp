@@ -8,6 +8,8 @@
 #include <openvino/opsets/opset13.hpp>
 #include <stdexcept>
 
+#include "runner/bert_weights.hpp"
+
 namespace knap::models::runner {
 namespace {
 
@@ -34,7 +36,7 @@ Node integers(const std::vector<std::int64_t>& values) {
 
 class Builder {
  public:
-  Builder(const BertConfig& config, const Safetensors& weights, Precision precision)
+  Builder(const BertConfig& config, const TensorSource& weights, Precision precision)
       : config_(config),
         weights_(weights),
         int8_(precision == Precision::kInt8 || precision == Precision::kInt8Bf16) {}
@@ -48,7 +50,7 @@ class Builder {
     mask->output(0).set_names({"mask"});
     Node state = hidden;
     for (std::size_t layer = 0; layer < config_.layers; ++layer) {
-      state = encoder_layer(state, mask, fmt::format("encoder.layer.{}.", layer));
+      state = encoder_layer(state, mask, layer);
     }
     auto result = std::make_shared<op::Result>(state);
     return std::make_shared<ov::Model>(ov::ResultVector{result}, ov::ParameterVector{hidden, mask},
@@ -56,14 +58,6 @@ class Builder {
   }
 
  private:
-  std::vector<float> read(const std::string& name, std::vector<std::size_t> shape) const {
-    auto values = weights_.read(name, shape);
-    // Files made from a model with a task head name the same tensors "bert....".
-    if (!values) values = weights_.read("bert." + name, shape);
-    if (!values) throw BuildError(std::move(values).error());
-    return *std::move(values);
-  }
-
   // [out, in] weights, as a plain constant or as 8-bit integers with one scale per output channel:
   // the shape of subgraph that the CPU plugin keeps compressed.
   Node weight(const std::vector<float>& values, std::size_t out, std::size_t in) const {
@@ -89,39 +83,23 @@ class Builder {
     return std::make_shared<op::Multiply>(centred, constant(scales, ov::Shape{out, 1}));
   }
 
-  Node linear(const Node& input, const std::vector<float>& weights, const std::vector<float>& bias,
-              std::size_t out, std::size_t in) const {
-    auto product = std::make_shared<op::MatMul>(input, weight(weights, out, in), false, true);
-    return std::make_shared<op::Add>(product, constant(bias, ov::Shape{1, 1, out}));
+  Node linear(const Node& input, const LinearWeights& part) const {
+    auto product =
+        std::make_shared<op::MatMul>(input, weight(part.weights, part.out, part.in), false, true);
+    return std::make_shared<op::Add>(product, constant(part.bias, ov::Shape{1, 1, part.out}));
   }
 
-  Node linear(const Node& input, const std::string& name, std::size_t out, std::size_t in) const {
-    return linear(input, read(name + ".weight", {out, in}), read(name + ".bias", {out}), out, in);
-  }
-
-  Node norm(const Node& input, const std::string& name) const {
+  Node norm(const Node& input, const NormWeights& part) const {
     const ov::Shape shape{1, 1, config_.hidden};
     auto centred = std::make_shared<op::MVN>(input, integers({-1}), true, config_.norm_epsilon,
                                              ov::op::MVNEpsMode::INSIDE_SQRT);
-    auto scaled = std::make_shared<op::Multiply>(
-        centred, constant(read(name + ".weight", {config_.hidden}), shape));
-    return std::make_shared<op::Add>(scaled,
-                                     constant(read(name + ".bias", {config_.hidden}), shape));
+    auto scaled = std::make_shared<op::Multiply>(centred, constant(part.gain, shape));
+    return std::make_shared<op::Add>(scaled, constant(part.bias, shape));
   }
 
-  // Query, key and value in one product: one pass over the input instead of three.
-  Node attention(const Node& state, const Node& mask, const std::string& prefix) const {
+  Node attention(const Node& state, const Node& mask, const LinearWeights& input) const {
     const std::size_t size = config_.hidden;
-    std::vector<float> weights;
-    std::vector<float> bias;
-    for (const char* part : {"query", "key", "value"}) {
-      const std::string name = prefix + "attention.self." + part;
-      const auto part_weights = read(name + ".weight", {size, size});
-      const auto part_bias = read(name + ".bias", {size});
-      weights.insert(weights.end(), part_weights.begin(), part_weights.end());
-      bias.insert(bias.end(), part_bias.begin(), part_bias.end());
-    }
-    const Node joined = linear(state, weights, bias, 3 * size, size);
+    const Node joined = linear(state, input);
     const auto heads = static_cast<std::int64_t>(config_.heads);
     const auto head_size = static_cast<std::int64_t>(size / config_.heads);
     auto split = std::make_shared<op::Split>(
@@ -139,27 +117,28 @@ class Builder {
                                          true);
   }
 
-  Node encoder_layer(const Node& state, const Node& mask, const std::string& prefix) const {
-    const std::size_t size = config_.hidden;
+  Node encoder_layer(const Node& state, const Node& mask, std::size_t index) const {
+    auto read = read_layer(config_, weights_, index);
+    if (!read) throw BuildError(std::move(read).error());
+    const LayerWeights& layer = *read;
     const Node mixed =
-        linear(attention(state, mask, prefix), prefix + "attention.output.dense", size, size);
-    const Node attended =
-        norm(std::make_shared<op::Add>(mixed, state), prefix + "attention.output.LayerNorm");
-    const Node wide = linear(attended, prefix + "intermediate.dense", config_.intermediate, size);
+        linear(attention(state, mask, layer.attention_input), layer.attention_output);
+    const Node attended = norm(std::make_shared<op::Add>(mixed, state), layer.attention_norm);
+    const Node wide = linear(attended, layer.wide);
     auto active = std::make_shared<op::Gelu>(wide, ov::op::GeluApproximationMode::ERF);
-    const Node narrow = linear(active, prefix + "output.dense", size, config_.intermediate);
-    return norm(std::make_shared<op::Add>(narrow, attended), prefix + "output.LayerNorm");
+    const Node narrow = linear(active, layer.narrow);
+    return norm(std::make_shared<op::Add>(narrow, attended), layer.output_norm);
   }
 
   const BertConfig& config_;
-  const Safetensors& weights_;
+  const TensorSource& weights_;
   const bool int8_;
 };
 
 }  // namespace
 
 Result<std::shared_ptr<ov::Model>> build_bert_encoder(const BertConfig& config,
-                                                      const Safetensors& weights,
+                                                      const TensorSource& weights,
                                                       Precision precision) {
   try {
     return Builder(config, weights, precision).build();

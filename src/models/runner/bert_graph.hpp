@@ -5,7 +5,7 @@
 #include "knap/base/result.hpp"
 #include "runner/bert_config.hpp"
 #include "runner/precision.hpp"
-#include "runner/safetensors.hpp"
+#include "runner/tensor_source.hpp"
 
 namespace ov {
 class Model;
@@ -18,7 +18,7 @@ namespace knap::models::runner {
 /// 1, tokens], 0 for tokens and a large negative number for padding. Output: f32 [batch, tokens,
 /// hidden]. Errors: kCorruptData (tensors missing or of another shape).
 Result<std::shared_ptr<ov::Model>> build_bert_encoder(const BertConfig& config,
-                                                      const Safetensors& weights,
+                                                      const TensorSource& weights,
                                                       Precision precision);
 
 }  // namespace knap::models::runner

@@ -1,4 +1,4 @@
-// Tokens a second of one core: the OpenVINO encoder in each precision beside llama.cpp's Q8_0 on
+// Tokens a second of one core: the encoder in each precision beside llama.cpp's Q8_0 on
 // the same weights and texts, in one run, with the cosine of each to the f32 encoder. embed_bench
 // MODEL_DIR [SECONDS]
 
@@ -103,7 +103,7 @@ Result<double> query_ms(const std::filesystem::path& model_dir, Precision precis
     const Ids ids(static_cast<std::size_t>(3 + i % 22), 2'000 + i);
     const auto* text = &ids;
     const auto begin = Clock::now();
-    KNAP_CHECK_OK(engine->run({&text, 1}, out, EmbedEngine::Lane::kInteractive));
+    KNAP_CHECK_OK(engine->run({&text, 1}, out, Lane::kInteractive));
     const double took = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
     if (i >= 44) times.push_back(took);  // kernels for each length are made first
   }
@@ -111,9 +111,9 @@ Result<double> query_ms(const std::filesystem::path& model_dir, Precision precis
   return times[times.size() / 2];
 }
 
-Result<Row> run_openvino(const std::filesystem::path& model_dir, Precision precision,
-                         const std::vector<std::string>& texts, double seconds,
-                         std::vector<float>& out) {
+Result<Row> run_engine(const std::filesystem::path& model_dir, Precision precision,
+                       const std::vector<std::string>& texts, double seconds,
+                       std::vector<float>& out) {
   KNAP_TRY(const auto engine, EmbedEngine::open({.model_dir = model_dir, .precision = precision}));
   std::vector<Ids> ids;
   for (const auto& text : texts) ids.push_back(engine->tokenize(text));
@@ -125,7 +125,7 @@ Result<Row> run_openvino(const std::filesystem::path& model_dir, Precision preci
   out.assign(texts.size() * dimensions, 0);
   constexpr std::size_t kBatch = 8;
   Status failed;
-  auto row = time_passes("openvino " + std::string(to_string(precision)), seconds, [&] {
+  auto row = time_passes("knap " + std::string(to_string(precision)), seconds, [&] {
     std::uint64_t tokens = 0;
     std::vector<float> rows(kBatch * dimensions);
     for (std::size_t at = 0; at < order.size(); at += kBatch) {
@@ -133,7 +133,7 @@ Result<Row> run_openvino(const std::filesystem::path& model_dir, Precision preci
       for (std::size_t i = at; i < std::min(at + kBatch, order.size()); ++i)
         batch.push_back(&ids[order[i]]);
       if (auto status = engine->run(batch, std::span(rows.data(), batch.size() * dimensions),
-                                    EmbedEngine::Lane::kBackground);
+                                    Lane::kBackground);
           !status)
         failed = status;
       for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -214,10 +214,10 @@ int run(int argc, char** argv) {
   const auto texts = make_texts();
   std::vector<Row> rows;
   std::vector<float> reference, out;
-  for (const auto precision :
-       {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16}) {
-    auto row = run_openvino(model_dir, precision, texts, seconds,
-                            precision == Precision::kF32 ? reference : out);
+  for (const auto precision : {Precision::kF32, Precision::kBf16, Precision::kInt8,
+                               Precision::kInt8Bf16, Precision::kInt8Plain}) {
+    auto row = run_engine(model_dir, precision, texts, seconds,
+                          precision == Precision::kF32 ? reference : out);
     if (!row) {
       std::fprintf(stderr, "%s\n", row.error().message.c_str());
       return 1;

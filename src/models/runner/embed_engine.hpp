@@ -10,18 +10,19 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "runner/bert_encoder.hpp"
 #include "runner/precision.hpp"
 
 namespace knap::models::runner {
 
-/// A BERT sentence encoder run by OpenVINO: WordPiece, encoder, mean pooling, unit length.
+/// A BERT sentence encoder: tokenizer, encoder, mean pooling, unit length.
 ///
 /// Threads: safe. A background call computes on the thread that calls; two calls on two threads use
 /// two cores. An interactive call is shared among Options::interactive_threads.
 class EmbedEngine {
  public:
   struct Options {
-    std::filesystem::path model_dir;  ///< model.safetensors, config.json, vocab.txt
+    std::filesystem::path model_dir;  ///< model.safetensors, config.json and vocab.txt; or model.e5
     std::size_t max_tokens = 256;     ///< The window; longer texts are cut.
     Precision precision = Precision::kF32;
     std::size_t streams = 1;              ///< Background calls that may run at the same time.
@@ -37,7 +38,6 @@ class EmbedEngine {
 
   /// One batch in one step. Texts of unlike length waste work: batch by length.
   /// @param out  texts.size() x dimensions()
-  enum class Lane { kInteractive, kBackground };
   virtual Status run(std::span<const std::vector<std::int32_t>* const> texts, std::span<float> out,
                      Lane lane) = 0;
 };

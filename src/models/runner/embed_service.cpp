@@ -20,8 +20,6 @@ namespace knap::models::runner {
 namespace {
 
 namespace json = boost::json;
-using Lane = EmbedEngine::Lane;
-
 constexpr std::size_t kTextsMax = 512;
 // Tokens a step. Short steps end soon after a search arrives, and larger ones are no faster:
 // measured tokens/s on one core with 128-token texts: 512 11,690, 1,024 8,828, 2,048 10,117, 4,096

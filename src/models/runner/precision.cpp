@@ -6,6 +6,8 @@
 #include <cpuid.h>
 #endif
 
+#include "runner/int8_linear.hpp"
+
 namespace knap::models::runner {
 namespace {
 
@@ -37,22 +39,25 @@ std::string_view to_string(Precision precision) {
     case Precision::kBf16: return "bf16";
     case Precision::kInt8: return "int8";
     case Precision::kInt8Bf16: return "int8-bf16";
+    case Precision::kInt8Plain: return "int8-plain";
   }
   return "f32";
 }
 
 Result<Precision> parse_precision(std::string_view name) {
-  for (const Precision each :
-       {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16}) {
+  for (const Precision each : {Precision::kF32, Precision::kBf16, Precision::kInt8,
+                               Precision::kInt8Bf16, Precision::kInt8Plain}) {
     if (to_string(each) == name) return each;
   }
-  return make_error(ErrorCode::kInvalidArgument,
-                    fmt::format("unknown precision '{}': one of f32, bf16, int8, int8-bf16", name));
+  return make_error(
+      ErrorCode::kInvalidArgument,
+      fmt::format("unknown precision '{}': one of f32, bf16, int8, int8-bf16, int8-plain", name));
 }
 
 Precision best_precision() {
   if (has_int8_dot()) return has_bf16() ? Precision::kInt8Bf16 : Precision::kInt8;
-  return has_bf16() ? Precision::kBf16 : Precision::kF32;
+  if (has_bf16()) return Precision::kBf16;
+  return has_avx2() ? Precision::kInt8Plain : Precision::kF32;
 }
 
 }  // namespace knap::models::runner

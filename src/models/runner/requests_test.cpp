@@ -64,8 +64,8 @@ TEST(BertConfig, RefusesAbsurdShapes) {
 }
 
 TEST(Precision, NamesItself) {
-  for (const auto each :
-       {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16}) {
+  for (const auto each : {Precision::kF32, Precision::kBf16, Precision::kInt8, Precision::kInt8Bf16,
+                          Precision::kInt8Plain}) {
     EXPECT_EQ(*parse_precision(to_string(each)), each);
   }
   EXPECT_FALSE(parse_precision("f64"));

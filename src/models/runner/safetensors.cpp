@@ -1,19 +1,15 @@
 #include "runner/safetensors.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <boost/json.hpp>
-#include <cerrno>
 #include <cstring>
 
 #include "knap/base/assert.hpp"
-#include "knap/base/file.hpp"
+#include "runner/half.hpp"
 
 namespace knap::models::runner {
 namespace {
@@ -88,15 +84,19 @@ Result<TensorEntry> parse_entry(const json::value& value, std::uint64_t data_beg
   return entry;
 }
 
-float half_to_float(std::uint16_t half) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1FU;
-  const std::uint32_t mantissa = half & 0x3FFU;
-  if (exponent == 0x1F) return std::bit_cast<float>(sign | 0x7F800000U | (mantissa << 13));
-  if (exponent != 0)
-    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-  const float value = static_cast<float>(mantissa) * 0x1p-24F;  // subnormal
-  return sign != 0 ? -value : value;
+// `from` need not be aligned.
+void widen(TensorType type, const char* from, std::span<float> out) {
+  if (type == TensorType::kF32) {
+    std::memcpy(out.data(), from, out.size_bytes());
+    return;
+  }
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    std::uint16_t narrow = 0;
+    std::memcpy(&narrow, from + 2 * i, 2);
+    out[i] = type == TensorType::kF16
+                 ? half_to_float(narrow)
+                 : std::bit_cast<float>(static_cast<std::uint32_t>(narrow) << 16);
+  }
 }
 
 }  // namespace
@@ -134,76 +134,48 @@ Result<std::map<std::string, TensorEntry, std::less<>>> parse_safetensors_header
   return tensors;
 }
 
-Safetensors::~Safetensors() {
-  // munmap takes a plain pointer; the mapping itself is read-only.
-  if (data_ != nullptr)
-    ::munmap(const_cast<char*>(data_), bytes_);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-}
-
 Result<std::unique_ptr<Safetensors>> Safetensors::open(const std::filesystem::path& file) {
-  const FileDescriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!descriptor.valid()) return errno_error(errno, "cannot open", file);
-  struct stat status {};
-  if (::fstat(descriptor.get(), &status) != 0) return errno_error(errno, "cannot read", file);
-  if (!S_ISREG(status.st_mode) || status.st_size < static_cast<off_t>(kPrefixBytes)) {
-    return corrupt(fmt::format("{} is no safetensors file", file.filename().string()));
-  }
   std::unique_ptr<Safetensors> result(new Safetensors());
   result->file_ = file.filename().string();
-  result->bytes_ = static_cast<std::size_t>(status.st_size);
-  void* mapped = ::mmap(nullptr, result->bytes_, PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
-  if (mapped == MAP_FAILED) return errno_error(errno, "cannot map", file);
-  result->data_ = static_cast<const char*>(mapped);
-  auto tensors = parse_safetensors_header({result->data_, result->bytes_}, result->bytes_);
+  KNAP_TRY(result->mapped_, MappedFile::open(file));
+  const std::string_view bytes = result->mapped_.bytes();
+  auto tensors = parse_safetensors_header(bytes, bytes.size());
   if (!tensors) return with_context(std::move(tensors).error(), result->file_);
   result->tensors_ = *std::move(tensors);
   return result;
 }
 
-Result<const TensorEntry*> Safetensors::find(std::string_view name,
-                                             std::span<const std::size_t> shape) const {
+Result<const TensorEntry*> Safetensors::find_floats(std::string_view name,
+                                                    std::span<const std::size_t> shape) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) return corrupt(fmt::format("{}: no tensor '{}'", file_, name));
   if (!std::ranges::equal(found->second.shape, shape)) {
     return corrupt(
         fmt::format("{}: tensor '{}' has another shape than the model's config says", file_, name));
   }
+  if (found->second.type == TensorType::kOther) {
+    return make_error(ErrorCode::kUnsupported,
+                      fmt::format("{}: tensor '{}' holds no floats", file_, name));
+  }
   return &found->second;
 }
 
 Result<std::vector<float>> Safetensors::read(std::string_view name,
                                              std::span<const std::size_t> shape) const {
-  KNAP_TRY(const TensorEntry* entry, find(name, shape));
-  if (entry->type == TensorType::kOther) {
-    return make_error(ErrorCode::kUnsupported,
-                      fmt::format("{}: tensor '{}' holds no floats", file_, name));
-  }
+  KNAP_TRY(const TensorEntry* entry, find_floats(name, shape));
   std::vector<float> values(entry->bytes / (entry->type == TensorType::kF32 ? 4 : 2));
-  const char* from = data_ + entry->begin;
-  if (entry->type == TensorType::kF32) {
-    std::memcpy(values.data(), from, entry->bytes);
-    return values;
-  }
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    std::uint16_t narrow = 0;
-    std::memcpy(&narrow, from + 2 * i, 2);
-    values[i] = entry->type == TensorType::kF16
-                    ? half_to_float(narrow)
-                    : std::bit_cast<float>(static_cast<std::uint32_t>(narrow) << 16);
-  }
+  widen(entry->type, mapped_.bytes().data() + entry->begin, values);
   return values;
 }
 
-Result<std::span<const float>> Safetensors::map(std::string_view name,
-                                                std::span<const std::size_t> shape) const {
-  KNAP_TRY(const TensorEntry* entry, find(name, shape));
-  if (entry->type != TensorType::kF32 || entry->begin % alignof(float) != 0) {
-    return make_error(ErrorCode::kUnsupported, "not F32, or not aligned");
-  }
-  // mmap gives page-aligned memory and the offset is aligned: the floats stand as the file holds
-  // them.
-  return std::span(reinterpret_cast<const float*>(data_ + entry->begin),
-                   entry->bytes / sizeof(float));
+Result<TensorSource::Rows> Safetensors::rows(std::string_view name,
+                                             std::span<const std::size_t> shape) const {
+  KNAP_ASSERT(shape.size() == 2);
+  KNAP_TRY(const TensorEntry* entry, find_floats(name, shape));
+  const std::size_t row_bytes = shape[1] * (entry->type == TensorType::kF32 ? 4 : 2);
+  return Rows(
+      [type = entry->type, data = mapped_.bytes().data() + entry->begin, row_bytes](
+          std::size_t row, std::span<float> out) { widen(type, data + row * row_bytes, out); });
 }
 
 }  // namespace knap::models::runner

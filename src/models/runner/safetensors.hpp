@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "knap/base/result.hpp"
+#include "runner/mapped_file.hpp"
+#include "runner/tensor_source.hpp"
 
 namespace knap::models::runner {
 
@@ -32,32 +34,23 @@ Result<std::map<std::string, TensorEntry, std::less<>>> parse_safetensors_header
     std::string_view head, std::uint64_t file_bytes);
 
 /// A safetensors file mapped into memory. Threads: const and safe.
-class Safetensors {
+class Safetensors final : public TensorSource {
  public:
-  Safetensors(const Safetensors&) = delete;
-  Safetensors& operator=(const Safetensors&) = delete;
-  ~Safetensors();
-
   static Result<std::unique_ptr<Safetensors>> open(const std::filesystem::path& file);
 
-  /// The tensor as floats, widened when it is stored narrower. Errors: kCorruptData when it is
-  /// absent or has another shape than `shape`; kUnsupported when it holds no floats.
-  Result<std::vector<float>> read(std::string_view name, std::span<const std::size_t> shape) const;
-
-  /// The floats in place, without a copy, for tensors too large to hold twice. Valid while this
-  /// lives. Errors: as read(); kUnsupported when they are not F32 or not aligned: read() then.
-  Result<std::span<const float>> map(std::string_view name,
-                                     std::span<const std::size_t> shape) const;
+  Result<std::vector<float>> read(std::string_view name,
+                                  std::span<const std::size_t> shape) const override;
+  Result<Rows> rows(std::string_view name, std::span<const std::size_t> shape) const override;
 
   const std::map<std::string, TensorEntry, std::less<>>& tensors() const { return tensors_; }
 
  private:
   Safetensors() = default;
-  Result<const TensorEntry*> find(std::string_view name, std::span<const std::size_t> shape) const;
+  Result<const TensorEntry*> find_floats(std::string_view name,
+                                         std::span<const std::size_t> shape) const;
 
   std::string file_;
-  const char* data_ = nullptr;
-  std::size_t bytes_ = 0;
+  MappedFile mapped_;
   std::map<std::string, TensorEntry, std::less<>> tensors_;
 };
 

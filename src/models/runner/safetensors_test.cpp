@@ -45,7 +45,12 @@ TEST(Safetensors, ReadsWhatItIsGiven) {
   EXPECT_THAT(*(*tensors)->read("h", std::vector<std::size_t>{3}),
               ElementsAre(1.0F, -2.0F, 0x1p-24F));
   EXPECT_THAT(*(*tensors)->read("b", std::vector<std::size_t>{1}), ElementsAre(1.5F));
-  EXPECT_FALSE((*tensors)->map("h", std::vector<std::size_t>{3}));
+  const std::vector<std::size_t> shape{1, 2};
+  const auto rows = (*tensors)->rows("w", shape);
+  ASSERT_TRUE(rows);
+  std::vector<float> row(2);
+  (*rows)(0, row);
+  EXPECT_THAT(row, ElementsAre(1.5F, -2.0F));
   EXPECT_THAT((*tensors)->read("w", std::vector<std::size_t>{2, 1}).error().message,
               HasSubstr("another shape"));
   EXPECT_THAT((*tensors)->read("v", std::vector<std::size_t>{1}).error().message,

@@ -228,7 +228,7 @@ Result<Wordpiece> Wordpiece::open(const std::filesystem::path& vocabulary_file) 
   return parsed;
 }
 
-Wordpiece::Tokens Wordpiece::encode(std::string_view text, std::size_t max_tokens) const {
+Tokenizer::Tokens Wordpiece::encode(std::string_view text, std::size_t max_tokens) const {
   KNAP_ASSERT(max_tokens >= 2);
   return Encoder(*this, max_tokens).encode(text);
 }

@@ -9,30 +9,26 @@
 #include <vector>
 
 #include "knap/base/result.hpp"
+#include "runner/tokenizer.hpp"
 
 namespace knap::models::runner {
 
 /// The uncased BERT tokenizer: control characters dropped, Han characters set apart, accents
 /// stripped, lower case, split at white space and punctuation, then greedy longest pieces of a
 /// vocabulary. Any bytes are accepted; ill-formed UTF-8 counts as U+FFFD, which the model's own
-/// tokenizer drops. Threads: const and safe.
-class Wordpiece {
+/// tokenizer drops.
+class Wordpiece final : public Tokenizer {
  public:
   /// @param vocabulary  one piece a line; the line number is the id. Errors: kCorruptData (special
   /// pieces missing, too large).
   static Result<Wordpiece> parse(std::string vocabulary);
   static Result<Wordpiece> open(const std::filesystem::path& vocabulary_file);
 
-  struct Tokens {
-    std::vector<std::int32_t> ids;  ///< [CLS] ... [SEP]
-    bool cut = false;               ///< The text was longer than the window.
-  };
-  /// At most max_tokens ids, the two special ones included; stops reading the text there.
-  /// @pre max_tokens >= 2
-  Tokens encode(std::string_view text, std::size_t max_tokens) const;
+  /// [CLS] ... [SEP]
+  Tokens encode(std::string_view text, std::size_t max_tokens) const override;
 
-  std::size_t size() const { return size_; }
-  std::int32_t pad_id() const { return pad_; }
+  std::size_t size() const override { return size_; }
+  std::int32_t pad_id() const override { return pad_; }
 
  private:
   class Encoder;
