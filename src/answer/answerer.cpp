@@ -149,8 +149,7 @@ class RealAnswerer final : public Answerer {
       return index_.inverse_document_frequency(term) + unseen;
     };
     Evidence evidence = gather_evidence(request.question, borrowed, found.hits, rarity);
-    const auto embedder = models_.embedder();
-    if (embedder && !found.embedding.empty()) {
+    if (const auto& embedder = found.embedder; embedder && !found.embedding.empty()) {
       const Deadline soon = deadline.earlier(Deadline::after(kMeaningBudget));
       if (auto reason = meanings_.add_cosines(evidence, *embedder, found.embedding, soon, cancel);
           !reason.empty()) {

@@ -299,11 +299,11 @@ TEST_F(AnswererTest, ReportsSearchErrorsDeadlineAndCancellation) {
 }
 
 TEST_F(AnswererTest, UsesMeaningWhereWordsDoNotMeet) {
-  index_.set_embedding({1, 0});
-  models_.embedder_model = std::make_shared<FakeEmbedder>(2, [](std::string_view text) {
+  const auto embedder = std::make_shared<FakeEmbedder>(2, [](std::string_view text) {
     return text.find("Elbe") != std::string_view::npos ? std::vector<float>{1, 0}
                                                        : std::vector<float>{0, 1};
   });
+  index_.set_embedding({1, 0}, embedder);
   const auto answer = ask("What does the bridge cross?", Mode::kExtractive);
   ASSERT_TRUE(answer);
   ASSERT_FALSE(answer->citations.empty());
@@ -311,11 +311,11 @@ TEST_F(AnswererTest, UsesMeaningWhereWordsDoNotMeet) {
 }
 
 TEST_F(AnswererTest, AnswersWithoutMeaningWhenTheEmbedderFails) {
-  index_.set_embedding({1, 0});
-  models_.embedder_model = std::make_shared<FakeEmbedder>(2, [](std::string_view) {
+  const auto embedder = std::make_shared<FakeEmbedder>(2, [](std::string_view) {
     return std::vector<float>{1, 0};
   });
-  models_.embedder_model->set_failure(make_error(ErrorCode::kUnavailable, "starting"));
+  embedder->set_failure(make_error(ErrorCode::kUnavailable, "starting"));
+  index_.set_embedding({1, 0}, embedder);
   const auto answer = ask("When was the bridge of Loschwitz opened?", Mode::kExtractive);
   ASSERT_TRUE(answer);
   EXPECT_FALSE(answer->refused);

@@ -48,7 +48,10 @@ class FakeService final : public index::Service {
   }
 
   void set_failure(Error error) { failure_ = std::move(error); }
-  void set_embedding(std::vector<float> embedding) { embedding_ = std::move(embedding); }
+  void set_embedding(std::vector<float> embedding, std::shared_ptr<models::Embedder> embedder) {
+    embedding_ = std::move(embedding);
+    embedder_ = std::move(embedder);
+  }
   const std::string& last_query() const { return last_query_; }
 
   Result<index::SearchOutcome> search(const index::SearchRequest& request, Deadline deadline,
@@ -59,6 +62,7 @@ class FakeService final : public index::Service {
     index::SearchOutcome outcome;
     outcome.ran = embedding_.empty() ? search::Mode::kKeyword : search::Mode::kHybrid;
     outcome.embedding = embedding_;
+    outcome.embedder = embedder_;
     outcome.terms = search::analyse(request.text, language_);
     constexpr float kK1 = 1.2F, kMeanWords = 90;
     for (const Stored& stored : passages_) {
@@ -106,7 +110,9 @@ class FakeService final : public index::Service {
   }
 
   void start() override {}
-  void set_embedder(std::shared_ptr<models::Embedder> /*embedder*/) override {}
+  Status set_embedder(std::shared_ptr<models::Embedder> /*embedder*/) override { return {}; }
+  Status roll_back_embedder() override { return {}; }
+  index::ModelState model_state() const override { return {}; }
   std::vector<std::string> vaults() const override { return {"notes"}; }
   std::vector<index::VaultStatus> status() const override { return {}; }
   Result<index::FilePage> files(std::optional<index::FileState> /*state*/,
@@ -161,6 +167,7 @@ class FakeService final : public index::Service {
   std::map<std::string, std::size_t> frequencies_;
   std::optional<Error> failure_;
   std::vector<float> embedding_;
+  std::shared_ptr<models::Embedder> embedder_;
 };
 
 /// Says what the test wrote, a few bytes at a time, and keeps the last request.
@@ -241,10 +248,10 @@ class FakeEmbedder final : public models::Embedder {
 /// Holds what a test gives it.
 class FakeModels final : public models::Models {
  public:
-  std::shared_ptr<FakeEmbedder> embedder_model;
   std::shared_ptr<FakeGenerator> generator_model;
 
-  std::shared_ptr<models::Embedder> embedder() override { return embedder_model; }
+  std::shared_ptr<models::Embedder> embedder() override { return nullptr; }
+  std::shared_ptr<models::Embedder> embedder(std::string_view /*name*/) override { return nullptr; }
   std::shared_ptr<models::Generator> generator() override { return generator_model; }
   std::shared_ptr<models::Generator> generator(std::string_view name) override {
     return name == "fake-model" ? generator_model : nullptr;

@@ -19,7 +19,25 @@ namespace knap::api {
 class FakeIndex final : public index::Service {
  public:
   void start() override {}
-  void set_embedder(std::shared_ptr<models::Embedder>) override {}
+  Status set_embedder(std::shared_ptr<models::Embedder> embedder) override {
+    building = embedder ? embedder->id() : "";
+    return {};
+  }
+  Status roll_back_embedder() override {
+    if (building.empty())
+      return make_error(ErrorCode::kFailedPrecondition, "no other model has served");
+    building.clear();
+    return {};
+  }
+  index::ModelState model_state() const override {
+    index::ModelState state;
+    state.serving = "fake-embed@1";
+    state.state = "ready";
+    state.building = building;
+    state.missing = building.empty() ? 0 : 10;
+    return state;
+  }
+  std::string building;
   std::vector<std::string> vaults() const override { return {"notes"}; }
 
   std::vector<index::VaultStatus> status() const override {
@@ -212,6 +230,9 @@ class FakeGenerator final : public models::Generator {
 class FakeModels final : public models::Models {
  public:
   std::shared_ptr<models::Embedder> embedder() override { return embedder_; }
+  std::shared_ptr<models::Embedder> embedder(std::string_view name) override {
+    return name == "fake-embed" ? embedder_ : nullptr;
+  }
   std::shared_ptr<models::Generator> generator() override { return nullptr; }
   std::shared_ptr<models::Generator> generator(std::string_view name) override {
     return name == "fake-chat" ? generator_ : nullptr;

@@ -31,6 +31,7 @@ void add_search_routes(const Context& context, std::vector<Route>& routes);
 void add_ask_routes(const Context& context, std::vector<Route>& routes);
 void add_note_routes(const Context& context, std::vector<Route>& routes);
 void add_index_routes(const Context& context, std::vector<Route>& routes);
+void add_model_routes(const Context& context, std::vector<Route>& routes);
 void add_ops_routes(const Context& context, std::vector<Route>& routes);
 void add_openai_routes(const Context& context, std::vector<Route>& routes);
 /// All of the above.

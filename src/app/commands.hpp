@@ -71,12 +71,13 @@ struct BenchOptions {
 int bench_search(const Config& config, const ServerAddress& server, const BenchOptions& options);
 
 struct ModelsCommand {
-  enum class Action { kList, kPull, kVerify, kUse, kRemove } action = Action::kList;
+  enum class Action { kList, kPull, kVerify, kUse, kRollback, kRemove } action = Action::kList;
   std::vector<std::string> names;
   bool defaults = false;  ///< pull: the models the configuration names.
   Output output = Output::kText;
 };
-int models(const Config& config, const ModelsCommand& command);
+/// @param server  a running one is told of a change of embedding model
+int models(const Config& config, const ServerAddress& server, const ModelsCommand& command);
 
 int show_config(const Config& config, Output output);
 

@@ -1,10 +1,9 @@
 #include "engine.hpp"
 
-#include <stdlib.h>
 #include <unistd.h>
+#include <cstdlib>
 
 #include <cerrno>
-#include <cstdlib>
 #include <system_error>
 #include <thread>
 
@@ -37,6 +36,7 @@ index::ServiceOptions index_options(const Config& config) {
 Result<std::filesystem::path> make_run_dir() {
   // Socket paths have 107 bytes at most, so the folder's own must be short.
   constexpr std::size_t kRunDirBytesMax = 70;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   std::string base = runtime != nullptr && ::access(runtime, W_OK) == 0 ? runtime : "/tmp";
   if (base.size() > kRunDirBytesMax) base = "/tmp";
@@ -78,7 +78,13 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
     options.answer_model.clear();
   }
   KNAP_TRY(engine->models_, models::Models::open(std::move(options), engine->metrics_));
-  KNAP_TRY(engine->index_, index::Service::open(index_options(config), engine->models_->embedder(),
+  auto index = index_options(config);
+  if (runners != Runners::kNone) {
+    index.find_embedder = [models = engine->models_.get()](std::string_view id) {
+      return models->embedder(id);
+    };
+  }
+  KNAP_TRY(engine->index_, index::Service::open(std::move(index), engine->models_->embedder(),
                                                 *engine->leases_, engine->metrics_));
   return engine;
 }

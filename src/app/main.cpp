@@ -177,10 +177,16 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
   const auto add = [&](const std::string& name, const std::string& summary,
                        const std::string& example, ModelsCommand::Action what) {
     auto& command = add_command(models_command, name, summary, example);
-    add_config_options(command, a);
+    const bool asks =
+        what == ModelsCommand::Action::kUse || what == ModelsCommand::Action::kRollback;
+    if (asks) {
+      add_client_options(command, a);
+    } else {
+      add_config_options(command, a);
+    }
     if (what == ModelsCommand::Action::kList) {
       command.add_flag("--json", a.json, "Print JSON");
-    } else {
+    } else if (what != ModelsCommand::Action::kRollback) {
       command.add_option("names", a.models.names, "Model names");
     }
     if (what == ModelsCommand::Action::kPull)
@@ -189,7 +195,7 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
       a.models.action = what;
       action = [&a](const Config& config) {
         a.models.output = a.server.output;
-        return models(config, a.models);
+        return models(config, a.server, a.models);
       };
     });
   };
@@ -201,6 +207,8 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
       ModelsCommand::Action::kVerify);
   add("use", "Choose the embedding or answer model", "knap models use qwen2.5-coder-1.5b-instruct",
       ModelsCommand::Action::kUse);
+  add("rollback", "Go back to the embedding model before", "knap models rollback",
+      ModelsCommand::Action::kRollback);
   add("remove", "Delete a model's files", "knap models remove qwen2.5-coder-0.5b-instruct",
       ModelsCommand::Action::kRemove);
 

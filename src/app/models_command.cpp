@@ -12,6 +12,7 @@
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
+#include "remote.hpp"
 #include "terminal.hpp"
 
 namespace knap::app {
@@ -65,7 +66,53 @@ int pull_models(models::Models& models, const std::vector<std::string>& names) {
   return kExitDone;
 }
 
-int use_model(const Config& config, models::Models& models, const std::string& name) {
+/// What a running server says of its embedding model, in one line.
+void print_embedding(const boost::json::value& answer) {
+  const auto& embedding = member(answer, "embedding");
+  const std::string serving = text_of(embedding, "serving");
+  const std::string building = text_of(embedding, "building");
+  if (building.empty()) {
+    fmt::print("The running server embeds with {}.\n", serving);
+    return;
+  }
+  fmt::print(
+      "The running server builds the vectors of {}: {:.0f} passages to go. {} serves until then; "
+      "`knap status` shows how far it is.\n",
+      building, number_of(embedding, "missing"), serving);
+}
+
+/// Tells a running server; that there is none is no error.
+int tell_server(const Config& config, const ServerAddress& server, const std::string& name) {
+  auto remote = Remote::open(config, server);
+  if (!remote) return report(remote.error());
+  const auto answer = remote->post("/api/models/use", boost::json::object{{"model", name}});
+  if (answer) {
+    print_embedding(*answer);
+  } else if (answer.error().code == ErrorCode::kUnavailable) {
+    fmt::print("No server runs here: the next start takes it.\n");
+  } else {
+    return report(answer.error());
+  }
+  return kExitDone;
+}
+
+int roll_back(const Config& config, const ServerAddress& server) {
+  auto remote = Remote::open(config, server);
+  if (!remote) return report(remote.error());
+  const auto answer = remote->post("/api/models/rollback", boost::json::object{});
+  if (!answer) return report(answer.error());
+  std::string name = text_of(member(*answer, "embedding"), "serving");
+  name.resize(std::min(name.size(), name.find('@')));
+  const auto file = config.file.empty() ? user_config_file(process_environment()) : config.file;
+  if (auto status = set_in_config_file(file, "models", "embed", name); !status)
+    return report(status.error());
+  print_embedding(*answer);
+  fmt::print("models.embed is now {} in {}.\n", name, file.string());
+  return kExitDone;
+}
+
+int use_model(const Config& config, const ServerAddress& server, models::Models& models,
+              const std::string& name) {
   const auto all = models.list();
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const auto& model) { return model.name == name; });
@@ -87,14 +134,16 @@ int use_model(const Config& config, models::Models& models, const std::string& n
   const auto file = config.file.empty() ? user_config_file(process_environment()) : config.file;
   if (auto status = set_in_config_file(file, "models", found->role, name); !status)
     return report(status.error());
-  fmt::print("models.{} is now {} in {}. A running server takes it at its next start.\n",
-             found->role, name, file.string());
+  fmt::print("models.{} is now {} in {}.\n", found->role, name, file.string());
+  if (found->role == "embed") return tell_server(config, server, name);
+  fmt::print("A running server takes it at its next start.\n");
   return kExitDone;
 }
 
 }  // namespace
 
-int models(const Config& config, const ModelsCommand& command) {
+int models(const Config& config, const ServerAddress& server, const ModelsCommand& command) {
+  if (command.action == ModelsCommand::Action::kRollback) return roll_back(config, server);
   auto log = log_options(config);
   // What is wrong with a model is this command's own answer; a log line above it would say it
   // twice.
@@ -126,7 +175,8 @@ int models(const Config& config, const ModelsCommand& command) {
   switch (command.action) {
     case ModelsCommand::Action::kList: return list_models(**models, command.output);
     case ModelsCommand::Action::kPull: return pull_models(**models, names);
-    case ModelsCommand::Action::kUse: return use_model(config, **models, names.front());
+    case ModelsCommand::Action::kUse: return use_model(config, server, **models, names.front());
+    case ModelsCommand::Action::kRollback:
     case ModelsCommand::Action::kRemove:
     case ModelsCommand::Action::kVerify: break;
   }

@@ -9,7 +9,6 @@
 
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
-#include "load.hpp"
 
 namespace knap::index {
 namespace {
@@ -24,7 +23,6 @@ constexpr std::size_t kUrgentMax = 4'096;         // more: the walk over the sto
 constexpr std::size_t kTextBytesMax = 16U << 10;  // far beyond any model's window
 constexpr auto kPauseFirst = std::chrono::milliseconds(500);
 constexpr auto kPauseMax = std::chrono::milliseconds(60'000);
-constexpr std::size_t kLoadVectors = 8'192;
 constexpr std::int64_t kGarbageAgeMs = 30LL * 24 * 3600 * 1000;
 constexpr std::size_t kGarbageMax = 100'000;
 
@@ -68,20 +66,14 @@ void EmbedQueue::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::shared_ptr<models::Embedder> EmbedQueue::embedder() const {
+EmbedQueue::Model EmbedQueue::serving() const {
   MutexLock lock(mutex_);
-  return model_.embedder;
+  return model_;
 }
 
 std::string EmbedQueue::model_id() const {
-  const auto current = embedder();
-  return current ? current->id() : std::string();
-}
-
-std::optional<store::ModelKey> EmbedQueue::model_key() const {
-  MutexLock lock(mutex_);
-  if (!model_.embedder) return std::nullopt;
-  return model_.key;
+  const Model current = serving();
+  return current.embedder ? current.embedder->id() : std::string();
 }
 
 std::string EmbedQueue::state() const {
@@ -91,7 +83,7 @@ std::string EmbedQueue::state() const {
 
 bool EmbedQueue::idle() const {
   MutexLock lock(mutex_);
-  return !model_.embedder || (!more_ && !busy_ && urgent_.empty());
+  return !change_ && (!model_.embedder || (!walk_.more && !busy_ && urgent_.empty()));
 }
 
 void EmbedQueue::wait_changed(Deadline deadline) {
@@ -99,72 +91,10 @@ void EmbedQueue::wait_changed(Deadline deadline) {
   changed_.wait_until(mutex_, deadline);
 }
 
-Status EmbedQueue::set_embedder(std::shared_ptr<models::Embedder> embedder) {
-  MutexLock publish(publish_mutex_);
-  Status swapped = swap_to(embedder);
-  if (!swapped) {
-    MutexLock lock(mutex_);
-    state_ = "failed: " + swapped.error().message;
-  }
-  return swapped;
-}
-
-Status EmbedQueue::swap_to(const std::shared_ptr<models::Embedder>& embedder) {
-  std::uint64_t generation = 0;
-  {
-    MutexLock lock(mutex_);
-    generation = model_.generation + 1;
-    model_ = {nullptr, {}, generation};  // queries go by words alone meanwhile
-    state_ = embedder ? "loading vectors" : "no model";
-    urgent_.clear();
-    changed_.notify_all();
-  }
-  for (const auto& vault : vaults_) {
-    if (embedder && vault->index.dimensions() != embedder->dimensions()) {
-      vault->index.restart(static_cast<std::uint32_t>(embedder->dimensions()));
-      KNAP_CHECK_OK(load_index(store_, *vault));
-    } else if (vault->index.stats().passages_with_vector > 0) {
-      vault->index.clear_vectors();
-    }
-  }
-  if (!embedder) return {};
-  KNAP_TRY(const store::ModelKey key, store_.model(embedder->id()));
-  KNAP_CHECK_OK(load_vectors(key, embedder->dimensions()));
-  MutexLock lock(mutex_);
-  model_ = {embedder, key, generation};
-  state_ = "ready";
-  more_ = true;
-  after_.reset();
-  pause_ = {};
-  changed_.notify_all();
-  return {};
-}
-
-Status EmbedQueue::load_vectors(store::ModelKey key, std::size_t dimensions) {
-  std::vector<Hash128> hashes;
-  std::vector<std::int8_t> values;
-  const auto flush = [&]() -> Status {
-    publish_mutex_.assert_held();
-    std::vector<store::EmbeddingRecord> records;
-    records.reserve(hashes.size());
-    for (std::size_t i = 0; i < hashes.size(); ++i) {
-      records.push_back({hashes[i], std::span(values).subspan(i * dimensions, dimensions)});
-    }
-    KNAP_CHECK_OK(hand_out(records));
-    hashes.clear();
-    values.clear();
-    return {};
-  };
-  Status flushed;
-  KNAP_CHECK_OK(
-      store_.used_embeddings(key, [&](const Hash128& hash, std::span<const std::int8_t> vector) {
-        if (vector.size() != dimensions || !flushed) return;
-        hashes.push_back(hash);
-        values.insert(values.end(), vector.begin(), vector.end());
-        if (hashes.size() == kLoadVectors) flushed = flush();
-      }));
-  KNAP_CHECK_OK(std::move(flushed));
-  return hashes.empty() ? Status() : flush();
+std::vector<store::VaultId> EmbedQueue::vault_ids() const {
+  std::vector<store::VaultId> ids;
+  for (const auto& vault : vaults_) ids.push_back(vault->id);
+  return ids;
 }
 
 Status EmbedQueue::attach(VaultState& vault, const std::vector<NewPassage>& passages,
@@ -174,6 +104,7 @@ Status EmbedQueue::attach(VaultState& vault, const std::vector<NewPassage>& pass
   {
     MutexLock lock(mutex_);
     model = model_;
+    if (change_) change_->walk.more = true;
     if (!model.embedder) return {};  // set_embedder looks at everything
   }
   const std::size_t dimensions = model.embedder->dimensions();
@@ -193,7 +124,7 @@ Status EmbedQueue::attach(VaultState& vault, const std::vector<NewPassage>& pass
     MutexLock lock(mutex_);
     for (std::size_t i = 0; i < passages.size(); ++i) {
       if (has[i]) continue;
-      more_ = true;
+      walk_.more = true;
       if (urgency == Urgency::kFirst && urgent_.size() < kUrgentMax) urgent_.push_back(passages[i]);
     }
     changed_.notify_all();
@@ -207,15 +138,16 @@ Status EmbedQueue::attach(VaultState& vault, const std::vector<NewPassage>& pass
 }
 
 void EmbedQueue::run() {
-  Model model;
-  while (wait_for_work(model)) {
+  while (const auto task = wait_for_work()) {
     bool found = false;
-    const Status done = embed_next(model, found);
+    Status done = embed_next(*task, found);
+    if (done && !found && !task->serves) done = finish_change(task->model);
     {
       MutexLock lock(mutex_);
       busy_ = false;
       if (done) pause_ = {};
-      if (done && model_.generation == model.generation) state_ = "ready";
+      if (done && model_.embedder && (!task->serves || model_.space == task->model.space))
+        state_ = "ready";
       changed_.notify_all();
     }
     if (!done) {
@@ -227,54 +159,66 @@ void EmbedQueue::run() {
   }
 }
 
-Status EmbedQueue::embed_next(const Model& model, bool& found) {
-  KNAP_TRY(const Window window, next_window(model));
+Status EmbedQueue::embed_next(const Task& task, bool& found) {
+  KNAP_TRY(const Window window, next_window(task));
   found = !window.missing.empty();
   if (!found) return {};
-  KNAP_TRY(auto texts, texts_of(model, window.missing));
-  return embed_window(model, std::move(texts), window.urgency);
+  KNAP_TRY(auto texts, texts_of(task.model, window.missing));
+  return embed_window(task, std::move(texts), window.urgency);
 }
 
-bool EmbedQueue::wait_for_work(Model& model) {
+/// What the serving model lacks comes first; nothing when the queue is to stop.
+std::optional<EmbedQueue::Task> EmbedQueue::wait_for_work() {
   MutexLock lock(mutex_);
   if (pause_.count() > 0) {
     const Deadline until = Deadline::after(pause_);
     while (!stopping_ && !until.expired()) changed_.wait_until(mutex_, until);
   }
-  while (!stopping_ && (!model_.embedder || (!more_ && urgent_.empty()))) changed_.wait(mutex_);
-  model = model_;
+  while (!stopping_ && !serving_waits() && !change_) changed_.wait(mutex_);
+  if (stopping_) return std::nullopt;
   busy_ = true;
-  return !stopping_;
+  if (serving_waits()) return Task{model_, true};
+  return Task{change_->next, false};
+}
+
+/// Null when the model has been changed meanwhile.
+EmbedQueue::Walk* EmbedQueue::walk_of(const Task& task) {
+  if (task.serves) return model_.space == task.model.space ? &walk_ : nullptr;
+  const bool same = change_ && change_->next.embedder == task.model.embedder;
+  return same ? &change_->walk : nullptr;
 }
 
 /// The passages of small changes, else the next ones by rising hash; an empty window at the end of
 /// a whole round.
-Result<EmbedQueue::Window> EmbedQueue::next_window(const Model& model) {
+Result<EmbedQueue::Window> EmbedQueue::next_window(const Task& task) {
   Window window;
   std::optional<Hash128> after;
   {
     MutexLock lock(mutex_);
-    for (; !urgent_.empty(); urgent_.pop_front()) {
-      window.missing.push_back({urgent_.front().hash, urgent_.front().key});
+    if (task.serves) {
+      for (; !urgent_.empty(); urgent_.pop_front())
+        window.missing.push_back({urgent_.front().hash, urgent_.front().key});
     }
     window.urgency = Urgency::kFirst;
     if (!window.missing.empty()) return window;
     window.urgency = Urgency::kBulk;
-    after = after_;
-    if (!after) more_ = false;  // a change from now on asks for another round
+    Walk* walk = walk_of(task);
+    if (walk == nullptr) return window;
+    after = walk->after;
+    if (!after) walk->more = false;  // a change from now on asks for another round
   }
-  std::vector<store::VaultId> ids;
-  for (const auto& vault : vaults_) ids.push_back(vault->id);
-  KNAP_TRY(window.missing, store_.missing_embeddings(model.key, ids, after, kWindowPassages));
+  KNAP_TRY(window.missing,
+           store_.missing_embeddings(task.model.key, vault_ids(), after, kWindowPassages));
   MutexLock lock(mutex_);
-  if (model_.generation != model.generation) return Window();
+  Walk* walk = walk_of(task);
+  if (walk == nullptr) return Window();
   if (!window.missing.empty()) {
-    after_ = window.missing.back().hash;
-    more_ = true;
+    walk->after = window.missing.back().hash;
+    walk->more = true;
   } else if (after) {
     // This round did not begin at the first hash: once more from there.
-    after_.reset();
-    more_ = true;
+    walk->after.reset();
+    walk->more = true;
   }
   return window;
 }
@@ -302,12 +246,15 @@ Result<std::vector<EmbedQueue::Text>> EmbedQueue::texts_of(
   return texts;
 }
 
-bool EmbedQueue::urgent_waits() const {
+/// Small changes of the serving model's passages go before bulk, and all of its own work before a
+/// change; a change that was given up ends.
+bool EmbedQueue::must_stop(const Task& task, Urgency urgency) const {
   MutexLock lock(mutex_);
-  return !urgent_.empty();
+  if (task.serves) return urgency == Urgency::kBulk && !urgent_.empty();
+  return serving_waits() || !change_ || change_->next.embedder != task.model.embedder;
 }
 
-Status EmbedQueue::embed_window(const Model& model, std::vector<Text> texts, Urgency urgency) {
+Status EmbedQueue::embed_window(const Task& task, std::vector<Text> texts, Urgency urgency) {
   std::sort(texts.begin(), texts.end(),
             [](const Text& a, const Text& b) { return a.text.size() > b.text.size(); });
   Done done;
@@ -319,24 +266,23 @@ Status EmbedQueue::embed_window(const Model& model, std::vector<Text> texts, Urg
            (end == begin || bytes < kBatchBytes)) {
       bytes += texts[end++].text.size();
     }
-    const Status embedded = embed_batch(model, std::span(texts).subspan(begin, end - begin), done);
+    Status embedded = embed_batch(task.model, std::span(texts).subspan(begin, end - begin), done);
     if (!embedded) {
-      KNAP_CHECK_OK(publish(model, done));
+      KNAP_CHECK_OK(publish(task, done));
       return embedded;
     }
     begin = end;
     const bool late = SteadyClock::now() - published >= kPublishAfter;
     if (urgency == Urgency::kFirst || late || done.hashes.size() >= kPublishPassages ||
         begin == texts.size()) {
-      KNAP_CHECK_OK(publish(model, done));
+      KNAP_CHECK_OK(publish(task, done));
       published = SteadyClock::now();
     }
-    if (urgency == Urgency::kBulk && urgent_waits()) {
-      KNAP_CHECK_OK(publish(model, done));
+    if (begin < texts.size() && must_stop(task, urgency)) {
+      KNAP_CHECK_OK(publish(task, done));
       // The rest of this window is found again by the next round.
       MutexLock lock(mutex_);
-      after_.reset();
-      more_ = true;
+      if (Walk* walk = walk_of(task)) *walk = {};
       return {};
     }
   }
@@ -365,18 +311,24 @@ Status EmbedQueue::embed_batch(const Model& model, std::span<const Text> batch, 
   return {};
 }
 
-Status EmbedQueue::publish(const Model& model, Done& done) {
+Status EmbedQueue::publish(const Task& task, Done& done) {
   if (done.hashes.empty()) return {};
-  const std::size_t dimensions = model.embedder->dimensions();
+  const std::size_t dimensions = task.model.embedder->dimensions();
   std::vector<store::EmbeddingRecord> records;
   for (std::size_t i = 0; i < done.hashes.size(); ++i) {
     records.push_back({done.hashes[i], std::span(done.values).subspan(i * dimensions, dimensions)});
   }
-  KNAP_CHECK_OK(store_.put_embeddings(model.key, records, unix_now_ms()));
+  KNAP_CHECK_OK(store_.put_embeddings(task.model.key, records, unix_now_ms()));
   MutexLock publishing(publish_mutex_);
   {
     MutexLock lock(mutex_);
-    if (model_.generation != model.generation) return {};
+    if (!task.serves && change_)
+      change_->missing -= std::min<std::uint64_t>(change_->missing, records.size());
+    // The swap to a model that is being built finds these in the store.
+    if (!task.serves || model_.space != task.model.space) {
+      done = {};
+      return {};
+    }
   }
   KNAP_CHECK_OK(hand_out(records));
   done = {};
@@ -406,8 +358,8 @@ void EmbedQueue::back_off(const Error& error) {
   pause_ = pause_.count() == 0 ? kPauseFirst : std::min(pause_ * 2, kPauseMax);
   state_ = fmt::format("waiting {} s: {}", std::max<std::int64_t>(1, pause_.count() / 1000),
                        error.message);
-  more_ = true;
-  after_.reset();
+  walk_ = {};
+  if (change_) change_->walk = {};
   changed_.notify_all();
   observe::log_warning("embedding_paused", error.message,
                        {{"pause_ms", std::int64_t{pause_.count()}}});

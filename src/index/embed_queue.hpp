@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -10,6 +11,7 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/mutex.hpp"
+#include "knap/index/service.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
 #include "knap/service/leases.hpp"
@@ -23,7 +25,8 @@ std::vector<std::int8_t> quantise(std::span<const float> unit);
 
 /// Gives passages their vectors in the background. What is missing is asked from the store, so
 /// nothing is lost by a stop; passages of small changes go first. Vectors stand under (hash of the
-/// text, model): nothing is embedded twice. Threads: all methods are safe from any thread.
+/// text, model): nothing is embedded twice. A change of model is built the same way, after what the
+/// present one lacks (embed_change.cpp). Threads: all methods are safe from any thread.
 class EmbedQueue {
  public:
   /// The vaults and the other objects must outlive the queue.
@@ -34,18 +37,41 @@ class EmbedQueue {
   void start();
   void stop();
 
-  /// Another model from now on: its stored vectors are put in place before queries use it.
+  /// Another model from now on, at once: searches use whatever vectors of it the store holds, the
+  /// rest is built. Null: none. Searches see the old vectors or the new ones, never both.
   Status set_embedder(std::shared_ptr<models::Embedder> embedder)
       KNAP_EXCLUDES(publish_mutex_, mutex_);
+  /// Another model later: its vectors are built in the store while the present one serves, then all
+  /// are put in place at once. What was built stays over a restart, however it comes. The model
+  /// that serves already: a change under way is given up.
+  Status change_to(std::shared_ptr<models::Embedder> embedder) KNAP_EXCLUDES(mutex_);
+  /// Waits for a swap that is under way: what serving() says then is what the indexes hold.
+  void wait_swapped() KNAP_EXCLUDES(publish_mutex_) { const MutexLock lock(publish_mutex_); }
+  /// The model before this one again, at once. Errors: kFailedPrecondition (there was none).
+  Status roll_back() KNAP_EXCLUDES(publish_mutex_, mutex_);
+  ModelState model_state() const KNAP_EXCLUDES(mutex_);
+  /// How a change is judged, on the queue's thread: questions, and what searches for them find,
+  /// before and after the swap.
+  struct Sample {
+    std::function<std::vector<std::string>()> questions;
+    std::function<std::vector<std::vector<std::uint64_t>>(const std::vector<std::string>&)> find;
+  };
+  /// Once, before start().
+  void set_sample(Sample sample) { sample_ = std::move(sample); }
 
   /// Held by whoever changes store and index together, so that vectors of two models are never
   /// mixed and an index that is being filled anew misses nothing. Taken before any other lock of
   /// this room.
   Mutex& publish_mutex() { return publish_mutex_; }
-  /// The embedder whose vectors the index holds; null when there is none.
-  std::shared_ptr<models::Embedder> embedder() const KNAP_EXCLUDES(mutex_);
+  /// A model and the name of its vectors in the indexes (search::Index::replace_vectors).
+  struct Model {
+    std::shared_ptr<models::Embedder> embedder;
+    store::ModelKey key{};
+    std::uint64_t space = 0;
+  };
+  /// The model whose vectors the indexes hold; its embedder is null when there is none.
+  Model serving() const KNAP_EXCLUDES(mutex_);
   std::string model_id() const;
-  std::optional<store::ModelKey> model_key() const KNAP_EXCLUDES(mutex_);
   std::string state() const KNAP_EXCLUDES(mutex_);
 
   struct NewPassage {
@@ -64,10 +90,16 @@ class EmbedQueue {
   void wait_changed(Deadline deadline) KNAP_EXCLUDES(mutex_);
 
  private:
-  struct Model {
-    std::shared_ptr<models::Embedder> embedder;
-    store::ModelKey key{};
-    std::uint64_t generation = 0;
+  /// Where the walk over the passages without a vector stands.
+  struct Walk {
+    bool more = true;  ///< Passages may be missing that the window has not come by.
+    std::optional<Hash128> after;
+  };
+  /// A model whose vectors are being built; its space is that of no index.
+  struct Change {
+    Model next;
+    Walk walk;
+    std::uint64_t missing = 0;
   };
   struct Window {
     std::vector<store::MissingEmbedding> missing;
@@ -82,21 +114,34 @@ class EmbedQueue {
     std::vector<std::int8_t> values;
   };
 
-  void run() KNAP_EXCLUDES(mutex_);
-  bool wait_for_work(Model& model) KNAP_EXCLUDES(mutex_);
+  struct Task {
+    Model model;
+    bool serves = true;  ///< false: of a change
+  };
+
+  void run() KNAP_EXCLUDES(mutex_, publish_mutex_);
+  std::optional<Task> wait_for_work() KNAP_EXCLUDES(mutex_);
+  bool serving_waits() const KNAP_REQUIRES(mutex_) {
+    return model_.embedder != nullptr && (walk_.more || !urgent_.empty());
+  }
   bool urgent_waits() const KNAP_EXCLUDES(mutex_);
-  Result<Window> next_window(const Model& model) KNAP_EXCLUDES(mutex_);
-  Status embed_next(const Model& model, bool& found) KNAP_EXCLUDES(mutex_, publish_mutex_);
+  bool must_stop(const Task& task, Urgency urgency) const KNAP_EXCLUDES(mutex_);
+  Walk* walk_of(const Task& task) KNAP_REQUIRES(mutex_);
+  Result<Window> next_window(const Task& task) KNAP_EXCLUDES(mutex_);
+  Status embed_next(const Task& task, bool& found) KNAP_EXCLUDES(mutex_, publish_mutex_);
   Result<std::vector<Text>> texts_of(const Model& model,
                                      const std::vector<store::MissingEmbedding>& window) const;
-  Status embed_window(const Model& model, std::vector<Text> texts, Urgency urgency)
+  Status embed_window(const Task& task, std::vector<Text> texts, Urgency urgency)
       KNAP_EXCLUDES(mutex_, publish_mutex_);
   Status embed_batch(const Model& model, std::span<const Text> batch, Done& done);
-  Status publish(const Model& model, Done& done) KNAP_EXCLUDES(mutex_, publish_mutex_);
-  Status load_vectors(store::ModelKey key, std::size_t dimensions) KNAP_REQUIRES(publish_mutex_);
+  Status publish(const Task& task, Done& done) KNAP_EXCLUDES(mutex_, publish_mutex_);
   Status hand_out(std::span<const store::EmbeddingRecord> records) KNAP_REQUIRES(publish_mutex_);
   void back_off(const Error& error) KNAP_EXCLUDES(mutex_);
   void collect_garbage();
+  std::vector<store::VaultId> vault_ids() const;
+  Status swap_to(const std::shared_ptr<models::Embedder>& embedder) KNAP_REQUIRES(publish_mutex_)
+      KNAP_EXCLUDES(mutex_);
+  Status finish_change(const Model& next) KNAP_EXCLUDES(mutex_, publish_mutex_);
 
   store::Store& store_;
   const Vaults& vaults_;
@@ -106,18 +151,19 @@ class EmbedQueue {
   const CancelToken stop_;
   const std::size_t cores_;
 
-  Status swap_to(const std::shared_ptr<models::Embedder>& embedder) KNAP_REQUIRES(publish_mutex_)
-      KNAP_EXCLUDES(mutex_);
+  Sample sample_;
   Mutex publish_mutex_;
   mutable Mutex mutex_;
   CondVar changed_;
   Model model_ KNAP_GUARDED_BY(mutex_);
+  std::shared_ptr<models::Embedder> previous_ KNAP_GUARDED_BY(mutex_);
+  std::optional<Change> change_ KNAP_GUARDED_BY(mutex_);
+  ModelState::Comparison compared_ KNAP_GUARDED_BY(mutex_);
+  std::uint64_t spaces_ KNAP_GUARDED_BY(mutex_) = 0;  ///< Given out so far.
   std::string state_ KNAP_GUARDED_BY(mutex_) = "no model";
   std::deque<NewPassage> urgent_ KNAP_GUARDED_BY(mutex_);
-  bool more_ KNAP_GUARDED_BY(mutex_) =
-      true;  ///< Passages may be missing that the window has not come by.
+  Walk walk_ KNAP_GUARDED_BY(mutex_);
   bool busy_ KNAP_GUARDED_BY(mutex_) = false;
-  std::optional<Hash128> after_ KNAP_GUARDED_BY(mutex_);
   std::chrono::milliseconds pause_ KNAP_GUARDED_BY(mutex_){};
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
   bool collected_ = false;  ///< Of the thread only.

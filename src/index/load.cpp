@@ -72,7 +72,7 @@ std::size_t size_of(const store::LoadedNote& note) {
 Status stream_notes(const store::Store& store, VaultState& vault, LoadQueue& queue) {
   search::Index::Batch batch;
   std::size_t bytes = 0;
-  const Status read = store.notes(vault.id, [&](store::LoadedNote note) {
+  Status read = store.notes(vault.id, [&](store::LoadedNote note) {
     const auto meta = decode(note.note.meta);
     const auto ref = vault.graph.note(note.id);
     if (!meta || !ref) return true;
@@ -180,6 +180,21 @@ Status catch_up(const store::Store& store, VaultState& vault, std::uint64_t show
   return {};
 }
 
+/// Reads on a thread of its own while this one builds the index.
+Status load_index(const store::Store& store, VaultState& vault) {
+  LoadQueue queue;
+  Status read;
+  std::thread reader([&] {
+    read = stream_notes(store, vault, queue);
+    queue.close();
+  });
+  ::pthread_setname_np(reader.native_handle(), "knap-load");
+  search::Index::Batch batch;
+  while (queue.pop(batch)) vault.index.apply(std::move(batch));
+  reader.join();
+  return read;
+}
+
 }  // namespace
 
 Status load_vault(const store::Store& store, VaultState& vault,
@@ -195,21 +210,6 @@ Status load_vault(const store::Store& store, VaultState& vault,
   if (!*restored) return load_index(store, vault);
   vault.saved_changes = **restored;
   return catch_up(store, vault, **restored, *notes);
-}
-
-/// Reads on a thread of its own while this one builds the index.
-Status load_index(const store::Store& store, VaultState& vault) {
-  LoadQueue queue;
-  Status read;
-  std::thread reader([&] {
-    read = stream_notes(store, vault, queue);
-    queue.close();
-  });
-  ::pthread_setname_np(reader.native_handle(), "knap-load");
-  search::Index::Batch batch;
-  while (queue.pop(batch)) vault.index.apply(std::move(batch));
-  reader.join();
-  return read;
 }
 
 Status relink(const store::Store& store, VaultState& vault) {

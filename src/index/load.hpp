@@ -16,9 +16,6 @@ namespace knap::index {
 Status load_vault(const store::Store& store, VaultState& vault,
                   const std::filesystem::path& snapshot);
 
-/// Fills the index alone, after restart().
-Status load_index(const store::Store& store, VaultState& vault);
-
 /// Tells the index again of notes whose links mean something else now.
 Status relink(const store::Store& store, VaultState& vault);
 

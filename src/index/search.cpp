@@ -66,12 +66,21 @@ PassageView view_of(store::PassageRow row, const std::string& vault) {
   return view;
 }
 
-void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
-                              const CancelToken& cancel, SearchOutcome& outcome) {
-  if (request.mode == search::Mode::kKeyword) return;
-  const auto embedder = embed_queue_->embedder();
-  const auto degrade = [&](std::string_view reason) {
+/// As RankingSettings::model_languages says: none means all.
+std::vector<std::string> languages_of(const models::Embedder& embedder) {
+  auto languages = embedder.languages();
+  if (std::find(languages.begin(), languages.end(), "*") != languages.end()) languages.clear();
+  return languages;
+}
+
+std::uint64_t ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
+                                       const CancelToken& cancel, SearchOutcome& outcome) {
+  if (request.mode == search::Mode::kKeyword) return 0;
+  const EmbedQueue::Model model = embed_queue_->serving();
+  const auto& embedder = model.embedder;
+  const auto degrade = [&](std::string_view reason) -> std::uint64_t {
     outcome.degraded.push_back(fmt::format("semantic: {}", reason));
+    return 0;
   };
   if (!embedder) return degrade(embed_queue_->state());
   const auto begin = SteadyClock::now();
@@ -103,21 +112,22 @@ void ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
   if (vectors->values.size() != embedder->dimensions())
     return degrade("the model gave a vector of another size");
   outcome.embedding = std::move(vectors->values);
+  outcome.embedder = embedder;
+  return model.space;
 }
 
 Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults,
                                   const search::Query& query, Deadline deadline,
                                   SearchOutcome& outcome,
-                                  std::vector<search::Correction>& corrections) const {
+                                  std::vector<search::Correction>& corrections,
+                                  bool& other_space) const {
   std::uint64_t files = 0, settled = 0, with_vector = 0;
   outcome.epoch = outcome.notes = outcome.passages = 0;
   bool unknown = false;  // a vault of which nothing is known before its first walk
   for (VaultState* vault : vaults) {
     const auto index = vault->index.get();
-    search::Query here = query;
-    // The model may have been changed since the question was embedded.
-    if (here.embedding.size() != vault->index.dimensions()) here.embedding.clear();
-    KNAP_TRY(search::SearchResult result, index->search(here, deadline));
+    KNAP_TRY(search::SearchResult result, index->search(query, deadline));
+    other_space = other_space || result.other_space;
     for (search::Hit& hit : result.hits) outcome.hits.push_back({{}, std::move(hit)});
     for (std::string& reason : result.degraded) {
       if (std::find(outcome.degraded.begin(), outcome.degraded.end(), reason) ==
@@ -130,9 +140,8 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults,
     std::move(result.corrections.begin(), result.corrections.end(),
               std::back_inserter(corrections));
     outcome.ran = result.ran;
-    const std::uint64_t epoch = vault->index.epoch_of(result.epoch);
-    outcome.epoch += epoch;
-    const search::IndexStats stats = vault->index.stats_at(epoch);
+    outcome.epoch += result.epoch;
+    const search::IndexStats stats = vault->index.stats_at(result.epoch);
     outcome.notes += stats.notes;
     outcome.passages += stats.passages;
     with_vector += stats.passages_with_vector;
@@ -202,29 +211,32 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
     return make_error(ErrorCode::kInvalidArgument, "the query is too long");
   KNAP_TRY(const auto vaults, wanted_vaults(request.vaults));
   KNAP_CHECK_OK(still_wanted(cancel, deadline));
+  const bool asks = !text::trim(request.text).empty();
+  if (asks) recent_.add(request.text);
   SearchOutcome outcome;
-  if (!text::trim(request.text).empty()) embed_query(request, deadline, cancel, outcome);
-  KNAP_CHECK_OK(still_wanted(cancel, deadline));
-  search::Query query;
-  query.text = request.text;
-  query.filter = request.filter;
-  query.group = request.group;
-  query.limit = request.limit;
-  query.explain = request.explain;
-  query.ranking = options_.ranking;
-  query.embedding = outcome.embedding;
-  query.mode =
-      request.mode == search::Mode::kSemantic ? search::Mode::kSemantic : search::Mode::kHybrid;
-  if (outcome.embedding.empty()) query.mode = search::Mode::kKeyword;
-  const std::vector<search::Stage> embed_stages = outcome.stages;
-  const std::vector<std::string> embed_degraded = outcome.degraded;
-  constexpr int kTries = 2;
+  std::uint64_t space = asks ? embed_query(request, deadline, cancel, outcome) : 0;
+  search::Query query = query_of(request, outcome, space);
+  std::vector<search::Stage> embed_stages = outcome.stages;
+  std::vector<std::string> embed_degraded = outcome.degraded;
+  // Twice where a row went away meanwhile, or the model changed between embedding and search.
+  constexpr int kTries = 3;
   for (int attempt = 1; attempt <= kTries; ++attempt) {
+    KNAP_CHECK_OK(still_wanted(cancel, deadline));
     outcome.hits.clear();
     outcome.stages = embed_stages;
     outcome.degraded = embed_degraded;
     std::vector<search::Correction> corrections;
-    KNAP_CHECK_OK(search_vaults(vaults, query, deadline, outcome, corrections));
+    bool other_space = false;
+    KNAP_CHECK_OK(search_vaults(vaults, query, deadline, outcome, corrections, other_space));
+    if (other_space && attempt < kTries) {
+      embed_queue_->wait_swapped();
+      outcome = {};
+      space = embed_query(request, deadline, cancel, outcome);
+      query = query_of(request, outcome, space);
+      embed_stages = outcome.stages;
+      embed_degraded = outcome.degraded;
+      continue;
+    }
     std::stable_sort(
         outcome.hits.begin(), outcome.hits.end(),
         [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
@@ -237,6 +249,41 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
     if (complete) break;
   }
   return outcome;
+}
+
+search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOutcome& outcome,
+                                    std::uint64_t space) const {
+  search::Query query;
+  query.text = request.text;
+  query.filter = request.filter;
+  query.group = request.group;
+  query.limit = request.limit;
+  query.explain = request.explain;
+  query.ranking = options_.ranking;
+  query.embedding = outcome.embedding;
+  query.space = space;
+  query.mode =
+      request.mode == search::Mode::kSemantic ? search::Mode::kSemantic : search::Mode::kHybrid;
+  if (outcome.embedding.empty()) query.mode = search::Mode::kKeyword;
+  if (outcome.embedder) query.ranking.model_languages = languages_of(*outcome.embedder);
+  return query;
+}
+
+/// The notes that each question finds now, best first.
+std::vector<std::vector<std::uint64_t>> ServiceImpl::find_notes(
+    const std::vector<std::string>& questions) {
+  constexpr auto kSearchBudget = std::chrono::seconds(2);
+  std::vector<std::vector<std::uint64_t>> out;
+  for (const std::string& text : questions) {
+    auto& notes = out.emplace_back();
+    SearchRequest request;
+    request.text = text;
+    const auto outcome = search(request, Deadline::after(kSearchBudget), {});
+    if (!outcome) continue;
+    for (const SearchHit& hit : outcome->hits)
+      notes.push_back(static_cast<std::uint64_t>(hit.hit.note));
+  }
+  return out;
 }
 
 }  // namespace knap::index

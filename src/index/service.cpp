@@ -1,5 +1,7 @@
 #include "knap/index/service.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -127,9 +129,29 @@ Status ServiceImpl::load(std::shared_ptr<models::Embedder> embedder) {
   for (const auto& vault : vaults_)
     KNAP_CHECK_OK(load_vault(*store_, *vault, snapshots_.file_of(*vault)));
   loaded_ = true;
-  if (embedder) KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(embedder)));
+  if (embedder) KNAP_CHECK_OK(open_embedder(std::move(embedder)));
+  embed_queue_->set_sample(
+      {[this] { return recent_.all(); },
+       [this](const std::vector<std::string>& questions) { return find_notes(questions); }});
   ::malloc_trim(0);  // loading passes all texts through the allocator
   return {};
+}
+
+/// The model that served last goes on while the wanted one lacks vectors: a change that was under
+/// way when the program ended, or that was made in the settings.
+Status ServiceImpl::open_embedder(std::shared_ptr<models::Embedder> embedder) {
+  KNAP_TRY(const std::string served, store_->serving_model());
+  std::shared_ptr<models::Embedder> before;
+  if (!served.empty() && served != embedder->id() && options_.find_embedder) {
+    KNAP_TRY(const store::ModelKey key, store_->model(embedder->id()));
+    std::vector<store::VaultId> ids;
+    for (const auto& vault : vaults_) ids.push_back(vault->id);
+    KNAP_TRY(const auto missing, store_->missing_embeddings(key, ids, std::nullopt, 1));
+    if (!missing.empty()) before = options_.find_embedder(served);
+  }
+  if (!before) return embed_queue_->set_embedder(std::move(embedder));
+  KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(before)));
+  return embed_queue_->change_to(std::move(embedder));
 }
 
 void ServiceImpl::watch(VaultState& vault) {
@@ -161,9 +183,10 @@ void ServiceImpl::start() {
   indexer_->request_scan(Ledger::Recheck::kIfChanged);
 }
 
-void ServiceImpl::set_embedder(std::shared_ptr<models::Embedder> embedder) {
-  const Status swapped = embed_queue_->set_embedder(std::move(embedder));
-  if (!swapped) observe::log_error("embedder_not_set", swapped.error().message);
+Status ServiceImpl::set_embedder(std::shared_ptr<models::Embedder> embedder) {
+  const bool beside = embedder != nullptr && embed_queue_->serving().embedder != nullptr;
+  return beside ? embed_queue_->change_to(std::move(embedder))
+                : embed_queue_->set_embedder(std::move(embedder));
 }
 
 std::vector<std::string> ServiceImpl::vaults() const {
@@ -200,8 +223,13 @@ VaultStatus ServiceImpl::status_of(const VaultState& vault) const {
             counts.total());
   status.semantic_coverage = share(stats.passages_with_vector, stats.passages);
   status.lag = vault.ledger.lag();
-  status.embed_model = embed_queue_->model_id();
-  status.embed_state = embed_queue_->state();
+  const ModelState model = embed_queue_->model_state();
+  status.embed_model = model.serving;
+  status.embed_state = model.state;
+  if (!model.building.empty()) {
+    status.embed_state +=
+        fmt::format("; building {}: {} passages to go", model.building, model.missing);
+  }
   return status;
 }
 
@@ -241,7 +269,7 @@ Result<FilePage> ServiceImpl::files(std::optional<FileState> state, std::string_
     after = std::move(place.second);
   }
   FilePage page;
-  const auto model = embed_queue_->model_key();
+  const auto model = embed_queue_->serving();
   for (std::size_t number = first; number < wanted.size(); ++number) {
     const VaultState& from = *wanted[number];
     // One more than asked for tells whether there is another page.
@@ -250,8 +278,8 @@ Result<FilePage> ServiceImpl::files(std::optional<FileState> state, std::string_
     std::vector<store::FileId> ids;
     for (const auto& [path, entry] : rows) ids.push_back(entry.id);
     std::vector<std::uint32_t> missing(ids.size());
-    if (model) {
-      KNAP_TRY(missing, store_->missing_in_files(*model, ids));
+    if (model.embedder) {
+      KNAP_TRY(missing, store_->missing_in_files(model.key, ids));
     }
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const auto& [path, entry] = rows[i];
@@ -262,7 +290,7 @@ Result<FilePage> ServiceImpl::files(std::optional<FileState> state, std::string_
       }
       page.files.push_back({from.config.name, text::repair_utf8(path), entry.state, entry.reason,
                             entry.hash ? entry.hash->hex() : std::string(),
-                            embedding_model_of(entry, missing[i], model.has_value()),
+                            embedding_model_of(entry, missing[i], model.embedder != nullptr),
                             entry.indexed_at_ms});
     }
   }
@@ -312,7 +340,7 @@ Status ServiceImpl::wait_for_vectors(Deadline deadline, const CancelToken& cance
   const auto begin = SteadyClock::now();
   std::optional<std::uint64_t> done_before;
   for (;;) {
-    if (!embed_queue_->embedder()) {
+    if (!embed_queue_->serving().embedder) {
       return make_error(ErrorCode::kFailedPrecondition,
                         "there is no embedding model: see knap models list");
     }

@@ -8,6 +8,7 @@
 #include "embed_queue.hpp"
 #include "indexer.hpp"
 #include "knap/index/service.hpp"
+#include "recent_questions.hpp"
 #include "snapshot_keeper.hpp"
 #include "stage_pace.hpp"
 #include "vault_state.hpp"
@@ -24,7 +25,9 @@ class ServiceImpl final : public Service {
   Status load(std::shared_ptr<models::Embedder> embedder);
 
   void start() override;
-  void set_embedder(std::shared_ptr<models::Embedder> embedder) override;
+  Status set_embedder(std::shared_ptr<models::Embedder> embedder) override;
+  Status roll_back_embedder() override { return embed_queue_->roll_back(); }
+  ModelState model_state() const override { return embed_queue_->model_state(); }
   std::vector<std::string> vaults() const override;
   std::vector<VaultStatus> status() const override;
   Result<FilePage> files(std::optional<FileState> state, std::string_view vault,
@@ -57,11 +60,16 @@ class ServiceImpl final : public Service {
   Result<Place> find(std::string_view vault, std::string_view path) const;
   std::string embedding_model_of(const LedgerEntry& entry, std::uint32_t missing, bool known) const;
 
-  void embed_query(const SearchRequest& request, Deadline deadline, const CancelToken& cancel,
-                   SearchOutcome& outcome);
+  Status open_embedder(std::shared_ptr<models::Embedder> embedder);
+  std::vector<std::vector<std::uint64_t>> find_notes(const std::vector<std::string>& questions);
+  search::Query query_of(const SearchRequest& request, const SearchOutcome& outcome,
+                         std::uint64_t space) const;
+  /// Returns the space of the embedding, when one was made.
+  std::uint64_t embed_query(const SearchRequest& request, Deadline deadline,
+                            const CancelToken& cancel, SearchOutcome& outcome);
   Status search_vaults(const std::vector<VaultState*>& vaults, const search::Query& query,
                        Deadline deadline, SearchOutcome& outcome,
-                       std::vector<search::Correction>& corrections) const;
+                       std::vector<search::Correction>& corrections, bool& other_space) const;
   Result<bool> fill_hits(std::vector<SearchHit>& hits) const;
   std::string link_context(store::FileId file, std::uint32_t line) const;
   Result<search::Query> query_like(const Place& place) const;
@@ -80,12 +88,16 @@ class ServiceImpl final : public Service {
   service::ComputeLeases& leases_;
   observe::Gauge& lag_;
   observe::Histogram& fetch_seconds_;
+  RecentQuestions recent_;
   StagePace embed_pace_;  ///< Of a query's embedding, waiting for its lease included.
   std::unique_ptr<EmbedQueue> embed_queue_;
   std::unique_ptr<Indexer> indexer_;
   SnapshotKeeper snapshots_;
   bool loaded_ = false;  ///< Only an index that was loaded whole is worth a snapshot.
 };
+
+/// The languages that an embedding model knows; none: all.
+std::vector<std::string> languages_of(const models::Embedder& embedder);
 
 /// Why a file of the ledger has no note.
 Error not_indexed(std::string_view path, const LedgerEntry& entry);

@@ -369,26 +369,6 @@ TEST_F(ServiceTest, LinksOfAnOlderSnapshotAreBroughtUpToDate) {
   EXPECT_EQ(outcome->hits.front().passage.path, "a.md");
 }
 
-TEST_F(ServiceTest, LoadsVectorsOfAnotherModelOfAnotherSize) {
-  write("a.md", "# A\n\nred green blue\n");
-  open();
-  scan(Service::WaitFor::kSemantic);
-  const auto before = service_->status().front().epoch;
-  auto other = std::make_shared<CountingEmbedder>("other", 48);
-  service_->set_embedder(other);
-  scan(Service::WaitFor::kSemantic);
-  EXPECT_EQ(other->passages, 1);
-  EXPECT_GT(service_->status().front().epoch, before);
-  EXPECT_EQ(service_->status().front().embed_model, "other");
-  service_->set_embedder(embedder_);
-  scan(Service::WaitFor::kSemantic);
-  EXPECT_EQ(embedder_->passages, 1) << "the first model's vectors were kept";
-  EXPECT_THAT(found("red", search::Mode::kHybrid), ElementsAre("a.md"));
-  service_->set_embedder(nullptr);
-  EXPECT_EQ(service_->status().front().embed_state, "no model");
-  EXPECT_THAT(found("red"), ElementsAre("a.md"));
-}
-
 TEST_F(ServiceTest, ShowsANoteWithItsLinksAndBacklinks) {
   write("Home.md", "# Home\n\nSee [[Trees|the trees]] and [[Nowhere]].\n");
   write("plants/Trees.md", "---\naliases: [Woods]\n---\n# Trees\n\nBack to [[Home]].\n");

@@ -8,18 +8,10 @@ constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 }  // namespace
 
 LiveIndex::LiveIndex(std::uint32_t dimensions)
-    : index_(search::Index::create({.dimensions = dimensions})), dimensions_(dimensions) {}
-
-std::shared_ptr<search::Index> LiveIndex::current() const {
-  MutexLock lock(mutex_);
-  return index_;
-}
-
-std::shared_ptr<const search::Index> LiveIndex::get() const { return current(); }
+    : index_(search::Index::create({.dimensions = dimensions})) {}
 
 search::IndexStats LiveIndex::stats() const {
-  search::IndexStats stats = current()->stats();
-  stats.epoch = epoch_of(stats.epoch);
+  search::IndexStats stats = index_->stats();
   MutexLock lock(mutex_);
   if (stats.epoch >= last_stats_.epoch) last_stats_ = stats;
   return stats;
@@ -33,43 +25,26 @@ search::IndexStats LiveIndex::stats_at(std::uint64_t epoch) const {
   return stats();
 }
 
-std::uint64_t LiveIndex::epoch_of(std::uint64_t index_epoch) const {
-  MutexLock lock(mutex_);
-  return epoch_base_ + index_epoch;
-}
-
-std::uint32_t LiveIndex::dimensions() const {
-  MutexLock lock(mutex_);
-  return dimensions_;
-}
-
 void LiveIndex::apply(search::Index::Batch batch) {
   MutexLock lock(write_mutex_);
-  current()->apply(std::move(batch));
+  index_->apply(std::move(batch));
 }
 
 Status LiveIndex::restore(std::string_view snapshot) {
   MutexLock lock(write_mutex_);
-  return current()->restore(snapshot);
+  return index_->restore(snapshot);
 }
 
 Status LiveIndex::set_vectors(std::span<const search::Index::VectorInput> vectors) {
   MutexLock lock(write_mutex_);
-  return current()->set_vectors(vectors);
+  return index_->set_vectors(vectors);
 }
 
-void LiveIndex::clear_vectors() {
+Status LiveIndex::replace_vectors(
+    std::uint32_t dimensions, std::uint64_t space,
+    const std::function<Status(const search::Index::PutVector&)>& fill) {
   MutexLock lock(write_mutex_);
-  current()->clear_vectors();
-}
-
-void LiveIndex::restart(std::uint32_t dimensions) {
-  MutexLock write(write_mutex_);
-  const std::uint64_t epoch = current()->stats().epoch;
-  MutexLock lock(mutex_);
-  epoch_base_ += epoch + 1;
-  dimensions_ = dimensions;
-  index_ = search::Index::create({.dimensions = dimensions});
+  return index_->replace_vectors(dimensions, space, fill);
 }
 
 search::NoteInput note_input(store::FileId id, const std::string& path,

@@ -18,34 +18,28 @@
 
 namespace knap::index {
 
-/// The search index of one vault, replaced as a whole when vectors of another size come. Its epoch
-/// only rises, even then. Threads: safe. Writers take turns; readers never wait for them.
+/// The search index of one vault. Threads: safe. Writers take turns; readers never wait for them.
 class LiveIndex {
  public:
   explicit LiveIndex(std::uint32_t dimensions);
 
-  std::shared_ptr<const search::Index> get() const KNAP_EXCLUDES(mutex_);
-  /// With the epoch of the vault. Counted once an epoch: a count goes over all passages.
+  const search::Index* get() const { return index_.get(); }
+  /// Counted once an epoch: a count goes over all passages.
   search::IndexStats stats() const KNAP_EXCLUDES(mutex_);
   search::IndexStats stats_at(std::uint64_t epoch) const KNAP_EXCLUDES(mutex_);
-  std::uint64_t epoch_of(std::uint64_t index_epoch) const KNAP_EXCLUDES(mutex_);
-  std::uint32_t dimensions() const KNAP_EXCLUDES(mutex_);
 
   void apply(search::Index::Batch batch) KNAP_EXCLUDES(write_mutex_);
   Status restore(std::string_view snapshot) KNAP_EXCLUDES(write_mutex_);
   Status set_vectors(std::span<const search::Index::VectorInput> vectors)
       KNAP_EXCLUDES(write_mutex_);
-  void clear_vectors() KNAP_EXCLUDES(write_mutex_);
-  /// An empty index for vectors of another size; the caller fills it again.
-  void restart(std::uint32_t dimensions) KNAP_EXCLUDES(write_mutex_);
+  Status replace_vectors(std::uint32_t dimensions, std::uint64_t space,
+                         const std::function<Status(const search::Index::PutVector&)>& fill)
+      KNAP_EXCLUDES(write_mutex_);
 
  private:
-  std::shared_ptr<search::Index> current() const KNAP_EXCLUDES(mutex_);
+  const std::unique_ptr<search::Index> index_;
   Mutex write_mutex_;
   mutable Mutex mutex_;
-  std::shared_ptr<search::Index> index_ KNAP_GUARDED_BY(mutex_);
-  std::uint32_t dimensions_ KNAP_GUARDED_BY(mutex_);
-  std::uint64_t epoch_base_ KNAP_GUARDED_BY(mutex_) = 0;
   mutable search::IndexStats last_stats_ KNAP_GUARDED_BY(mutex_);
 };
 

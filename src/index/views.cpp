@@ -154,15 +154,15 @@ Result<search::Query> ServiceImpl::query_like(const Place& place) const {
   if (!note) return query;
   const auto index = place.vault->index.get();
   query.text = rare_words(*index, *note);
-  const auto model = embed_queue_->model_key();
-  if (!model) return query;
+  const EmbedQueue::Model model = embed_queue_->serving();
+  if (!model.embedder) return query;
   std::vector<Hash128> hashes;
   for (const store::LoadedPassage& passage : note->passages) {
     if (hashes.size() < kRelatedPassagesMax) hashes.push_back(passage.hash);
   }
-  std::vector<float> mean(place.vault->index.dimensions());
+  std::vector<float> mean(model.embedder->dimensions());
   KNAP_CHECK_OK(
-      store_->embeddings(*model, hashes, [&](std::size_t, std::span<const std::int8_t> values) {
+      store_->embeddings(model.key, hashes, [&](std::size_t, std::span<const std::int8_t> values) {
         if (values.size() != mean.size()) return;
         for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += static_cast<float>(values[i]);
       }));
@@ -171,6 +171,8 @@ Result<search::Query> ServiceImpl::query_like(const Place& place) const {
   if (length <= 0) return query;
   for (float& value : mean) value /= std::sqrt(length);
   query.embedding = std::move(mean);
+  query.space = model.space;
+  query.ranking.model_languages = languages_of(*model.embedder);
   query.mode = search::Mode::kHybrid;
   return query;
 }

@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 constexpr std::uint32_t kRemoteContextTokens = 8'192;
 // The system's limit for a socket's path is 107 bytes.
 constexpr std::size_t kSocketPathMax = 100;
+constexpr std::size_t kLongestPrecision = 10;  // "int8-plain"
 
 /// One local model that has been asked for.
 struct LoadedModel {
@@ -65,11 +66,20 @@ class LocalModels final : public Models {
     return {};
   }
 
-  std::shared_ptr<Embedder> embedder() override {
-    const ModelSpec* spec = catalogue_.find(options_.embed_model);
-    if (spec == nullptr) return nullptr;
+  std::shared_ptr<Embedder> embedder() override { return embedder(options_.embed_model); }
+
+  std::shared_ptr<Embedder> embedder(std::string_view name_or_id) override {
+    const auto id = split_embedder_id(name_or_id);
+    const ModelSpec* spec = catalogue_.find(id.name);
+    if (spec == nullptr || spec->role != Role::kEmbed) return nullptr;
+    runner::Precision precision = runner::best_precision();
+    if (!id.precision.empty()) {
+      const auto wanted = runner::parse_precision(id.precision);
+      if (!wanted || id.revision != revision_of(*spec)) return nullptr;
+      precision = *wanted;
+    }
     MutexLock lock(mutex_);
-    LoadedModel* model = load(*spec);
+    LoadedModel* model = load(*spec, precision);
     if (model == nullptr) return nullptr;
     if (!options_.runner_program.empty()) model->supervisor->start();  // searches need it at once
     return model->embedder;
@@ -85,7 +95,7 @@ class LocalModels final : public Models {
     const ModelSpec* spec = catalogue_.find(name);
     if (spec == nullptr || spec->role != Role::kAnswer) return nullptr;
     MutexLock lock(mutex_);
-    LoadedModel* model = load(*spec);
+    LoadedModel* model = load(*spec, runner::best_precision());
     return model == nullptr ? nullptr : model->generator;
   }
 
@@ -188,18 +198,20 @@ class LocalModels final : public Models {
   }
 
   // Null when its files are not there or plainly broken.
-  LoadedModel* load(const ModelSpec& spec) KNAP_REQUIRES(mutex_) {
-    if (const auto found = loaded_.find(spec.name); found != loaded_.end()) return &found->second;
+  LoadedModel* load(const ModelSpec& spec, runner::Precision wanted) KNAP_REQUIRES(mutex_) {
+    const std::string precision(runner::to_string(wanted));
+    const bool usual = wanted == runner::best_precision();
+    const std::string key = usual ? spec.name : fmt::format("{}.{}", spec.name, precision);
+    if (const auto found = loaded_.find(key); found != loaded_.end()) return &found->second;
     if (!ModelFiles(spec, options_.models_dir).check_sizes()) return nullptr;
-    const std::string precision(runner::to_string(runner::best_precision()));
     LoadedModel model;
-    model.supervisor = std::make_shared<Supervisor>(supervise(spec, precision), metrics_);
+    model.supervisor = std::make_shared<Supervisor>(supervise(spec, key, precision), metrics_);
     if (spec.role == Role::kEmbed) {
       model.embedder = make_runner_embedder(spec, precision, threads_, model.supervisor, metrics_);
     } else {
       model.generator = make_chat_generator(chat_target(spec, model.supervisor), metrics_);
     }
-    return &loaded_.emplace(spec.name, std::move(model)).first->second;
+    return &loaded_.emplace(key, std::move(model)).first->second;
   }
 
   ChatTarget chat_target(const ModelSpec& spec,
@@ -219,10 +231,11 @@ class LocalModels final : public Models {
     return target;
   }
 
-  Supervisor::Options supervise(const ModelSpec& spec, const std::string& precision) const {
+  Supervisor::Options supervise(const ModelSpec& spec, const std::string& key,
+                                const std::string& precision) const {
     Supervisor::Options options;
-    options.name = spec.name;
-    options.socket = (options_.run_dir / (spec.name + ".sock")).string();
+    options.name = key;
+    options.socket = (options_.run_dir / (key + ".sock")).string();
     const ModelFiles files(spec, options_.models_dir);
     options.command = {options_.runner_program.string(),
                        "runner",
@@ -287,7 +300,7 @@ Result<std::unique_ptr<Models>> Models::open(ModelsOptions options, observe::Reg
     KNAP_CHECK_OK(check_role(catalogue, options.answer_model, Role::kAnswer));
   std::size_t longest = 0;
   for (const auto& each : catalogue.models()) longest = std::max(longest, each.first.size());
-  if (options.run_dir.string().size() + longest + 6 > kSocketPathMax) {
+  if (options.run_dir.string().size() + longest + kLongestPrecision + 7 > kSocketPathMax) {
     return make_error(
         ErrorCode::kInvalidArgument,
         fmt::format("the path {} is too long for sockets: choose a shorter data folder",

@@ -25,11 +25,6 @@ constexpr std::size_t kTextBytesMax = 16U << 10;
 // caller.
 constexpr std::chrono::seconds kBackgroundPatience{10};
 
-// The weights decide the vectors: their checksum is the model's revision. They come first.
-std::string revision_of(const ModelSpec& spec) {
-  return spec.files.empty() ? std::string() : spec.files.front().sha256.substr(0, 12);
-}
-
 class RunnerEmbedder final : public Embedder {
  public:
   RunnerEmbedder(const ModelSpec& spec, std::string precision, std::size_t threads,
@@ -152,6 +147,18 @@ class RunnerEmbedder final : public Embedder {
 };
 
 }  // namespace
+
+// The weights decide the vectors: their checksum is the model's revision. They come first.
+std::string revision_of(const ModelSpec& spec) {
+  return spec.files.empty() ? std::string() : spec.files.front().sha256.substr(0, 12);
+}
+
+EmbedderId split_embedder_id(std::string_view id) {
+  const std::size_t at = id.find('@');
+  const std::size_t slash = id.find('/', at == std::string_view::npos ? 0 : at);
+  if (at == std::string_view::npos || slash == std::string_view::npos) return {id, {}, {}};
+  return {id.substr(0, at), id.substr(at + 1, slash - at - 1), id.substr(slash + 1)};
+}
 
 std::shared_ptr<Embedder> make_runner_embedder(const ModelSpec& spec, std::string precision,
                                                std::size_t threads,

@@ -14,6 +14,15 @@ namespace knap::models {
 /// 5.3 ms. Knap's own 8-bit kernels take one: 2.5 ms.
 inline constexpr std::size_t kQueryThreads = 2;
 
+/// The parts of Embedder::id(): NAME@REVISION/PRECISION; the last two are empty for a name alone.
+struct EmbedderId {
+  std::string_view name, revision, precision;
+};
+EmbedderId split_embedder_id(std::string_view id);
+
+/// Of a model's weights: the beginning of their checksum.
+std::string revision_of(const ModelSpec& spec);
+
 /// An embedder whose model runs in a supervised child.
 /// @param precision  part of its id: vectors of different precisions are kept apart
 /// @param threads  compute threads of the runner

@@ -86,10 +86,13 @@ void Fusion::normalise() {
 float Fusion::dense_weight(Language language) const {
   if (in_.dense == nullptr) return 0;
   if (!has_keywords()) return 1;
-  const bool known = settings_.model_languages.empty() || (model_languages_ & bit(language)) != 0;
-  if (known) return settings_.dense_weight;
-  // A question in another language than the note's: few of its words are found, meaning is left.
-  const float usual = settings_.dense_weight_foreign;
+  const bool all = settings_.model_languages.empty();
+  // A model of some languages meets questions in them; words that no note holds are typing errors
+  // or names there, which meaning does not know either.
+  if (!all && (model_languages_ & bit(language)) != 0) return settings_.dense_weight;
+  // The fewer of the query's words the notes hold, the likelier it is in another language than
+  // they.
+  const float usual = all ? settings_.dense_weight : settings_.dense_weight_foreign;
   return usual + in_.unknown_share * std::max(0.0F, settings_.dense_weight_unknown - usual);
 }
 

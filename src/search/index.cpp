@@ -39,7 +39,8 @@ class IndexImpl final : public Index {
 
   void apply(Batch batch) override;
   Status set_vectors(std::span<const VectorInput> vectors) override;
-  void clear_vectors() override;
+  Status replace_vectors(std::uint32_t dimensions, std::uint64_t space,
+                         const std::function<Status(const PutVector&)>& fill) override;
 
   Result<SearchResult> search(const Query& query, Deadline deadline) const override {
     return search_state(*state(), query, options_.max_query_terms, deadline);
@@ -192,14 +193,14 @@ void IndexImpl::apply(Batch batch) {
 }
 
 Status IndexImpl::set_vectors(std::span<const VectorInput> vectors) {
+  const MutexLock lock(writer_);
   for (const VectorInput& vector : vectors) {
-    if (vector.values.size() != options_.dimensions) {
+    if (vector.values.size() != vectors_.dimensions()) {
       return make_error(ErrorCode::kInvalidArgument,
                         "a vector has " + std::to_string(vector.values.size()) +
-                            " values, the index " + std::to_string(options_.dimensions));
+                            " values, the index " + std::to_string(vectors_.dimensions()));
     }
   }
-  const MutexLock lock(writer_);
   auto next = std::make_shared<State>(*state());
   ++next->epoch;
   for (const VectorInput& vector : vectors) vectors_.set(vector.hash, vector.values);
@@ -207,12 +208,22 @@ Status IndexImpl::set_vectors(std::span<const VectorInput> vectors) {
   return {};
 }
 
-void IndexImpl::clear_vectors() {
+Status IndexImpl::replace_vectors(std::uint32_t dimensions, std::uint64_t space,
+                                  const std::function<Status(const PutVector&)>& fill) {
   const MutexLock lock(writer_);
+  VectorStore::Rows before = vectors_.restart(dimensions, space);
+  Status filled = fill([&](const VectorInput& vector) {
+    writer_.assert_held();
+    if (vector.values.size() == dimensions) vectors_.set(vector.hash, vector.values);
+  });
+  if (!filled) {
+    vectors_.put_back(std::move(before));
+    return filled;
+  }
   auto next = std::make_shared<State>(*state());
   ++next->epoch;
-  vectors_.clear();
   publish(std::move(next));
+  return {};
 }
 
 void IndexImpl::replace(State& next, std::span<const SegmentView> sources,

@@ -15,7 +15,10 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 using testing::UnorderedElementsAre;
-using namespace testing_notes;
+using testing_notes::ids;
+using testing_notes::note;
+using testing_notes::search;
+using testing_notes::upsert;
 
 std::unique_ptr<Index> make_index(std::vector<NoteInput> notes, std::uint32_t dimensions = 4) {
   auto index = Index::create({.dimensions = dimensions});
@@ -204,8 +207,54 @@ TEST(Index, VectorsMayComeBeforeTheirNotes) {
   ASSERT_TRUE(index->set_vectors(std::vector<Index::VectorInput>{{hash128("early"), kEast}}));
   index->apply(upsert({note(1, "A", {"early"})}));
   EXPECT_EQ(index->stats().passages_with_vector, 1U);
-  index->clear_vectors();
+  ASSERT_TRUE(index->replace_vectors(4, 0, [](const auto&) { return Status(); }));
   EXPECT_EQ(index->stats().passages_with_vector, 0U);
+}
+
+TEST(Index, AnotherModelsVectorsTakeTheirPlaceAtOnce) {
+  const auto index = make_index({note(1, "A", {"apple"}), note(2, "B", {"steel"})});
+  ASSERT_TRUE(index->set_vectors(std::vector<Index::VectorInput>{{hash128("apple"), kEast}}));
+  const std::vector<std::int8_t> first{127, 0}, second{0, 127};
+  const auto fill = [&](const Index::PutVector& put) {
+    put({hash128("apple"), second});
+    put({hash128("steel"), first});
+    put({hash128("steel"), kEast});  // of another size: left out
+    return Status();
+  };
+  const auto epoch = index->stats().epoch;
+  ASSERT_TRUE(index->replace_vectors(2, 7, fill));
+  EXPECT_EQ(index->stats().epoch, epoch + 1);
+  EXPECT_EQ(index->stats().passages_with_vector, 2U);
+
+  // A query that the old model embedded is answered from words, and says so.
+  auto late = search(*index, "apple", Mode::kHybrid, {1, 0, 0, 0});
+  EXPECT_TRUE(late.other_space);
+  EXPECT_EQ(late.ran, Mode::kKeyword);
+  EXPECT_FALSE(late.degraded.empty());
+
+  Query query;
+  query.text = "anything";
+  query.mode = Mode::kSemantic;
+  query.embedding = {1, 0};
+  query.space = 7;
+  const auto result = index->search(query, Deadline::never());
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_FALSE(result->other_space);
+  EXPECT_EQ(ids(*result).front(), 2U);
+  query.embedding = {1, 0, 0};
+  EXPECT_FALSE(index->search(query, Deadline::never()));
+
+  EXPECT_FALSE(index->set_vectors(std::vector<Index::VectorInput>{{hash128("apple"), kEast}}));
+  EXPECT_FALSE(index->replace_vectors(4, 8, [](const auto& put) -> Status {
+    put({hash128("new"), kEast});
+    return make_error(ErrorCode::kIo, "the store failed half-way");
+  }));
+  EXPECT_EQ(index->stats().passages_with_vector, 2U) << "a failure changes nothing";
+  EXPECT_EQ(index
+                ->search({.text = "x", .mode = Mode::kSemantic, .embedding = {1, 0}, .space = 7},
+                         Deadline::never())
+                ->ran,
+            Mode::kSemantic);
 }
 
 TEST(Index, HybridJoinsBothLegs) {

@@ -67,7 +67,8 @@ class Search {
 
 Status Search::check() const {
   if (query_.limit == 0) return make_error(ErrorCode::kInvalidArgument, "limit must be at least 1");
-  if (!query_.embedding.empty() && query_.embedding.size() != state_.vectors->dimensions) {
+  if (!query_.embedding.empty() && query_.space == state_.vectors->space &&
+      query_.embedding.size() != state_.vectors->dimensions) {
     return make_error(ErrorCode::kInvalidArgument,
                       "the query's embedding has " + std::to_string(query_.embedding.size()) +
                           " values, the index " + std::to_string(state_.vectors->dimensions));
@@ -195,6 +196,10 @@ bool Search::choose_dense() {
   };
   if (query_.embedding.empty())
     return query_.mode == Mode::kAuto ? false : skip("the query has no embedding");
+  if (query_.space != state_.vectors->space) {
+    result_.other_space = true;
+    return skip("the query's embedding is another model's");
+  }
   if (state_.vectors->row_count == 0)
     return query_.mode == Mode::kAuto ? false : skip("no passage has a vector yet");
   if (deadline_.expired()) return skip("the deadline left no time");

@@ -10,7 +10,10 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
 using testing::UnorderedElementsAre;
-using namespace testing_notes;
+using testing_notes::ids;
+using testing_notes::note;
+using testing_notes::search;
+using testing_notes::upsert;
 
 constexpr std::uint64_t kStamp = 42;
 

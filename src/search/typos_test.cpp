@@ -7,9 +7,11 @@
 namespace knap::search {
 namespace {
 
-using testing::ElementsAre;
 using testing::IsEmpty;
-using namespace testing_notes;
+using testing_notes::ids;
+using testing_notes::note;
+using testing_notes::search;
+using testing_notes::upsert;
 
 TEST(Typos, DistanceCountsSlipsOfTyping) {
   EXPECT_EQ(edit_distance("garden", "garden", 2), 0U);

@@ -23,6 +23,7 @@ struct VectorView {
   static constexpr std::uint32_t kChunkRows = 512;
 
   std::uint32_t dimensions = 0;
+  std::uint64_t space = 0;  ///< Names the model of the vectors: those of two never meet.
   std::uint32_t row_count = 0;
   struct Chunk {
     std::vector<std::int8_t> values;
@@ -48,7 +49,7 @@ struct VectorView {
 
 /// The writer's side: which hash has which slot and row. Not thread-safe.
 ///
-/// A vector is kept while a segment holds its hash, or until clear() when none has held it yet.
+/// A vector is kept while a segment holds its hash, or until restart() when none has held it yet.
 /// Rows of forgotten vectors are taken back by compaction once they are a third of all.
 class VectorStore {
  public:
@@ -61,7 +62,19 @@ class VectorStore {
 
   /// @pre values.size() == dimensions
   void set(const Hash128& hash, std::span<const std::int8_t> values);
-  void clear();
+
+  /// All vectors, apart from the slots that say whose they are.
+  struct Rows {
+    std::uint32_t dimensions = 0;
+    std::uint64_t space = 0;
+    std::vector<std::uint32_t> of_slots;
+    std::vector<std::shared_ptr<VectorView::Chunk>> chunks;
+    std::uint32_t count = 0, dead = 0;
+  };
+  /// Begins anew with the vectors of another model; hashes keep their slots. Returns the old ones.
+  Rows restart(std::uint32_t dimensions, std::uint64_t space);
+  void put_back(Rows rows);  ///< What restart() returned.
+  std::uint32_t dimensions() const { return rows_.dimensions; }
   std::uint64_t bytes() const;
   std::shared_ptr<const VectorView> publish();
 
@@ -72,17 +85,13 @@ class VectorStore {
   };
   Slot intern(const Hash128& hash);
   void compact();
-  std::uint32_t append(std::span<const std::int8_t> values);
-  std::span<const std::int8_t> row(std::uint32_t index) const;
+  static std::uint32_t append(Rows& rows, std::span<const std::int8_t> values);
+  static std::span<const std::int8_t> row(const Rows& rows, std::uint32_t index);
 
-  const std::uint32_t dimensions_;
   std::unordered_map<Hash128, Slot> slots_;
   std::vector<Entry> entries_;
-  std::vector<std::uint32_t> rows_;
+  Rows rows_;
   std::vector<Slot> free_;
-  std::vector<std::shared_ptr<VectorView::Chunk>> chunks_;
-  std::uint32_t row_count_ = 0;
-  std::uint32_t dead_rows_ = 0;
   std::shared_ptr<const VectorView> published_;
   bool dirty_ = true;
 };

@@ -96,6 +96,9 @@ CREATE TABLE marks (
 );
 ALTER TABLE notes ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 )sql"},
+    Migration{4, "the model that serves", R"sql(
+ALTER TABLE models ADD COLUMN serves INTEGER NOT NULL DEFAULT 0;
+)sql"},
 };
 
 std::string checksum(const Migration& migration) { return hash128(migration.sql).hex(); }

@@ -41,15 +41,30 @@ Status StoreImpl::embeddings(
   return {};
 }
 
+Result<std::string> StoreImpl::serving_model() const {
+  const auto reader = readers_.take();
+  KNAP_TRY(auto row, reader->prepare("SELECT name FROM models WHERE serves"));
+  KNAP_TRY(const bool found, row.step());
+  return found ? std::string(row.text(0)) : std::string();
+}
+
+Status StoreImpl::set_serving_model(ModelKey model) {
+  MutexLock lock(writer_mutex_);
+  KNAP_TRY(auto update, writer_->prepare("UPDATE models SET serves = (id = ?)"));
+  update.bind(static_cast<std::int64_t>(model));
+  return update.run();
+}
+
 Status StoreImpl::used_embeddings(
-    ModelKey model,
+    ModelKey model, VaultId vault,
     const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const {
   const auto reader = readers_.take();
   KNAP_TRY(
       auto rows,
       reader->prepare("SELECT hash, vector FROM embeddings NOT INDEXED WHERE model = ? AND EXISTS "
-                      "(SELECT 1 FROM passages p WHERE p.hash = embeddings.hash)"));
-  rows.bind(static_cast<std::int64_t>(model));
+                      "(SELECT 1 FROM passages p JOIN files f ON f.id = (p.id >> 20) "
+                      "WHERE p.hash = embeddings.hash AND f.vault = ?)"));
+  rows.bind(static_cast<std::int64_t>(model), static_cast<std::int64_t>(vault));
   for (;;) {
     KNAP_TRY(const bool more, rows.step());
     if (!more) return {};
@@ -85,6 +100,24 @@ Result<std::vector<MissingEmbedding>> StoreImpl::missing_embeddings(ModelKey mod
     out.push_back({hash, key_of(rows.integer(1))});
   }
   return out;
+}
+
+Result<std::uint64_t> StoreImpl::count_missing_embeddings(ModelKey model,
+                                                          std::span<const VaultId> vaults) const {
+  const auto reader = readers_.take();
+  KNAP_TRY(auto row,
+           reader->prepare(
+               "SELECT count(DISTINCT p.hash) FROM passages p JOIN files f ON f.id = (p.id >> 20) "
+               "WHERE f.vault = ? AND NOT EXISTS "
+               "(SELECT 1 FROM embeddings e WHERE e.hash = p.hash AND e.model = ?)"));
+  std::uint64_t count = 0;  // a passage that two vaults share counts in both
+  for (const VaultId vault : vaults) {
+    row.bind(static_cast<std::int64_t>(vault), static_cast<std::int64_t>(model));
+    KNAP_TRY(const bool found, row.step());
+    if (found) count += static_cast<std::uint64_t>(row.integer(0));
+    row.reset();
+  }
+  return count;
 }
 
 Result<std::vector<std::uint32_t>> StoreImpl::missing_in_files(

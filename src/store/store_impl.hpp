@@ -66,7 +66,11 @@ class StoreImpl final : public Store {
   Status embeddings(
       ModelKey model, std::span<const Hash128> hashes,
       const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const override;
-  Status used_embeddings(ModelKey model,
+  Result<std::string> serving_model() const override;
+  Status set_serving_model(ModelKey model) override;
+  Result<std::uint64_t> count_missing_embeddings(ModelKey model,
+                                                 std::span<const VaultId> vaults) const override;
+  Status used_embeddings(ModelKey model, VaultId vault,
                          const std::function<void(const Hash128&, std::span<const std::int8_t>)>&
                              visit) const override;
   Result<std::vector<MissingEmbedding>> missing_embeddings(ModelKey model,

@@ -229,9 +229,36 @@ TEST_F(StoreTest, CollectsOnlyOldEmbeddingsThatNothingUses) {
   EXPECT_THAT(left, ElementsAre(0U, 2U));
   std::vector<Hash128> used;
   ASSERT_TRUE(
-      store->used_embeddings(model, [&](const Hash128& hash, auto) { used.push_back(hash); })
+      store->used_embeddings(model, vault, [&](const Hash128& hash, auto) { used.push_back(hash); })
           .has_value());
   EXPECT_THAT(used, ElementsAre(hash128("used")));
+}
+
+TEST_F(StoreTest, KnowsWhichModelServesAndWhatAnotherLacks) {
+  std::unique_ptr<Store> store = open();
+  EXPECT_EQ(store->serving_model().value(), "");
+  const VaultId vault = store->vault("v", "/v").value();
+  const VaultId other = store->vault("w", "/w").value();
+  const ModelKey first = store->model("first").value();
+  const ModelKey second = store->model("second").value();
+  ASSERT_TRUE(store->apply(vault, {{change(1, "a.md", {"one", "two", "two"})}, {}}).has_value());
+  ASSERT_TRUE(store->apply(other, {{change(2, "b.md", {"three"})}, {}}).has_value());
+  const std::vector<std::int8_t> vector{1, 2};
+  const std::array records{EmbeddingRecord{hash128("one"), vector},
+                           EmbeddingRecord{hash128("three"), vector}};
+  ASSERT_TRUE(store->put_embeddings(first, records, 10).has_value());
+  EXPECT_EQ(store->count_missing_embeddings(first, std::array{vault}).value(), 1U);
+  EXPECT_EQ(store->count_missing_embeddings(second, std::array{vault, other}).value(), 3U);
+  std::vector<Hash128> used;
+  ASSERT_TRUE(
+      store->used_embeddings(first, other, [&](const Hash128& hash, auto) { used.push_back(hash); })
+          .has_value());
+  EXPECT_THAT(used, ElementsAre(hash128("three"))) << "of that vault alone";
+  ASSERT_TRUE(store->set_serving_model(first).has_value());
+  ASSERT_TRUE(store->set_serving_model(second).has_value());
+  store.reset();
+  store = open();
+  EXPECT_EQ(store->serving_model().value(), "second");
 }
 
 TEST_F(StoreTest, RefusesASecondProcessAndASecondStoreOnTheFolder) {

@@ -25,6 +25,21 @@ struct VaultConfig {
   std::filesystem::path root;
 };
 
+/// Which embedding model's vectors searches use, and the change to another.
+struct ModelState {
+  std::string serving;        ///< Embedder::id(); empty: none.
+  std::string state;          ///< e.g. "ready", "no model"
+  std::string building;       ///< The model whose vectors are being built beside; empty: none.
+  std::uint64_t missing = 0;  ///< Passages that have no vector of it yet.
+  std::string previous;       ///< What a roll-back goes to; empty: nothing.
+  /// The last change: how many of a question's best ten notes both models found, over questions
+  /// that were asked before. No questions: nothing to compare.
+  struct Comparison {
+    std::uint32_t questions = 0;
+    double overlap = 0;
+  } compared;
+};
+
 struct ServiceOptions {
   std::filesystem::path data_dir;  ///< Holds the store; locked against a second process.
   std::vector<VaultConfig> vaults;
@@ -32,7 +47,11 @@ struct ServiceOptions {
   std::chrono::seconds scan_interval{300};
   std::uint64_t max_file_bytes =
       64U << 20;  ///< Larger notes are skipped, with the reason in the ledger.
+  /// Languages of the model are taken from the one that serves.
   search::RankingSettings ranking;
+  /// An embedder by Embedder::id(), when this machine can still run it; null otherwise. Called
+  /// while the service opens, for the model that served last: it serves on while another is built.
+  std::function<std::shared_ptr<models::Embedder>(std::string_view id)> find_embedder;
 };
 
 /// States of a file in the ledger. Each file of a fresh walk is in exactly one.
@@ -106,7 +125,8 @@ struct SearchOutcome {
   std::vector<search::Stage> stages;  ///< "embed" among them.
   std::vector<std::string> terms;
   std::vector<Correction> corrections;
-  std::vector<float> embedding;  ///< Of the query, when it was made: answers reuse it.
+  std::vector<float> embedding;  ///< Of the query, when it was made: answers reuse it,
+  std::shared_ptr<models::Embedder> embedder;  ///< with the model that made it.
   std::uint64_t epoch = 0, notes = 0, passages = 0;
   double keyword_coverage = 0, semantic_coverage = 0;
 };
@@ -184,9 +204,13 @@ class Service {
   /// Starts scanning, watching and embedding in the background. Keyword search answers from what
   /// the store held at once.
   virtual void start() = 0;
-  /// Replaces the embedder (another model, or one that became available). Its vectors are built in
-  /// the background.
-  virtual void set_embedder(std::shared_ptr<models::Embedder> embedder) = 0;
+  /// Another embedding model. Where none served it does at once; else its vectors are built in the
+  /// background, while the present one serves, and then put in place in one step. Null: none from
+  /// now on. Errors: the store's.
+  virtual Status set_embedder(std::shared_ptr<models::Embedder> embedder) = 0;
+  /// The embedding model before, at once. Errors: kFailedPrecondition (none served before).
+  virtual Status roll_back_embedder() = 0;
+  virtual ModelState model_state() const = 0;
 
   virtual std::vector<std::string> vaults() const = 0;
   virtual std::vector<VaultStatus> status() const = 0;

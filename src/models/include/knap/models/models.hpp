@@ -126,6 +126,9 @@ class Models {
   virtual ~Models() = default;
 
   virtual std::shared_ptr<Embedder> embedder() = 0;  ///< Null when none is installed or wanted.
+  /// An embedder by catalogue name, or by Embedder::id() in the very precision that it says. Null
+  /// when it is unknown, of another role or revision, or not installed.
+  virtual std::shared_ptr<Embedder> embedder(std::string_view name_or_id) = 0;
   virtual std::shared_ptr<Generator>
   generator() = 0;  ///< The default answer model; null when none.
   /// A chat model by catalogue name; null when unknown or not installed.

@@ -74,6 +74,9 @@ struct Query {
   std::uint32_t limit = 10;
   /// Unit-length embedding of the query; empty: the dense leg is skipped.
   std::vector<float> embedding;
+  /// The model that made it; see Index::replace_vectors. An index that holds another one's vectors
+  /// leaves out the dense leg and says so.
+  std::uint64_t space = 0;
   bool explain = false;
   RankingSettings ranking;
 };
@@ -115,6 +118,7 @@ struct SearchResult {
   std::vector<std::string> degraded;  ///< Stages skipped, with the reason.
   std::vector<Stage> stages;
   std::uint64_t epoch = 0;
+  bool other_space = false;        ///< The query's embedding was another model's: ask again.
   std::vector<std::string> terms;  ///< Query words as analysed (folded, stemmed), for highlights.
   std::vector<Correction> corrections;
 };
@@ -133,7 +137,7 @@ struct IndexStats {
 class Index {
  public:
   struct Options {
-    std::uint32_t dimensions = 384;  ///< Of the vectors.
+    std::uint32_t dimensions = 384;  ///< Of the vectors, until replace_vectors.
     std::uint32_t max_query_terms = 64;
   };
   static std::unique_ptr<Index> create(Options options);
@@ -152,8 +156,14 @@ class Index {
   /// Attaches vectors to all passages (present and future) with these hashes.
   /// Errors: kInvalidArgument (a vector of another size).
   virtual Status set_vectors(std::span<const VectorInput> vectors) = 0;
-  /// Forgets all vectors (before another model's are set).
-  virtual void clear_vectors() = 0;
+  /// Another model's vectors in place of all, in one step: a search sees the old ones or the new
+  /// ones, never both.
+  /// @param space  names the model, in queries too; at first it is 0
+  /// @param fill  called once, gives the vectors one by one; vectors of another size are left out
+  /// Errors, after which nothing has changed: fill's own.
+  using PutVector = std::function<void(const VectorInput& vector)>;
+  virtual Status replace_vectors(std::uint32_t dimensions, std::uint64_t space,
+                                 const std::function<Status(const PutVector& put)>& fill) = 0;
 
   /// Writes all notes, as they were when it was made, as checksummed bytes for a fast start;
   /// vectors are not in it (docs/formats/Search snapshot.md).
@@ -170,7 +180,8 @@ class Index {
   /// NoteInput::cookie of every note, in no order.
   virtual std::vector<std::pair<NoteId, std::uint64_t>> cookies() const = 0;
 
-  /// Errors: kInvalidArgument (embedding of another size, limit 0); kDeadlineExceeded.
+  /// Errors: kInvalidArgument (embedding of another size in the same space, limit 0);
+  /// kDeadlineExceeded.
   virtual Result<SearchResult> search(const Query& query, Deadline deadline) const = 0;
   virtual IndexStats stats() const = 0;
   /// Where a text names notes: the longest names, none within another, case and accents aside.

@@ -175,9 +175,13 @@ class Store {
   virtual Status embeddings(
       ModelKey model, std::span<const Hash128> hashes,
       const std::function<void(std::size_t, std::span<const std::int8_t>)>& visit) const = 0;
-  /// All of the model that a passage of any vault uses.
+  /// Which model's vectors searches use, kept over a restart: the name that model() was given.
+  /// Empty: none has served yet.
+  virtual Result<std::string> serving_model() const = 0;
+  virtual Status set_serving_model(ModelKey model) = 0;
+  /// All of the model that a passage of the vault uses.
   virtual Status used_embeddings(
-      ModelKey model,
+      ModelKey model, VaultId vault,
       const std::function<void(const Hash128&, std::span<const std::int8_t>)>& visit) const = 0;
   /// Passages of these vaults without an embedding, each hash once, by rising hash above `after`
   /// (nothing: from the first).
@@ -185,6 +189,9 @@ class Store {
                                                                    std::span<const VaultId> vaults,
                                                                    std::optional<Hash128> after,
                                                                    std::size_t limit) const = 0;
+  /// How many distinct passages of these vaults have none.
+  virtual Result<std::uint64_t> count_missing_embeddings(ModelKey model,
+                                                         std::span<const VaultId> vaults) const = 0;
   /// For each file: how many of its passages have no embedding of the model.
   virtual Result<std::vector<std::uint32_t>> missing_in_files(
       ModelKey model, std::span<const FileId> files) const = 0;
