@@ -38,6 +38,9 @@ def test_changes_by_command_and_back(server):
     used = knap(server, "models", "use", E5)
     assert used.returncode == 0, used.stderr
     assert "builds the vectors" in used.stdout and E5 in used.stdout
+    shown = knap(server, "status")
+    assert shown.returncode == 0 and f"model     {MINILM}" in shown.stdout, shown.stdout
+    assert "passages to go" in shown.stdout or serving(server) == E5
     while serving(server) == MINILM:
         during = server.search("leave a folder out of the index")
         assert during["mode"] == "hybrid" and not during["degraded"], "the old model serves until the new one has all"

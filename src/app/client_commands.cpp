@@ -232,6 +232,8 @@ int status(const Config& config, const ServerAddress& server) {
           grouped(static_cast<std::uint64_t>(number_of(vault, "passages"))),
           number_of(coverage, "keyword") * 100, number_of(coverage, "semantic") * 100,
           number_of(vault, "lag_ms"));
+      if (const std::string model = text_of(vault, "embed_model"); !model.empty())
+        fmt::print("  model     {}: {}\n", model, text_of(vault, "embed_state"));
     }
   }
   if (failed)

@@ -63,18 +63,20 @@ TermBounds::Shares largest_shares(const Segment& segment, std::uint32_t term,
 
 }  // namespace
 
+std::shared_ptr<TermBounds::Known> TermBounds::known_for(std::uint64_t key,
+                                                         std::size_t blocks) const {
+  const MutexLock lock(mutex_);
+  if (!known_ || known_->key != key) known_ = std::make_shared<Known>(key, blocks);
+  return known_;
+}
+
 TermBounds::Shares TermBounds::of(const Segment& segment, std::uint32_t term,
                                   const KeywordScorer& scorer) const {
   const TermInfo& info = segment.terms[term];
   if (info.postings <= kBlockPostings) return {1, 1};
   const TermFormula formula = generous(scorer);
   const std::uint64_t key = key_of(scorer, formula);
-  std::shared_ptr<Known> known = known_.load();
-  if (!known || known->key != key) {
-    auto fresh = std::make_shared<Known>(key, segment.blocks.size());
-    known_.compare_exchange_strong(known, fresh);
-    known = std::move(fresh);
-  }
+  const std::shared_ptr<Known> known = known_for(key, segment.blocks.size());
   std::atomic<Shares>& value = known->values[info.first_block];
   Shares shares = value.load(std::memory_order_relaxed);
   if (shares.note <= 0) {

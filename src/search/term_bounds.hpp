@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "knap/base/mutex.hpp"
+
 namespace knap::search {
 
 struct Segment;
@@ -29,7 +31,14 @@ class TermBounds {
     const std::uint64_t key;
     std::vector<std::atomic<Shares>> values;  ///< By the term's first block; 0: not known.
   };
-  mutable std::atomic<std::shared_ptr<Known>> known_;
+  /// What is kept under `key`; begun anew when it was kept under another.
+  std::shared_ptr<Known> known_for(std::uint64_t key, std::size_t blocks) const
+      KNAP_EXCLUDES(mutex_);
+
+  // Held for the copy of one pointer, as in the index: this standard library's
+  // std::atomic<std::shared_ptr> reads its pointer without ordering the read before the unlock.
+  mutable Mutex mutex_;
+  mutable std::shared_ptr<Known> known_ KNAP_GUARDED_BY(mutex_);
 };
 
 }  // namespace knap::search
