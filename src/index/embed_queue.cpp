@@ -151,7 +151,7 @@ void EmbedQueue::run() {
       changed_.notify_all();
     }
     if (!done) {
-      back_off(done.error());
+      back_off(*task, done.error());
     } else if (!found) {
       waiting_.set(0);
       collect_garbage();
@@ -172,7 +172,9 @@ std::optional<EmbedQueue::Task> EmbedQueue::wait_for_work() {
   MutexLock lock(mutex_);
   if (pause_.count() > 0) {
     const Deadline until = Deadline::after(pause_);
-    while (!stopping_ && !until.expired()) changed_.wait_until(mutex_, until);
+    // A model that is still being built and fails keeps nothing from the one that serves.
+    while (!stopping_ && !until.expired() && !(change_failed_ && serving_waits()))
+      changed_.wait_until(mutex_, until);
   }
   while (!stopping_ && !serving_waits() && !change_) changed_.wait(mutex_);
   if (stopping_) return std::nullopt;
@@ -352,13 +354,14 @@ Status EmbedQueue::hand_out(std::span<const store::EmbeddingRecord> records) {
   return {};
 }
 
-void EmbedQueue::back_off(const Error& error) {
+void EmbedQueue::back_off(const Task& task, const Error& error) {
   if (stop_.cancelled()) return;
   MutexLock lock(mutex_);
+  change_failed_ = !task.serves;
   pause_ = pause_.count() == 0 ? kPauseFirst : std::min(pause_ * 2, kPauseMax);
   state_ = fmt::format("waiting {} s: {}", std::max<std::int64_t>(1, pause_.count() / 1000),
                        error.message);
-  walk_ = {};
+  if (task.serves) walk_ = {};
   if (change_) change_->walk = {};
   changed_.notify_all();
   observe::log_warning("embedding_paused", error.message,

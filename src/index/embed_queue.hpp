@@ -136,7 +136,7 @@ class EmbedQueue {
   Status embed_batch(const Model& model, std::span<const Text> batch, Done& done);
   Status publish(const Task& task, Done& done) KNAP_EXCLUDES(mutex_, publish_mutex_);
   Status hand_out(std::span<const store::EmbeddingRecord> records) KNAP_REQUIRES(publish_mutex_);
-  void back_off(const Error& error) KNAP_EXCLUDES(mutex_);
+  void back_off(const Task& task, const Error& error) KNAP_EXCLUDES(mutex_);
   void collect_garbage();
   std::vector<store::VaultId> vault_ids() const;
   Status swap_to(const std::shared_ptr<models::Embedder>& embedder) KNAP_REQUIRES(publish_mutex_)
@@ -165,6 +165,7 @@ class EmbedQueue {
   Walk walk_ KNAP_GUARDED_BY(mutex_);
   bool busy_ KNAP_GUARDED_BY(mutex_) = false;
   std::chrono::milliseconds pause_ KNAP_GUARDED_BY(mutex_){};
+  bool change_failed_ KNAP_GUARDED_BY(mutex_) = false;  ///< The pause is for a change's error.
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
   bool collected_ = false;  ///< Of the thread only.
   std::thread thread_;

@@ -47,10 +47,15 @@ TEST_F(ModelChangeTest, AChangeIsComparedOnTheSameQuestions) {
   open();
   scan(Service::WaitFor::kSemantic);
   std::atomic<bool> stop = false;
+  std::atomic<int> asked = 0;
   std::thread asker([&] {  // other questions all the time
-    for (int i = 0; !stop; ++i) found("word" + std::to_string(i % 40), search::Mode::kHybrid);
+    for (; !stop; ++asked) {
+      found("word" + std::to_string(asked % 40), search::Mode::kHybrid);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
   });
-  ASSERT_TRUE(service_->set_embedder(std::make_shared<CountingEmbedder>("other", 48)));
+  EXPECT_TRUE(eventually([&] { return asked > 20; }));
+  EXPECT_TRUE(service_->set_embedder(std::make_shared<CountingEmbedder>("other", 48)));
   EXPECT_TRUE(eventually([&] { return service_->model_state().compared.questions > 0; }));
   stop = true;
   asker.join();
@@ -77,6 +82,13 @@ TEST_F(ModelChangeTest, TheOldModelServesUntilTheNewOneHasAllVectors) {
   EXPECT_EQ(during->embedder, embedder_);
   EXPECT_EQ(during->semantic_coverage, 1.0);
 
+  // A model that fails keeps nothing from the one that serves.
+  ASSERT_TRUE(eventually([&] { return service_->model_state().state.starts_with("waiting 4 s"); }));
+  write("late.md", "# Late\n\nzebra\n");
+  scan();
+  EXPECT_TRUE(eventually([&] { return service_->status().front().passages_with_vector == 31; },
+                         std::chrono::seconds(2)));
+
   // Given up: back to the model that serves.
   ASSERT_TRUE(service_->set_embedder(embedder_));
   EXPECT_TRUE(service_->model_state().building.empty());
@@ -88,7 +100,7 @@ TEST_F(ModelChangeTest, TheOldModelServesUntilTheNewOneHasAllVectors) {
   ASSERT_TRUE(after);
   EXPECT_EQ(after->ran, search::Mode::kHybrid);
   EXPECT_EQ(after->embedder, other);
-  EXPECT_EQ(other->passages, 30);
+  EXPECT_EQ(other->passages, 31);
 }
 
 TEST_F(ModelChangeTest, AChangeOfModelGoesOnAfterARestart) {
