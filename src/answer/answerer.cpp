@@ -133,6 +133,10 @@ class RealAnswerer final : public Answerer {
     wanted.limit = options_.passages;
     KNAP_TRY(found, index_.search(wanted, deadline, cancel));
     answer.degraded = found.degraded;
+    if (found.keyword_coverage < 1) {
+      answer.degraded.push_back(
+          fmt::format("index: {:.0f} % of the files are read so far", found.keyword_coverage * 100));
+    }
     answer.search = since(start);
     return {};
   }

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -320,6 +321,14 @@ TEST_F(AnswererTest, AnswersWithoutMeaningWhenTheEmbedderFails) {
   ASSERT_TRUE(answer);
   EXPECT_FALSE(answer->refused);
   ASSERT_EQ(answer->degraded.size(), 1U);
+}
+
+TEST_F(AnswererTest, SaysWhenTheIndexIsNotWhole) {
+  index_.set_coverage(.25);
+  const auto answer = ask("Who is the king of Norway?");
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(answer->refused);
+  EXPECT_THAT(answer->degraded, testing::Contains("index: 25 % of the files are read so far"));
 }
 
 TEST_F(AnswererTest, NeverPastesALongRun) {

@@ -52,6 +52,7 @@ class FakeService final : public index::Service {
     embedding_ = std::move(embedding);
     embedder_ = std::move(embedder);
   }
+  void set_coverage(double coverage) { coverage_ = coverage; }
   const std::string& last_query() const { return last_query_; }
 
   Result<index::SearchOutcome> search(const index::SearchRequest& request, Deadline deadline,
@@ -61,6 +62,7 @@ class FakeService final : public index::Service {
     last_query_ = request.text;
     index::SearchOutcome outcome;
     outcome.ran = embedding_.empty() ? search::Mode::kKeyword : search::Mode::kHybrid;
+    outcome.keyword_coverage = coverage_;
     outcome.embedding = embedding_;
     outcome.embedder = embedder_;
     outcome.terms = search::analyse(request.text, language_);
@@ -166,6 +168,7 @@ class FakeService final : public index::Service {
   std::set<std::string> notes_;
   std::map<std::string, std::size_t> frequencies_;
   std::optional<Error> failure_;
+  double coverage_ = 1;
   std::vector<float> embedding_;
   std::shared_ptr<models::Embedder> embedder_;
 };

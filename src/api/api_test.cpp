@@ -226,6 +226,22 @@ TEST_F(ApiTest, JobsRunAndAreWatchedAndCancelled) {
   EXPECT_EQ(problem(post("/api/scan_vault", R"({"wait":"never"})"), 422), "wait");
 }
 
+TEST_F(ApiTest, ChangesTheEmbeddingModelAndGoesBack) {
+  const auto before = json(get("/api/models"));
+  EXPECT_EQ(before.at("models").as_array().size(), 2U);
+  EXPECT_EQ(before.at("embedding").at("serving").as_string(), "fake-embed@1");
+  EXPECT_TRUE(before.at("embedding").at("building").is_null());
+  problem(post("/api/models/rollback", ""), 409);
+  const auto used = post("/api/models/use", R"({"model":"fake-embed"})");
+  EXPECT_EQ(used.status, 202);
+  EXPECT_EQ(json(used).at("embedding").at("building").as_string(), "fake-embed@1");
+  EXPECT_EQ(json(used).at("embedding").at("missing").as_int64(), 10);
+  problem(post("/api/models/use", R"({"model":"absent-chat"})"), 404);
+  EXPECT_EQ(problem(post("/api/models/use", R"({"modell":"fake-embed"})"), 422), "modell");
+  EXPECT_TRUE(
+      json(post("/api/models/rollback", "")).at("embedding").at("building").is_null());
+}
+
 TEST_F(ApiTest, StatusRoutesAnswer) {
   for (const char* path : {"/status", "/health", "/api/health"}) {
     EXPECT_TRUE(json(get(path)).at("ready").as_bool()) << path;

@@ -28,12 +28,12 @@ json::value property_value(const vault::Property::Scalar& scalar) {
   return std::visit(Visitor{}, scalar);
 }
 
+}  // namespace
+
 json::value text_or_null(std::string_view text) {
   if (text.empty()) return nullptr;
   return json::value(text);
 }
-
-}  // namespace
 
 std::int64_t unix_now() {
   return std::chrono::duration_cast<std::chrono::seconds>(

@@ -17,6 +17,8 @@ std::int64_t unix_now();
 std::string iso_time(std::int64_t unix_s);  ///< "2026-01-31T09:00:00Z"
 boost::json::value iso_time_or_null(std::int64_t unix_s);
 
+boost::json::value text_or_null(std::string_view text);  ///< null for an empty one
+
 std::string percent_encode(std::string_view text);
 std::string obsidian_uri(std::string_view vault, std::string_view path);
 

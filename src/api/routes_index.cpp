@@ -24,16 +24,9 @@ json::object file_row(const index::FileRow& row) {
   json::object out{{"vault", row.vault},
                    {"path", row.path},
                    {"state", kStates[static_cast<std::size_t>(row.state)]}};
-  const auto set = [&](std::string_view name, const std::string& text) {
-    if (text.empty()) {
-      out[name] = nullptr;
-    } else {
-      out[name] = text;
-    }
-  };
-  set("reason", row.reason);
-  set("hash", row.hash);
-  set("model", row.model);
+  out["reason"] = text_or_null(row.reason);
+  out["hash"] = text_or_null(row.hash);
+  out["model"] = text_or_null(row.model);
   out["indexed_at"] = iso_time_or_null(row.indexed_at_ms / 1000);
   return out;
 }

@@ -7,10 +7,6 @@ namespace {
 
 namespace json = boost::json;
 
-json::value text_or_null(const std::string& text) {
-  return text.empty() ? json::value(nullptr) : json::value(text);
-}
-
 json::object embedding_of(const index::ModelState& state) {
   json::object out{{"serving", text_or_null(state.serving)},
                    {"state", without_paths(state.state)},

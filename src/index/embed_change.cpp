@@ -11,7 +11,6 @@
 namespace knap::index {
 namespace {
 
-constexpr std::uint32_t kDimensionsWithoutModel = 384;
 constexpr std::size_t kComparedHits = 10;
 
 /// Mean share of a question's best notes that both models find.
@@ -65,32 +64,54 @@ Status EmbedQueue::set_embedder(std::shared_ptr<models::Embedder> embedder) {
   return swapped;
 }
 
+Result<bool> EmbedQueue::has_all_vectors(const models::Embedder& embedder) const {
+  KNAP_TRY(const store::ModelKey key, store_.model(embedder.id()));
+  KNAP_TRY(const auto missing, store_.missing_embeddings(key, vault_ids(), std::nullopt, 1));
+  return missing.empty();
+}
+
+/// In place of whatever vectors the vault's index holds: all that the store has of the model.
+Status EmbedQueue::put_vectors(VaultState& vault, const Model& model) {
+  const auto dimensions = model.embedder
+                              ? static_cast<std::uint32_t>(model.embedder->dimensions())
+                              : kDimensionsWithoutModel;
+  return vault.index.replace_vectors(
+      dimensions, model.space, [&](const search::Index::PutVector& put) -> Status {
+        if (!model.embedder) return {};
+        return store_.used_embeddings(
+            model.key, vault.id,
+            [&](const Hash128& hash, std::span<const std::int8_t> values) { put({hash, values}); });
+      });
+}
+
 /// Queries go on with the old model and its vectors until the new ones stand in every index.
 Status EmbedQueue::swap_to(const std::shared_ptr<models::Embedder>& embedder) {
-  Model next;
+  Model old, next;
   {
     MutexLock lock(mutex_);
+    old = model_;
     next = {embedder, {}, ++spaces_};
   }
-  const auto dimensions =
-      embedder ? static_cast<std::uint32_t>(embedder->dimensions()) : kDimensionsWithoutModel;
   if (embedder) {
     KNAP_TRY(next.key, store_.model(embedder->id()));
   }
+  Status swapped;
   for (const auto& vault : vaults_) {
-    KNAP_CHECK_OK(vault->index.replace_vectors(
-        dimensions, next.space, [&](const search::Index::PutVector& put) -> Status {
-          if (!embedder) return {};
-          return store_.used_embeddings(
-              next.key, vault->id, [&](const Hash128& hash, std::span<const std::int8_t> values) {
-                put({hash, values});
-              });
-        }));
+    if (swapped) swapped = put_vectors(*vault, next);
   }
-  if (embedder) KNAP_CHECK_OK(store_.set_serving_model(next.key));
+  if (swapped && embedder) swapped = store_.set_serving_model(next.key);
+  if (!swapped) {
+    // All vaults go with one model: those that had changed already go back to the one that serves.
+    for (const auto& vault : vaults_) {
+      if (const Status back = put_vectors(*vault, old); !back)
+        observe::log_error("vectors_not_put_back", back.error().message,
+                           {{"vault", vault->config.name}});
+    }
+    return swapped;
+  }
   MutexLock lock(mutex_);
-  if (model_.embedder && (!embedder || model_.embedder->id() != embedder->id()))
-    previous_ = model_.embedder;
+  if (old.embedder && (!embedder || old.embedder->id() != embedder->id()))
+    previous_ = old.embedder;
   model_ = std::move(next);
   state_ = embedder ? "ready" : "no model";
   urgent_.clear();

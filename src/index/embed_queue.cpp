@@ -324,7 +324,7 @@ Status EmbedQueue::publish(const Task& task, Done& done) {
   MutexLock publishing(publish_mutex_);
   {
     MutexLock lock(mutex_);
-    if (!task.serves && change_)
+    if (!task.serves && walk_of(task) != nullptr)
       change_->missing -= std::min<std::uint64_t>(change_->missing, records.size());
     // The swap to a model that is being built finds these in the store.
     if (!task.serves || model_.space != task.model.space) {

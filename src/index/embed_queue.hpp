@@ -45,6 +45,8 @@ class EmbedQueue {
   /// are put in place at once. What was built stays over a restart, however it comes. The model
   /// that serves already: a change under way is given up.
   Status change_to(std::shared_ptr<models::Embedder> embedder) KNAP_EXCLUDES(mutex_);
+  /// Whether the store holds a vector of the model for every passage. Errors: the store's.
+  Result<bool> has_all_vectors(const models::Embedder& embedder) const;
   /// Waits for a swap that is under way: what serving() says then is what the indexes hold.
   void wait_swapped() KNAP_EXCLUDES(publish_mutex_) { const MutexLock lock(publish_mutex_); }
   /// The model before this one again, at once. Errors: kFailedPrecondition (there was none).
@@ -124,7 +126,6 @@ class EmbedQueue {
   bool serving_waits() const KNAP_REQUIRES(mutex_) {
     return model_.embedder != nullptr && (walk_.more || !urgent_.empty());
   }
-  bool urgent_waits() const KNAP_EXCLUDES(mutex_);
   bool must_stop(const Task& task, Urgency urgency) const KNAP_EXCLUDES(mutex_);
   Walk* walk_of(const Task& task) KNAP_REQUIRES(mutex_);
   Result<Window> next_window(const Task& task) KNAP_EXCLUDES(mutex_);
@@ -141,6 +142,7 @@ class EmbedQueue {
   std::vector<store::VaultId> vault_ids() const;
   Status swap_to(const std::shared_ptr<models::Embedder>& embedder) KNAP_REQUIRES(publish_mutex_)
       KNAP_EXCLUDES(mutex_);
+  Status put_vectors(VaultState& vault, const Model& model);
   Status finish_change(const Model& next) KNAP_EXCLUDES(mutex_, publish_mutex_);
 
   store::Store& store_;

@@ -75,7 +75,7 @@ std::vector<std::string> languages_of(const models::Embedder& embedder) {
 
 std::uint64_t ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
                                        const CancelToken& cancel, SearchOutcome& outcome) {
-  if (request.mode == search::Mode::kKeyword) return 0;
+  if (request.mode == search::Mode::kKeyword || text::trim(request.text).empty()) return 0;
   const EmbedQueue::Model model = embed_queue_->serving();
   const auto& embedder = model.embedder;
   const auto degrade = [&](std::string_view reason) -> std::uint64_t {
@@ -211,32 +211,36 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
     return make_error(ErrorCode::kInvalidArgument, "the query is too long");
   KNAP_TRY(const auto vaults, wanted_vaults(request.vaults));
   KNAP_CHECK_OK(still_wanted(cancel, deadline));
-  const bool asks = !text::trim(request.text).empty();
-  if (asks) recent_.add(request.text);
-  SearchOutcome outcome;
-  std::uint64_t space = asks ? embed_query(request, deadline, cancel, outcome) : 0;
-  search::Query query = query_of(request, outcome, space);
-  std::vector<search::Stage> embed_stages = outcome.stages;
-  std::vector<std::string> embed_degraded = outcome.degraded;
-  // Twice where a row went away meanwhile, or the model changed between embedding and search.
+  if (request.mode != search::Mode::kKeyword) recent_.add(std::string(text::trim(request.text)));
+  return search_in(vaults, request, deadline, cancel);
+}
+
+Result<SearchOutcome> ServiceImpl::search_in(const std::vector<VaultState*>& vaults,
+                                             const SearchRequest& request, Deadline deadline,
+                                             const CancelToken& cancel) {
+  // Again where a row went away meanwhile, or the model changed between embedding and search.
   constexpr int kTries = 3;
-  for (int attempt = 1; attempt <= kTries; ++attempt) {
+  SearchOutcome embedded;
+  search::Query query;
+  bool embed = true;
+  for (int attempt = 1;; ++attempt) {
+    if (embed) {
+      embedded = {};
+      const std::uint64_t space = embed_query(request, deadline, cancel, embedded);
+      query = query_of(request, embedded, space);
+    }
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
-    outcome.hits.clear();
-    outcome.stages = embed_stages;
-    outcome.degraded = embed_degraded;
+    SearchOutcome outcome = embedded;
     std::vector<search::Correction> corrections;
     bool other_space = false;
     KNAP_CHECK_OK(search_vaults(vaults, query, deadline, outcome, corrections, other_space));
-    if (other_space && attempt < kTries) {
+    const bool last = attempt == kTries;
+    if (other_space && !last) {
       embed_queue_->wait_swapped();
-      outcome = {};
-      space = embed_query(request, deadline, cancel, outcome);
-      query = query_of(request, outcome, space);
-      embed_stages = outcome.stages;
-      embed_degraded = outcome.degraded;
+      embed = true;
       continue;
     }
+    embed = false;
     std::stable_sort(
         outcome.hits.begin(), outcome.hits.end(),
         [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
@@ -246,9 +250,8 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
     const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
     outcome.stages.push_back({"fetch", took, outcome.hits.size()});
     outcome.corrections = show_corrections(corrections, outcome.hits);
-    if (complete) break;
+    if (complete || last) return outcome;
   }
-  return outcome;
 }
 
 search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOutcome& outcome,
@@ -273,12 +276,14 @@ search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOu
 std::vector<std::vector<std::uint64_t>> ServiceImpl::find_notes(
     const std::vector<std::string>& questions) {
   constexpr auto kSearchBudget = std::chrono::seconds(2);
+  std::vector<VaultState*> vaults;
+  for (const auto& vault : vaults_) vaults.push_back(vault.get());
   std::vector<std::vector<std::uint64_t>> out;
   for (const std::string& text : questions) {
     auto& notes = out.emplace_back();
     SearchRequest request;
     request.text = text;
-    const auto outcome = search(request, Deadline::after(kSearchBudget), {});
+    const auto outcome = search_in(vaults, request, Deadline::after(kSearchBudget), {});
     if (!outcome) continue;
     for (const SearchHit& hit : outcome->hits)
       notes.push_back(static_cast<std::uint64_t>(hit.hit.note));

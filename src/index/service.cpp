@@ -15,7 +15,6 @@
 namespace knap::index {
 namespace {
 
-constexpr std::uint32_t kDimensionsWithoutModel = 384;
 constexpr std::size_t kVaultNameBytesMax = 64 * 4;
 constexpr std::uint32_t kFilesPageMax = 1'000;
 constexpr auto kProgressEvery = std::chrono::milliseconds(100);
@@ -143,11 +142,8 @@ Status ServiceImpl::open_embedder(std::shared_ptr<models::Embedder> embedder) {
   KNAP_TRY(const std::string served, store_->serving_model());
   std::shared_ptr<models::Embedder> before;
   if (!served.empty() && served != embedder->id() && options_.find_embedder) {
-    KNAP_TRY(const store::ModelKey key, store_->model(embedder->id()));
-    std::vector<store::VaultId> ids;
-    for (const auto& vault : vaults_) ids.push_back(vault->id);
-    KNAP_TRY(const auto missing, store_->missing_embeddings(key, ids, std::nullopt, 1));
-    if (!missing.empty()) before = options_.find_embedder(served);
+    KNAP_TRY(const bool complete, embed_queue_->has_all_vectors(*embedder));
+    if (!complete) before = options_.find_embedder(served);
   }
   if (!before) return embed_queue_->set_embedder(std::move(embedder));
   KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(before)));

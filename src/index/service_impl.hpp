@@ -62,6 +62,9 @@ class ServiceImpl final : public Service {
 
   Status open_embedder(std::shared_ptr<models::Embedder> embedder);
   std::vector<std::vector<std::uint64_t>> find_notes(const std::vector<std::string>& questions);
+  Result<SearchOutcome> search_in(const std::vector<VaultState*>& vaults,
+                                  const SearchRequest& request, Deadline deadline,
+                                  const CancelToken& cancel);
   search::Query query_of(const SearchRequest& request, const SearchOutcome& outcome,
                          std::uint64_t space) const;
   /// Returns the space of the embedding, when one was made.

@@ -18,6 +18,9 @@
 
 namespace knap::index {
 
+/// Of an index that holds no vectors.
+inline constexpr std::uint32_t kDimensionsWithoutModel = 384;
+
 /// The search index of one vault. Threads: safe. Writers take turns; readers never wait for them.
 class LiveIndex {
  public:

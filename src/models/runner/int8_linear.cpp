@@ -6,16 +6,6 @@
 #include "knap/base/assert.hpp"
 
 namespace knap::models::runner {
-namespace {
-
-using Kernel = void (*)(const Int8Task&);
-
-Kernel best_kernel() {
-  static const Kernel kBest = has_avx2() ? multiply_block_avx2 : multiply_block_scalar;
-  return kBest;
-}
-
-}  // namespace
 
 Result<Int8Linear> Int8Linear::make(const LinearWeights& linear, Input input) {
   if (linear.out % kOutputs != 0 || linear.in % kInt8Group != 0 || linear.in == 0) {
@@ -62,17 +52,23 @@ Result<Int8Linear> Int8Linear::make(const LinearWeights& linear, Input input) {
 }
 
 void Int8Linear::multiply(const ByteRows& rows, std::size_t count, Mode mode, float* out) const {
-  multiply_on(best_kernel() == multiply_block_scalar ? "scalar" : "avx2", rows, count, mode, out);
+  static const Kernel kBest = has_avx2() ? multiply_block_avx2 : multiply_block_scalar;
+  run(kBest, rows, count, mode, out);
 }
 
 void Int8Linear::multiply_on(std::string_view kernel, const ByteRows& rows, std::size_t count,
                              Mode mode, float* out) const {
+  KNAP_ASSERT(kernel == "avx2" || kernel == "scalar");
+  run(kernel == "avx2" ? multiply_block_avx2 : multiply_block_scalar, rows, count, mode, out);
+}
+
+void Int8Linear::run(Kernel kernel, const ByteRows& rows, std::size_t count, Mode mode,
+                     float* out) const {
   KNAP_ASSERT(rows.columns == in_ && count * in_ <= rows.values.size());
-  const Kernel run = kernel == "avx2" ? multiply_block_avx2 : multiply_block_scalar;
   const std::size_t groups = in_ / kInt8Group;
   // One block's weights (16 * in bytes) stay in the first-level cache while all rows pass by.
   for (std::size_t o = 0; o < out_; o += kOutputs) {
-    run({.values = rows.values.data(),
+    kernel({.values = rows.values.data(),
          .row_scale = rows.scale.data(),
          .count = count,
          .columns = in_,

@@ -71,6 +71,9 @@ class Int8Linear {
                    float* out) const;
 
  private:
+  using Kernel = void (*)(const struct Int8Task&);
+  void run(Kernel kernel, const ByteRows& rows, std::size_t count, Mode mode, float* out) const;
+
   std::size_t out_ = 0, in_ = 0;
   std::vector<std::int8_t> weights_;
   std::vector<std::int32_t> start_;  ///< [out / 16][groups][16]: sums begin here: -zero * weights
