@@ -11,6 +11,13 @@ constexpr float kPrefixWeight = 0.4F;
 /// Dictionary entries looked at for one prefix.
 constexpr std::uint32_t kPrefixScanMax = 4096;
 
+/// Average lengths enter the formula in steps of about 1 %: an edit changes them by less, and what
+/// was computed with them still holds.
+float stepped(float average) {
+  constexpr float kStepsPerDoubling = 64;
+  return std::exp2(std::round(std::log2(average) * kStepsPerDoubling) / kStepsPerDoubling);
+}
+
 constexpr std::uint32_t bit_of(Field field) { return 1U << static_cast<unsigned>(field); }
 
 }  // namespace
@@ -30,7 +37,7 @@ float TermFormula::note(std::uint32_t body, bool heading, std::uint32_t fields,
   if ((fields & bit_of(Field::kAlias)) != 0) tf += s.weight_aliases;
   if ((fields & bit_of(Field::kTag)) != 0) tf += s.weight_tags;
   if ((fields & bit_of(Field::kPath)) != 0) tf += s.weight_path;
-  return gain * tf / (tf + k1);
+  return tf / (tf + k1);
 }
 
 std::vector<Expansion> expand_prefix(const Segment& segment, std::string_view prefix) {
@@ -104,65 +111,45 @@ KeywordScorer::KeywordScorer(const RankingSettings& settings, const Totals& tota
     : settings_(settings), words_(std::move(words)) {
   const auto words_total = static_cast<float>(totals.body_words);
   if (totals.notes > 0)
-    average_note_ = std::max(1.0F, words_total / static_cast<float>(totals.notes));
+    average_note_ = stepped(std::max(1.0F, words_total / static_cast<float>(totals.notes)));
   if (totals.passages > 0)
-    average_unit_ = std::max(1.0F, words_total / static_cast<float>(totals.passages));
+    average_unit_ = stepped(std::max(1.0F, words_total / static_cast<float>(totals.passages)));
   for (const WeightedWord& word : words_)
     limit_ += word.idf * word.word->weight * (settings_.bm25_k1 + 1);
 }
 
-TermFormula KeywordScorer::formula(float weight) const {
+TermFormula KeywordScorer::formula() const {
   const float b = settings_.bm25_b, k1 = settings_.bm25_k1;
-  return {weight * (k1 + 1), k1, 1 - b, b / average_note_, b / average_unit_, &settings_};
+  return {k1, 1 - b, b / average_note_, b / average_unit_, &settings_};
 }
 
-void KeywordScorer::add_term(Pass& pass, std::uint32_t term, std::uint32_t languages,
-                             float weight) const {
-  const Segment& segment = pass.segment;
-  const TermFormula formula = this->formula(weight);
-  PostingCursor cursor(segment, term);
-  while (cursor.unit() != PostingCursor::kEnd) {
-    const std::uint32_t note = segment.unit_notes[cursor.unit()];
-    if ((pass.candidates != nullptr && !pass.candidates->test(note)) ||
-        (bit(segment.languages[note]) & languages) == 0) {
-      cursor.seek(segment.first_unit[note + 1]);
-      continue;
-    }
-    std::uint32_t fields = 0, body = 0;
-    bool heading = false;
-    const std::uint32_t end = segment.first_unit[note + 1];
-    for (; cursor.unit() < end; cursor.next()) {
-      if (cursor.header()) {
-        fields = cursor.fields();
-        continue;
-      }
-      const std::uint32_t unit = cursor.unit();
-      body += cursor.body();
-      heading = heading || cursor.heading() > 0;
-      pass.add_unit(
-          unit, formula.passage(cursor.body(), cursor.heading() > 0, segment.unit_lengths[unit]));
-    }
-    pass.add_note(note, formula.note(body, heading, fields, segment.note_lengths[note]));
-  }
-}
-
-void KeywordScorer::add_word(Pass& pass, std::size_t number, const WeightedWord& weighted) const {
+std::vector<TermUse> KeywordScorer::terms_of(std::size_t number, const Segment& segment,
+                                             const WeightedWord& weighted) const {
   const QueryWord& word = *weighted.word;
-  std::span<const Expansion> expansions;
-  if (!weighted.expansions.empty()) expansions = weighted.expansions[number];
-  // Variants exclude one another by language; only a prefix makes several terms compete within a
-  // note.
-  pass.competing = !expansions.empty();
+  const float most = word.weight * (settings_.bm25_k1 + 1);
+  std::vector<TermUse> terms;
   for (const Variant& variant : word.variants) {
-    const std::int64_t term = pass.segment.find(variant.term);
-    if (term >= 0)
-      add_term(pass, static_cast<std::uint32_t>(term), variant.languages,
-               weighted.idf * word.weight);
+    if (const std::int64_t term = segment.find(variant.term); term >= 0)
+      terms.push_back(
+          {static_cast<std::uint32_t>(term), variant.languages, weighted.idf * most});
   }
-  for (const Expansion& expansion : expansions)
-    add_term(pass, expansion.term, 0xFFFFFFFF,
-             weighted.expansion_idf * word.weight * expansion.share);
-  if (pass.competing) pass.settle();
+  if (weighted.expansions.empty()) return terms;
+  for (const Expansion& expansion : weighted.expansions[number])
+    terms.push_back({expansion.term, 0xFFFFFFFF, weighted.expansion_idf * most * expansion.share});
+  return terms;
+}
+
+void KeywordScorer::add_term(Pass& pass, const TermUse& use, const TermValues& values) {
+  const Segment& segment = pass.segment;
+  const bool all = pass.candidates == nullptr && (segment.languages_present & ~use.languages) == 0;
+  const auto wanted = [&](std::uint32_t note) {
+    return all || ((pass.candidates == nullptr || pass.candidates->test(note)) &&
+                   (bit(segment.languages[note]) & use.languages) != 0);
+  };
+  for (const auto& [note, value] : values.notes)
+    if (wanted(note)) pass.add_note(note, use.gain * value);
+  for (const auto& [unit, value] : values.passages)
+    if (wanted(segment.unit_notes[unit])) pass.add_unit(unit, use.gain * value);
 }
 
 void KeywordScorer::score(std::size_t number, const Segment& segment, const NoteSet* candidates,
@@ -172,15 +159,20 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
   out.by_word.clear();
   if (keep_parts) out.by_word.resize(words_.size());
   Pass pass{segment, candidates, out, {}, {}, {}, {}, false, nullptr};
-  const bool any_expansion = std::any_of(
-      words_.begin(), words_.end(), [](const WeightedWord& w) { return !w.expansions.empty(); });
-  if (any_expansion) {
-    pass.word_notes.assign(segment.note_count(), 0);
-    pass.word_units.assign(segment.unit_count(), 0);
-  }
   for (std::size_t i = 0; i < words_.size(); ++i) {
     pass.parts = keep_parts ? &out.by_word[i] : nullptr;
-    add_word(pass, number, words_[i]);
+    const std::vector<TermUse> uses = terms_of(number, segment, words_[i]);
+    std::vector<std::uint32_t> terms;
+    for (const TermUse& use : uses) terms.push_back(use.term);
+    const auto values = segment.term_values.of(segment, terms, *this);
+    // Where several terms hold a word, the best counts.
+    pass.competing = uses.size() > 1;
+    if (pass.competing) {
+      pass.word_notes.resize(segment.note_count());
+      pass.word_units.resize(segment.unit_count());
+    }
+    for (std::size_t t = 0; t < uses.size(); ++t) add_term(pass, uses[t], *values[t]);
+    if (pass.competing) pass.settle();
   }
 }
 

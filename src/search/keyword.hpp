@@ -35,9 +35,9 @@ struct WeightedWord {
 /// ln(1 + (N - n + .5) / (n + .5))
 float bm25_idf(std::uint64_t notes, std::uint64_t with_term);
 
-/// What one term adds to a note and to a passage that hold it, by RankingSettings.
+/// What one term gives to a note and to a passage that hold it, by RankingSettings: 0-1, to be
+/// multiplied by the term's gain.
 struct TermFormula {
-  float gain = 0;  ///< idf * weight * (k1 + 1): the limit for a term that stands there very often.
   float k1 = 0, flat = 0, note_slope = 0, unit_slope = 0;
   const RankingSettings* settings = nullptr;
 
@@ -45,10 +45,18 @@ struct TermFormula {
     float tf = static_cast<float>(body) / (flat + unit_slope * static_cast<float>(unit_length));
     tf *= settings->weight_body;
     if (heading) tf += settings->weight_headings;
-    return gain * tf / (tf + k1);
+    return tf / (tf + k1);
   }
   float note(std::uint32_t body, bool heading, std::uint32_t fields,
              std::uint32_t note_length) const;
+};
+
+/// A term that stands for a word in one segment.
+struct TermUse {
+  std::uint32_t term = 0;
+  std::uint32_t languages = 0;  ///< Set of bit(Language): in notes of others it does not count.
+  /// idf * weight * (k1 + 1): the limit for a term that stands there very often.
+  float gain = 0;
 };
 
 /// Keyword scores of one segment. Notes out of the candidates keep 0.
@@ -80,13 +88,14 @@ class KeywordScorer {
   const std::vector<WeightedWord>& words() const { return words_; }
   float average_note() const { return average_note_; }
   float average_unit() const { return average_unit_; }
-  /// The formula of a term whose idf and weights multiply to `weight`.
-  TermFormula formula(float weight) const;
+  TermFormula formula() const;
+  /// What is looked up for a word in a segment.
+  std::vector<TermUse> terms_of(std::size_t number, const Segment& segment,
+                                const WeightedWord& word) const;
 
  private:
   struct Pass;
-  void add_term(Pass& pass, std::uint32_t term, std::uint32_t languages, float weight) const;
-  void add_word(Pass& pass, std::size_t number, const WeightedWord& word) const;
+  static void add_term(Pass& pass, const TermUse& use, const TermValues& values);
 
   const RankingSettings settings_;
   std::vector<WeightedWord> words_;

@@ -12,7 +12,7 @@
 #include "analyser.hpp"
 #include "facts.hpp"
 #include "knap/search/index.hpp"
-#include "term_bounds.hpp"
+#include "term_values.hpp"
 #include "vectors.hpp"
 
 namespace knap::search {
@@ -100,7 +100,7 @@ struct Segment {
   std::vector<std::uint8_t> positions;
   std::uint32_t languages_present = 0;  ///< Set of bit(Language).
   std::uint64_t body_words = 0;
-  TermBounds bounds;  ///< Found out by searches; no part of what the segment holds.
+  TermValueCache term_values;  ///< Filled by searches; no part of what the segment holds.
 
   std::uint32_t note_count() const { return static_cast<std::uint32_t>(ids.size()); }
   std::uint32_t unit_count() const { return static_cast<std::uint32_t>(unit_notes.size()); }

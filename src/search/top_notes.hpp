@@ -17,10 +17,10 @@ struct KeywordHit {
 
 using NamedNote = std::pair<std::uint32_t, std::uint32_t>;  ///< (segment, note)
 
-/// The notes with the highest keyword scores, found without scoring the others: notes are visited
-/// in order, and lists of common words are only looked into where the rarer words have left a
-/// chance (MaxScore: Turtle and Flood 1995). Exact: the same notes, passages and scores as scoring
-/// them all, equal scores by lower id.
+/// The notes with the highest keyword scores. Values of terms are added up window by window; lists
+/// of very common words are only looked into where the rarer words have left a chance (MaxScore:
+/// Turtle and Flood 1995). Exact: the same notes, passages and scores as scoring them all, equal
+/// scores by lower id.
 /// @param named  scored in any case
 /// @param scored  receives how many notes were scored
 std::vector<KeywordHit> best_notes(const State& state,

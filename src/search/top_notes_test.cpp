@@ -42,6 +42,29 @@ class TopNotes : public ::testing::TestWithParam<unsigned> {
     return out;
   }
 
+  /// Compares the pruned search with one that scores all.
+  static void expect_same(const Index& index, Query query) {
+    // A merge in the background drops deleted notes from the counts: compared between two equal
+    // searches, there was none.
+    Result<SearchResult> pruned{SearchResult{}}, all{SearchResult{}}, again{SearchResult{}};
+    for (int attempt = 0; attempt < 10; ++attempt) {
+      query.explain = true;
+      all = index.search(query, Deadline::never());
+      query.explain = false;
+      pruned = index.search(query, Deadline::never());
+      query.explain = true;
+      again = index.search(query, Deadline::never());
+      ASSERT_TRUE(pruned && all && again);
+      if (scores(*all) == scores(*again)) break;
+    }
+    ASSERT_EQ(pruned->hits.size(), all->hits.size()) << query.text;
+    for (std::size_t i = 0; i < all->hits.size(); ++i) {
+      EXPECT_EQ(pruned->hits[i].note, all->hits[i].note) << query.text << " at " << i;
+      EXPECT_EQ(pruned->hits[i].passage, all->hits[i].passage) << query.text << " at " << i;
+      EXPECT_EQ(pruned->hits[i].score, all->hits[i].score) << query.text << " at " << i;
+    }
+  }
+
   std::mt19937 random_{GetParam()};
 };
 
@@ -61,26 +84,31 @@ TEST_P(TopNotes, AreThoseOfScoringAll) {
       query.mode = Mode::kKeyword;
       if (below(3) == 0) query.filter = *Filter::parse("tag:#" + word(), 0);
       if (below(4) == 0) query.ranking.bm25_b = 0.4F;
-      // A merge in the background drops deleted notes from the counts: compared between two equal
-      // searches, there was none.
-      Result<SearchResult> pruned{SearchResult{}}, all{SearchResult{}}, again{SearchResult{}};
-      for (int attempt = 0; attempt < 10; ++attempt) {
-        query.explain = true;
-        all = index->search(query, Deadline::never());
-        query.explain = false;
-        pruned = index->search(query, Deadline::never());
-        query.explain = true;
-        again = index->search(query, Deadline::never());
-        ASSERT_TRUE(pruned && all && again);
-        if (scores(*all) == scores(*again)) break;
-      }
-      ASSERT_EQ(pruned->hits.size(), all->hits.size()) << query.text;
-      for (std::size_t i = 0; i < all->hits.size(); ++i) {
-        EXPECT_EQ(pruned->hits[i].note, all->hits[i].note) << query.text << " at " << i;
-        EXPECT_EQ(pruned->hits[i].passage, all->hits[i].passage) << query.text << " at " << i;
-        EXPECT_EQ(pruned->hits[i].score, all->hits[i].score) << query.text << " at " << i;
-      }
+      expect_same(*index, std::move(query));
     }
+  }
+}
+
+// Many windows of notes, and words so common that they are only looked up.
+TEST_P(TopNotes, AreThoseOfScoringAllWhenCommonWordsAreLookedUp) {
+  const auto index = Index::create({.dimensions = 4});
+  Index::Batch changes;
+  for (std::uint64_t id = 1; id <= 6'000; ++id) {
+    std::string text = below(20) > 0 ? "common often " : "often ";
+    if (below(30) == 0) text += "rare ";
+    if (below(60) == 0) text += "rarer seldom ";
+    text += words(1 + below(4));
+    changes.upserts.push_back(testing_notes::note(id, "n" + std::to_string(id), {text, words(2)},
+                                                  below(9) == 0 ? "de" : "en"));
+  }
+  index->apply(std::move(changes));
+  for (const char* text : {"common rare", "often common rarer ", "rare seldom common often ",
+                           "seldom com", "rarer often ", "common often "}) {
+    Query query;
+    query.text = text;
+    query.limit = static_cast<std::uint32_t>(1 + below(30));
+    query.mode = Mode::kKeyword;
+    expect_same(*index, std::move(query));
   }
 }
 

@@ -131,6 +131,8 @@ Result<std::optional<LoadedNote>> StoreImpl::note(FileId file) const {
 Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
     std::span<const PassageKey> keys) const {
   const auto reader = readers_.take();
+  // One snapshot: each statement by itself would lock and unlock the file.
+  KNAP_TRY(auto snapshot, Transaction::begin_read(*reader));
   KNAP_TRY(
       auto row,
       reader->prepare(
@@ -162,6 +164,7 @@ Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
     }
     row.reset();
   }
+  KNAP_CHECK_OK(snapshot.commit());
   return out;
 }
 
