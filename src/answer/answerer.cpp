@@ -134,8 +134,8 @@ class RealAnswerer final : public Answerer {
     KNAP_TRY(found, index_.search(wanted, deadline, cancel));
     answer.degraded = found.degraded;
     if (found.keyword_coverage < 1) {
-      answer.degraded.push_back(
-          fmt::format("index: {:.0f} % of the files are read so far", found.keyword_coverage * 100));
+      answer.degraded.push_back(fmt::format("index: {:.0f} % of the files are read so far",
+                                            found.keyword_coverage * 100));
     }
     answer.search = since(start);
     return {};
@@ -193,7 +193,7 @@ class RealAnswerer final : public Answerer {
                                         : Deadline::at(asking.deadline.point() - kFinishTime);
     const auto queued = SteadyClock::now();
     auto lease = leases_.acquire(service::Lane::kGeneration, leases_.usage().cores, model_deadline,
-                                 asking.cancel);
+                                 asking.cancel, model.id());
     answer.queue = since(queued);
     if (!lease || late()) {
       answer.degraded.emplace_back(

@@ -232,8 +232,9 @@ Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body
                         models::Generator& generator) {
   const Deadline deadline = call.deadline(body.deadline.value_or(kChatLimit));
   // Leased like every generation, or it would fight with embedding and answers for the cores.
-  auto lease = context.parts.leases.acquire(
-      service::Lane::kGeneration, context.parts.leases.usage().cores, deadline, call.cancel());
+  auto lease =
+      context.parts.leases.acquire(service::Lane::kGeneration, context.parts.leases.usage().cores,
+                                   deadline, call.cancel(), generator.id());
   if (!lease) return refuse(to_problem(lease.error()));
   models::GenerateRequest request = body.request;
   request.threads = static_cast<std::uint32_t>(lease->threads());

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <boost/json.hpp>
 
 #include "knap/base/json_text.hpp"
@@ -15,6 +16,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kMessagesMax = 200;
+constexpr std::array<const char*, 3> kPriorities{"interactive", "search", "background"};
 constexpr std::size_t kErrorBytesMax = 64U << 10;
 constexpr std::size_t kAnswerBytesMax = 4U << 20;
 // The runner keeps the deadline itself and answers with what it has; the connection waits this much
@@ -230,6 +232,8 @@ class ChatGenerator final : public Generator {
       if (!deadline.is_never()) body["deadline_ms"] = deadline.remaining_ms().count();
       const std::size_t threads = request.threads > 0 ? request.threads : target_.threads;
       if (threads > 0) body["threads"] = threads;
+      body["priority"] = kPriorities[static_cast<std::size_t>(request.priority)];
+      if (!request.tenant.empty()) body["tenant"] = request.tenant;
     }
     return json_text(body);
   }

@@ -57,7 +57,7 @@ class RunnerEmbedder final : public Embedder {
                         fmt::format("{} texts: 1 to {} are taken", texts.size(), kTextsMax));
     }
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
-    if (priority == Priority::kInteractive) {
+    if (priority != Priority::kBackground) {
       KNAP_CHECK_OK(supervisor_->check_ready());
     } else {
       KNAP_CHECK_OK(
@@ -78,7 +78,7 @@ class RunnerEmbedder final : public Embedder {
     KNAP_TRY(Embeddings result, read_body(response->body, texts.size()));
     texts_.add(texts.size());
     tokens_.add(result.tokens);
-    (priority == Priority::kInteractive ? interactive_seconds_ : background_seconds_)
+    (priority == Priority::kBackground ? background_seconds_ : interactive_seconds_)
         .record(SteadyClock::now() - begin);
     return result;
   }
@@ -100,7 +100,7 @@ class RunnerEmbedder final : public Embedder {
     json::object body;
     body["input"] = std::move(input);
     body["encoding_format"] = "base64";
-    body["priority"] = priority == Priority::kInteractive ? "interactive" : "background";
+    body["priority"] = priority == Priority::kBackground ? "background" : "interactive";
     return json_text(body);
   }
 

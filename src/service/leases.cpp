@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "knap/base/assert.hpp"
@@ -21,11 +24,22 @@ struct ComputeLeases::Impl {
   std::size_t cores = 1;
   std::array<std::size_t, 3> held KNAP_GUARDED_BY(mutex){};
   std::array<std::size_t, 3> waiting KNAP_GUARDED_BY(mutex){};
+  // Of the generation lane: who holds it, and how many leases share its threads.
+  std::string group KNAP_GUARDED_BY(mutex);
+  std::size_t sharing KNAP_GUARDED_BY(mutex) = 0;
+  std::map<std::string, std::size_t, std::less<>> waiting_groups KNAP_GUARDED_BY(mutex);
 
-  bool may_start(Lane lane) const KNAP_REQUIRES(mutex) {
+  bool may_join(std::string_view name) const KNAP_REQUIRES(mutex) {
+    return !name.empty() && name == group &&
+           std::ranges::all_of(waiting_groups, [&](const auto& each) {
+             return each.first == name || each.second == 0;
+           });
+  }
+
+  bool may_start(Lane lane, std::string_view name) const KNAP_REQUIRES(mutex) {
     switch (lane) {
       case Lane::kInteractive: return true;
-      case Lane::kGeneration: return held[index_of(Lane::kGeneration)] == 0;
+      case Lane::kGeneration: return sharing == 0 || may_join(name);
       case Lane::kBackground:
         return held[index_of(Lane::kInteractive)] == 0 && held[index_of(Lane::kGeneration)] == 0 &&
                waiting[index_of(Lane::kGeneration)] == 0 &&
@@ -34,13 +48,27 @@ struct ComputeLeases::Impl {
     return false;
   }
 
-  std::size_t grant(Lane lane, std::size_t wanted) const KNAP_REQUIRES(mutex) {
-    switch (lane) {
-      case Lane::kInteractive:
-      case Lane::kGeneration: return std::min(wanted, cores);
-      case Lane::kBackground: return std::min(wanted, cores - held[index_of(Lane::kBackground)]);
+  // Counts the threads as held. A lease that joins a group gets that group's threads, which count
+  // once.
+  std::size_t grant(Lane lane, std::size_t wanted, std::string_view name) KNAP_REQUIRES(mutex) {
+    std::size_t& lane_held = held[index_of(lane)];
+    std::size_t threads = std::min(wanted, cores);
+    if (lane == Lane::kBackground) threads = std::min(wanted, cores - lane_held);
+    if (lane == Lane::kGeneration) {
+      if (sharing++ > 0) return lane_held;
+      group = name;
     }
-    return 1;
+    lane_held += threads;
+    return threads;
+  }
+
+  void count_waiting(Lane lane, std::string_view name, int change) KNAP_REQUIRES(mutex) {
+    waiting[index_of(lane)] += static_cast<std::size_t>(change);
+    if (lane != Lane::kGeneration) return;
+    auto found = waiting_groups.find(name);
+    if (found == waiting_groups.end()) found = waiting_groups.emplace(name, 0).first;
+    found->second += static_cast<std::size_t>(change);
+    if (found->second == 0) waiting_groups.erase(found);
   }
 };
 
@@ -73,24 +101,22 @@ ComputeLeases::~ComputeLeases() {
 }
 
 Result<Lease> ComputeLeases::acquire(Lane lane, std::size_t wanted, Deadline deadline,
-                                     const CancelToken& cancel) {
+                                     const CancelToken& cancel, std::string_view group) {
   if (wanted == 0) return make_error(ErrorCode::kInvalidArgument, "a lease of no threads");
   const MutexLock lock(impl_->mutex);
-  ++impl_->waiting[index_of(lane)];
+  impl_->count_waiting(lane, group, 1);
   Status wait;
-  while (!impl_->may_start(lane)) {
+  while (!impl_->may_start(lane, group)) {
     wait = still_wanted(cancel, deadline);
     if (!wait) break;
     impl_->changed.wait_until(impl_->mutex, deadline.earlier(Deadline::after(kCancelPoll)));
   }
-  --impl_->waiting[index_of(lane)];
+  impl_->count_waiting(lane, group, -1);
   if (!wait) {
     impl_->changed.notify_all();
     return std::move(wait).error();
   }
-  const std::size_t threads = impl_->grant(lane, wanted);
-  impl_->held[index_of(lane)] += threads;
-  return Lease(this, lane, threads);
+  return Lease(this, lane, impl_->grant(lane, wanted, group));
 }
 
 bool ComputeLeases::should_yield(Lane lane) const {
@@ -115,6 +141,7 @@ void ComputeLeases::release(Lane lane, std::size_t threads) {
   {
     const MutexLock lock(impl_->mutex);
     KNAP_ASSERT(impl_->held[index_of(lane)] >= threads);
+    if (lane == Lane::kGeneration && --impl_->sharing > 0) return;
     impl_->held[index_of(lane)] -= threads;
   }
   impl_->changed.notify_all();

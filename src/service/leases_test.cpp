@@ -50,6 +50,38 @@ TEST(ComputeLeases, BackgroundWaitsForGenerationAndThenGoesOn) {
   EXPECT_TRUE(granted);
 }
 
+TEST(ComputeLeases, AnswersOfOneModelShareItsThreads) {
+  ComputeLeases leases(2);
+  auto first = leases.acquire(Lane::kGeneration, 2, Deadline::never(), {}, "model");
+  auto second = leases.acquire(Lane::kGeneration, 2, Deadline::after(milliseconds(0)), {}, "model");
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->threads(), 2U);
+  EXPECT_EQ(leases.usage().generation, 2U) << "the same two threads";
+  const auto other = [&](std::string_view group) {
+    return leases.acquire(Lane::kGeneration, 2, Deadline::after(milliseconds(2)), {}, group);
+  };
+  EXPECT_FALSE(other("another"));
+  EXPECT_FALSE(other({})) << "no group shares with nobody";
+  *first = Lease();
+  EXPECT_EQ(leases.usage().generation, 2U);
+  EXPECT_FALSE(other("another"));
+  *second = Lease();
+  EXPECT_EQ(leases.usage().generation, 0U);
+  EXPECT_TRUE(other("another"));
+}
+
+TEST(ComputeLeases, NobodyJoinsWhileAnotherGroupWaits) {
+  ComputeLeases leases(2);
+  auto first = leases.acquire(Lane::kGeneration, 2, Deadline::never(), {}, "model");
+  std::thread waiter(
+      [&] { EXPECT_TRUE(leases.acquire(Lane::kGeneration, 2, Deadline::never(), {}, "another")); });
+  while (leases.usage().waiting == 0) std::this_thread::yield();
+  EXPECT_FALSE(leases.acquire(Lane::kGeneration, 2, Deadline::after(milliseconds(2)), {}, "model"));
+  *first = Lease();
+  waiter.join();
+  EXPECT_EQ(leases.usage().generation, 0U);
+}
+
 TEST(ComputeLeases, ACancelledWaiterLeavesNoTrace) {
   ComputeLeases leases(1);
   const auto generation = leases.acquire(Lane::kGeneration, 1, Deadline::never(), {});

@@ -6,57 +6,72 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "runner/generation.hpp"
 
 namespace knap::models::runner {
 
-/// A language model run by llama.cpp: chat template, prompt, tokens out.
+/// How one answer's tokens are chosen from the model's output, with the state of that choice.
+class TokenSampler {
+ public:
+  virtual ~TokenSampler() = default;
+};
+
+/// A language model that computes steps: some tokens of several sequences at once. Which ones is
+/// the Scheduler's to decide.
 ///
-/// Threads: one call at a time. The state of the last prompt is kept: what the next one shares with
-/// it from the start is not read again.
+/// Each slot holds the state of one sequence; slots share cells after fork(). Threads: tokenize(),
+/// piece(), is_end() and the sizes from any thread; everything else from one at a time.
 class AnswerEngine {
  public:
+  using Slot = std::int32_t;
   struct Options {
     std::filesystem::path model_file;
-    std::uint32_t context = 4'096;
-    std::size_t threads = 1;
+    std::uint32_t context = 4'096;  ///< Tokens of one answer with its prompt.
+    std::uint32_t cells = 8'192;    ///< Tokens whose state is held, all slots together.
+    std::uint32_t slots = 32;
+    std::uint32_t step_tokens = 512;
+    std::size_t threads = 1;  ///< At most so many compute.
   };
-  struct Message {
-    std::string role, content;
+  struct Item {
+    Slot slot;
+    std::size_t begin;              ///< Tokens that the slot holds already.
+    std::span<const Token> tokens;  ///< At least one.
+    TokenSampler* sampler;          ///< Chooses the next token; null: none is wanted.
   };
-  struct Request {
-    std::vector<Message> messages;
-    std::uint32_t max_tokens = 256;
-    float temperature = 0;
-    float top_p = 1;
-    std::uint32_t seed = 0;
-    std::vector<std::string> stop;
-    std::size_t threads = 0;  ///< 0: Options::threads
-  };
-  struct Outcome {
-    std::string finish_reason;  ///< "stop", "length"
-    std::uint64_t prompt_tokens = 0, reused_tokens = 0, completion_tokens = 0;
-    std::chrono::microseconds prompt_time{}, generation_time{};
-  };
+  static constexpr Token kNoToken = -1;
 
   /// Errors: kCorruptData (llama.cpp cannot load the file), kResourceExhausted (no memory for the
   /// context).
   static Result<std::unique_ptr<AnswerEngine>> open(const Options& options);
   virtual ~AnswerEngine() = default;
 
-  virtual std::uint32_t context() const = 0;
+  virtual std::uint32_t context() const = 0;  ///< Options::context, or less when trained for less.
+  virtual std::uint32_t cells() const = 0;
   virtual std::string description() const = 0;
+  /// Whether any beginning of a slot can be kept or shared. If not, only whole slots can.
+  virtual bool can_cut() const = 0;
 
-  /// on_text gets valid UTF-8 and the outcome so far; false stops with kCancelled.
-  /// Errors: kResourceExhausted (prompt over the context: both numbers), kCancelled,
-  /// kDeadlineExceeded (nothing written yet; later the outcome is "length"), kInternal.
-  using OnText = std::function<bool(std::string_view, const Outcome&)>;
-  virtual Result<Outcome> generate(const Request& request, Deadline deadline,
-                                   const CancelToken& cancel, const OnText& on_text) = 0;
+  /// The model's chat template with the messages in it. Text in messages never becomes special
+  /// tokens. Errors: kUnsupported (the template drops a role or cannot be applied),
+  /// kResourceExhausted (plainly too long for the context: says the numbers).
+  virtual Result<std::vector<Token>> tokenize(const std::vector<Message>& messages) const = 0;
+  virtual std::string piece(Token token) const = 0;  ///< Bytes, maybe half a character.
+  virtual bool is_end(Token token) const = 0;
+  virtual std::unique_ptr<TokenSampler> make_sampler(const GenerationRequest& request) const = 0;
+
+  virtual void drop(Slot slot) = 0;
+  virtual void cut(Slot slot, std::size_t length) = 0;
+  virtual void fork(Slot from, Slot to, std::size_t length) = 0;  ///< `to` is empty.
+
+  /// Computes one step. @return for each item the token chosen, or kNoToken
+  /// Errors: kCancelled (should_abort said so), kInternal. Then all slots hold what they held
+  /// before, where the model's state can be cut; where not, the items' slots are empty.
+  /// @param should_abort  asked often while it computes, by the computing threads
+  virtual Result<std::vector<Token>> step(std::span<const Item> items, std::size_t threads,
+                                          const std::function<bool()>& should_abort) = 0;
 };
 
 }  // namespace knap::models::runner

@@ -17,7 +17,9 @@ constexpr std::size_t kStopBytesMax = 256;
 constexpr std::int64_t kThreadsMax = 1'024;
 constexpr std::int64_t kTokensMax = 1'048'576;
 constexpr std::int64_t kDeadlineMaxMs = 86'400'000;
+constexpr std::size_t kTenantBytesMax = 128;
 constexpr std::array<std::string_view, 3> kRoles{"system", "user", "assistant"};
+constexpr std::array<std::string_view, 3> kUrgencies{"interactive", "search", "background"};
 
 Error wrong(std::string message) {
   return make_error(ErrorCode::kInvalidArgument, std::move(message));
@@ -68,7 +70,7 @@ Result<std::string> read_content(const json::value* content) {
   return text;
 }
 
-Status read_messages(const json::object& body, AnswerEngine::Request& work) {
+Status read_messages(const json::object& body, GenerationRequest& work) {
   const auto* messages = body.if_contains("messages");
   if (messages == nullptr || !messages->is_array() || messages->get_array().empty() ||
       messages->get_array().size() > kMessagesMax) {
@@ -88,7 +90,7 @@ Status read_messages(const json::object& body, AnswerEngine::Request& work) {
   return {};
 }
 
-Status read_stop(const json::object& body, AnswerEngine::Request& work) {
+Status read_stop(const json::object& body, GenerationRequest& work) {
   const auto* stop = body.if_contains("stop");
   if (stop == nullptr || stop->is_null()) return {};
   if (stop->is_string()) work.stop.emplace_back(stop->get_string());
@@ -106,6 +108,27 @@ Status read_stop(const json::object& body, AnswerEngine::Request& work) {
   return {};
 }
 
+Status read_urgency(const json::object& body, GenerationRequest& work) {
+  const auto* field = body.if_contains("priority");
+  if (field == nullptr || field->is_null()) return {};
+  const auto* name = field->if_string();
+  const auto found =
+      name == nullptr ? kUrgencies.end() : std::ranges::find(kUrgencies, std::string_view(*name));
+  if (found == kUrgencies.end())
+    return wrong("'priority' must be interactive, search or background");
+  work.urgency = static_cast<Urgency>(found - kUrgencies.begin());
+  return {};
+}
+
+Status read_tenant(const json::object& body, GenerationRequest& work) {
+  const auto* field = body.if_contains("tenant");
+  if (field == nullptr || field->is_null()) return {};
+  if (!field->is_string() || field->get_string().size() > kTenantBytesMax)
+    return wrong(fmt::format("'tenant' must be a text of at most {} bytes", kTenantBytesMax));
+  work.tenant = std::string(field->get_string());
+  return {};
+}
+
 }  // namespace
 
 Result<ChatRequest> parse_chat_request(const std::string& text) {
@@ -116,6 +139,8 @@ Result<ChatRequest> parse_chat_request(const std::string& text) {
   ChatRequest request;
   KNAP_CHECK_OK(read_messages(body, request.work));
   KNAP_CHECK_OK(read_stop(body, request.work));
+  KNAP_CHECK_OK(read_urgency(body, request.work));
+  KNAP_CHECK_OK(read_tenant(body, request.work));
   std::int64_t max_tokens = request.work.max_tokens;
   std::int64_t seed = 0;
   std::int64_t threads = 0;

@@ -5,14 +5,15 @@
 #include <string>
 
 #include "knap/base/result.hpp"
-#include "runner/answer_engine.hpp"
+#include "runner/generation.hpp"
 
 namespace knap::models::runner {
 
-/// A body of POST /v1/chat/completions as a runner takes it: OpenAI's fields, and "threads" and
-/// "deadline_ms" of ours.
+/// A body of POST /v1/chat/completions as a runner takes it: OpenAI's fields, and of ours
+/// "threads", "deadline_ms", "priority" ("interactive", the default, "search" or "background") and
+/// "tenant".
 struct ChatRequest {
-  AnswerEngine::Request work;
+  GenerationRequest work;
   bool stream = false, include_usage = false;
   /// Usage in every chunk (stream_options.continuous_usage_stats, a name vLLM made common): what a
   /// caller that stops early has used.

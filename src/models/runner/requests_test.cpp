@@ -23,12 +23,14 @@ TEST(ChatRequest, ReadsOpenAisFieldsAndOurs) {
   const auto request = parse_chat_request(
       R"({"model":"m","messages":[{"role":"developer","content":"be brief"},{"role":"user","content":[{"type":"text","text":"hi"}]}],
           "max_completion_tokens":7,"temperature":0.5,"top_p":0.9,"seed":3,"stop":["a","b"],"stream":true,
-          "stream_options":{"include_usage":true},"threads":2,"deadline_ms":50,"unknown":[]})");
+          "stream_options":{"include_usage":true},"threads":2,"deadline_ms":50,"priority":"background","tenant":"t1","unknown":[]})");
   ASSERT_TRUE(request) << request.error().message;
   EXPECT_EQ(request->work.messages[0].role, "system");
   EXPECT_EQ(request->work.messages[1].content, "hi");
   EXPECT_EQ(request->work.max_tokens, 7U);
   EXPECT_EQ(request->work.threads, 2U);
+  EXPECT_EQ(request->work.urgency, Urgency::kBackground);
+  EXPECT_EQ(request->work.tenant, "t1");
   EXPECT_THAT(request->work.stop, ElementsAre("a", "b"));
   EXPECT_TRUE(request->stream && request->include_usage);
   EXPECT_EQ(request->deadline, std::chrono::milliseconds(50));
@@ -43,7 +45,11 @@ TEST(ChatRequest, NamesTheWrongField) {
   EXPECT_THAT(with(R"("max_tokens":0)"), HasSubstr("max_tokens"));
   EXPECT_THAT(with(R"("temperature":9)"), HasSubstr("temperature"));
   EXPECT_THAT(with(R"("stop":[""])"), HasSubstr("stop"));
+  EXPECT_THAT(with(R"("priority":"urgent")"), HasSubstr("priority"));
+  EXPECT_THAT(with(R"("tenant":7)"), HasSubstr("tenant"));
+  EXPECT_THAT(with(R"("tenant":")" + std::string(129, 't') + "\""), HasSubstr("128 bytes"));
   EXPECT_EQ(with(R"("max_tokens":null)"), "accepted");
+  EXPECT_EQ(with(R"("priority":null)"), "accepted");
   EXPECT_FALSE(parse_chat_request("{}"));
   EXPECT_FALSE(parse_chat_request("nothing"));
   EXPECT_FALSE(parse_chat_request(R"({"messages":[{"role":"root","content":"x"}]})"));

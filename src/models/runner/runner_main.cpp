@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -8,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <boost/json.hpp>
+#include <csignal>
 #include <cstdio>
 #include <thread>
 
@@ -21,7 +21,13 @@ namespace knap::models {
 namespace {
 
 namespace json = boost::json;
-using namespace runner;  // the child's side, whose main this is
+// The child's side, whose main this is.
+using runner::error_response;
+using runner::open_answer_service;
+using runner::open_embed_service;
+using runner::parse_precision;
+using runner::RunnerOptions;
+using runner::Service;
 
 constexpr std::chrono::seconds kParentCheck{2};
 constexpr std::chrono::milliseconds kStopGrace{200};
@@ -42,6 +48,12 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
       ->check(CLI::Range(2, 65'536));
   app.add_option("--context", options.context, "Context of an answer model")
       ->check(CLI::Range(64, 1'048'576));
+  app.add_option("--contexts", options.contexts,
+                 "State is held for so many full contexts, all answers together")
+      ->check(CLI::Range(1, 64));
+  std::int64_t chunk_ms = options.chunk_time.count();
+  app.add_option("--chunk-ms", chunk_ms, "About what a step of an answer model may take")
+      ->check(CLI::Range(1, 60'000));
   app.add_option("--precision", precision, "f32, bf16, int8 or int8-bf16");
   app.add_option("--parent", options.parent, "Process to end with");
   // Called as `knap runner ...` or as `runner ...`.
@@ -54,6 +66,7 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   if (options.role != "embed" && options.role != "answer") {
     return make_error(ErrorCode::kInvalidArgument, "--role must be embed or answer");
   }
+  options.chunk_time = std::chrono::milliseconds(chunk_ms);
   KNAP_TRY(options.precision, parse_precision(precision));
   return options;
 }

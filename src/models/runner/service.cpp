@@ -35,7 +35,8 @@ Shape shape_of(ErrorCode code) {
 
 }  // namespace
 
-http::Response error_response(const Error& error) {
+http::Response error_response(const Error& error,
+                              std::optional<std::chrono::milliseconds> retry_after) {
   const Shape shape = shape_of(error.code);
   boost::json::object detail;
   detail["message"] = error.message;
@@ -45,7 +46,11 @@ http::Response error_response(const Error& error) {
   boost::json::object body;
   body["error"] = std::move(detail);
   auto response = http::Response::json(shape.status, json_text(body));
-  if (shape.status == 503) response.fields.set("Retry-After", "1");
+  if (shape.status == 503) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(
+        retry_after.value_or(std::chrono::milliseconds(1'000)));
+    response.fields.set("Retry-After", std::to_string(seconds.count()));
+  }
   return response;
 }
 

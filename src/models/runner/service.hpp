@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "knap/base/result.hpp"
@@ -16,8 +18,10 @@ struct RunnerOptions {
   std::string role, model, socket;
   std::filesystem::path model_dir, model_file;
   std::size_t threads = 1, max_tokens = 256;
-  std::uint32_t context = 4'096;
-  int parent = 0;  ///< Process id of who started it; 0: not checked.
+  std::uint32_t context = 4'096;  ///< Tokens of one answer with its prompt.
+  std::uint32_t contexts = 2;  ///< State is held for so many full contexts, all answers together.
+  std::chrono::milliseconds chunk_time{250};  ///< About what a step of an answer model may take.
+  int parent = 0;                             ///< Process id of who started it; 0: not checked.
   Precision precision = Precision::kF32;
 };
 
@@ -35,7 +39,8 @@ class Service {
 Result<std::unique_ptr<Service>> open_embed_service(const RunnerOptions& options);
 Result<std::unique_ptr<Service>> open_answer_service(const RunnerOptions& options);
 
-/// An error in OpenAI's shape, with Retry-After where trying again may help.
-http::Response error_response(const Error& error);
+/// An error in OpenAI's shape, with Retry-After where trying again may help: after 1 s unless told.
+http::Response error_response(const Error& error,
+                              std::optional<std::chrono::milliseconds> retry_after = std::nullopt);
 
 }  // namespace knap::models::runner

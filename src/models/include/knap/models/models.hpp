@@ -17,7 +17,8 @@
 namespace knap::models {
 
 enum class InputKind { kQuery, kPassage };  ///< Some models want a prefix that differs.
-enum class Priority { kInteractive, kBackground };
+/// Who waits: a person at the screen, a search or another step of an answer, or nobody.
+enum class Priority { kInteractive, kSearch, kBackground };
 
 /// One embedding per text, each of dimensions() floats, unit length.
 struct Embeddings {
@@ -62,6 +63,12 @@ struct GenerateRequest {
   std::vector<std::string> stop;
   std::uint32_t threads =
       0;  ///< Compute threads leased for it; 0: ModelsOptions::threads. Local models only.
+  /// Of the answers that wait for a local model: the more urgent goes first, and within one urgency
+  /// the earliest deadline.
+  Priority priority = Priority::kInteractive;
+  /// Whose share of a local model it uses: tenants get alike, whatever one of them asks for. At
+  /// most 128 bytes; empty: the default one.
+  std::string tenant;
 };
 
 struct GenerateResult {
@@ -81,7 +88,8 @@ class Generator {
   /// A model that is not loaded yet is loaded first, within the deadline.
   /// Errors: kUnavailable (crashed, starting), kFailedPrecondition (cannot be loaded),
   /// kResourceExhausted (prompt over the context: says both numbers), kDeadlineExceeded (nothing
-  /// was produced in time; text produced before is an answer with "length"), kCancelled.
+  /// was produced in time; text produced before is an answer with "length"), kCancelled. A local
+  /// model refuses with kUnavailable at once what by measured speed cannot begin by the deadline.
   virtual Result<GenerateResult> generate(
       const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
       const std::function<bool(std::string_view)>& on_token) = 0;

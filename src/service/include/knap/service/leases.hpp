@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string_view>
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
@@ -37,17 +38,20 @@ class Lease {
 ///
 /// Interactive work (the few milliseconds of a query's embedding) never waits: it takes its threads
 /// at once, over the cores if need be, because it ends sooner than any other could yield.
-/// Generation waits for other generation. Background work gets threads only while nobody above
-/// waits or works, and asks should_yield() between short steps. Threads: safe. Must outlive its
-/// leases.
+/// Generation waits for other generation, unless both name the same group: answers of one model are
+/// computed together, step by step, by the same threads, which count once. Background work gets
+/// threads only while nobody above waits or works, and asks should_yield() between short steps.
+/// Threads: safe. Must outlive its leases.
 class ComputeLeases {
  public:
   explicit ComputeLeases(std::size_t cores);
   ~ComputeLeases();
 
   /// Errors: kDeadlineExceeded, kCancelled. Returns at least 1 thread, at most `wanted`.
-  Result<Lease> acquire(Lane lane, std::size_t wanted, Deadline deadline,
-                        const CancelToken& cancel);
+  /// @param group  kGeneration only: who computes with the same threads, e.g. the model's name.
+  ///               Empty: nobody else. While another group waits, nobody joins: it would never end.
+  Result<Lease> acquire(Lane lane, std::size_t wanted, Deadline deadline, const CancelToken& cancel,
+                        std::string_view group = {});
   /// True when a holder in this lane should give its lease back at the next step boundary.
   bool should_yield(Lane lane) const;
 

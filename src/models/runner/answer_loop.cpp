@@ -1,0 +1,307 @@
+#include "runner/answer_loop.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+
+#include "knap/base/assert.hpp"
+
+namespace knap::models::runner {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+
+/// Enough for a first figure, little enough to start soon with a slow model.
+constexpr std::size_t kWarmUpTokens = 32;
+
+Scheduler::Options schedule_for(const AnswerEngine& engine, Scheduler::Options options) {
+  options.cells = engine.cells();
+  options.take =
+      engine.can_cut() ? StateLedger::Take::kAnyPart : StateLedger::Take::kWholeSlotsOnly;
+  return options;
+}
+
+}  // namespace
+
+AnswerLoop::AnswerLoop(std::unique_ptr<AnswerEngine> engine, Options options)
+    : options_(std::move(options)),
+      engine_(std::move(engine)),
+      scheduler_(schedule_for(*engine_, options_.schedule)) {
+  if (options_.drive == Options::Drive::kOwnThread) thread_ = std::thread([this] { run(); });
+}
+
+AnswerLoop::~AnswerLoop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    for (auto& [key, running] : running_) running.cancel.cancel();
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  MutexLock lock(mutex_);
+  for (auto& [key, running] : running_)
+    running.listener->on_end(make_error(ErrorCode::kUnavailable, "the model is being unloaded"));
+}
+
+std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& request,
+                                                      Deadline deadline, const CancelToken& cancel,
+                                                      std::shared_ptr<AnswerListener> listener) {
+  auto prompt = engine_->tokenize(request.messages);
+  if (!prompt) return Refusal{std::move(prompt).error(), std::nullopt};
+  const std::size_t size = prompt->size();
+  if (size >= engine_->context()) {
+    return Refusal{make_error(ErrorCode::kResourceExhausted,
+                              fmt::format("the prompt has {} tokens, the model's context {}: "
+                                          "shorten it",
+                                          size, engine_->context())),
+                   std::nullopt};
+  }
+  const Time now = options_.clock();
+  if (cancel.cancelled())
+    return Refusal{make_error(ErrorCode::kCancelled, "the caller has gone"), std::nullopt};
+  if (!deadline.is_never() && now >= deadline.point()) {
+    return Refusal{make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed"),
+                   std::nullopt};
+  }
+  const std::uint64_t tokens_max =
+      std::min<std::uint64_t>(request.max_tokens, engine_->context() - size);
+  Running running{.listener = std::move(listener),
+                  .sampler = engine_->make_sampler(request),
+                  .text = TextStream(request.stop),
+                  .cancel = cancel,
+                  .deadline = deadline,
+                  .tokens_max = tokens_max,
+                  .arrived = now,
+                  .first_token = std::nullopt};
+  Scheduler::Job job{.prompt = *std::move(prompt),
+                     .max_tokens = static_cast<std::uint32_t>(tokens_max),
+                     .urgency = request.urgency,
+                     .deadline = deadline,
+                     .tenant = request.tenant,
+                     .threads = request.threads > 0 ? request.threads : options_.threads};
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) {
+      return Refusal{make_error(ErrorCode::kUnavailable, "the model is being unloaded"),
+                     std::nullopt};
+    }
+    Key key{};
+    if (auto refused = scheduler_.admit(std::move(job), now, key)) {
+      ++stats_.refused;
+      return Refusal{std::move(refused->error), refused->retry_after};
+    }
+    running_.emplace(key, std::move(running));
+    const Scheduler::Rank rank{request.urgency, deadline};
+    if (long_step_ && now < long_step_->nearly_done && rank.before(long_step_->first))
+      give_way_ = true;
+  }
+  wake_.notify_one();
+  return std::nullopt;
+}
+
+Status AnswerLoop::warm_up() {
+  std::string words;
+  for (std::size_t i = 0; i < kWarmUpTokens; ++i) words += "a ";
+  KNAP_TRY(std::vector<Token> tokens, engine_->tokenize({{"user", words}}));
+  const auto sampler = engine_->make_sampler({});
+  tokens.resize(std::min({tokens.size(), kWarmUpTokens, std::size_t{engine_->context()} - 2}));
+  const std::span all(tokens);
+  const auto timed = [&](std::size_t begin, std::span<const Token> part) -> Status {
+    const AnswerEngine::Item item{
+        .slot = 0, .begin = begin, .tokens = part, .sampler = sampler.get()};
+    const Time start = options_.clock();
+    KNAP_CHECK_OK(engine_->step({&item, 1}, options_.threads, [] { return false; }));
+    MutexLock lock(mutex_);
+    const bool reads = part.size() > 1;
+    scheduler_.speed().record(reads ? part.size() : 0, reads ? 0 : 1, options_.clock() - start);
+    return {};
+  };
+  // The first step brings the weights into memory: it is not measured.
+  const AnswerEngine::Item first{.slot = 0, .begin = 0, .tokens = all.first(1), .sampler = nullptr};
+  KNAP_CHECK_OK(engine_->step({&first, 1}, options_.threads, [] { return false; }));
+  Status status = timed(1, all.subspan(1));
+  if (status) status = timed(tokens.size(), all.first(1));
+  engine_->drop(0);
+  return status;
+}
+
+void AnswerLoop::run() {
+  ::pthread_setname_np(::pthread_self(), "answers");
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      while (!stopping_ && running_.empty()) wake_.wait(mutex_);
+      if (stopping_) return;
+    }
+    step();
+  }
+}
+
+bool AnswerLoop::step() {
+  Scheduler::Plan plan;
+  {
+    MutexLock lock(mutex_);
+    const Time now = options_.clock();
+    sweep(now);
+    plan = scheduler_.plan(now);
+    KNAP_ASSERT(running_.empty() || !plan.items.empty());
+  }
+  apply(plan.changes);
+  if (plan.items.empty()) return false;
+  compute(plan);
+  return true;
+}
+
+// Who has gone or is late leaves before the next step.
+void AnswerLoop::sweep(Time now) {
+  std::vector<Key> gone;
+  std::vector<Key> late;
+  for (const auto& [key, running] : running_) {
+    if (running.cancel.cancelled()) {
+      gone.push_back(key);
+    } else if (!running.deadline.is_never() && now >= running.deadline.point()) {
+      late.push_back(key);
+    }
+  }
+  for (const Key key : gone) fail(key, make_error(ErrorCode::kCancelled, "the caller has gone"));
+  for (const Key key : late) {
+    if (running_.at(key).first_token) {
+      finish(key, "length", now);  // what is written is the answer
+    } else {
+      fail(key, make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed"));
+    }
+  }
+}
+
+void AnswerLoop::compute(const Scheduler::Plan& plan) {
+  struct Interest {
+    CancelToken cancel;
+    Deadline deadline;
+  };
+  std::vector<AnswerEngine::Item> items;
+  std::vector<Interest> interests;
+  {
+    MutexLock lock(mutex_);
+    for (const Scheduler::Item& item : plan.items) {
+      const Running& running = running_.at(item.key);
+      items.push_back({.slot = item.slot,
+                       .begin = item.begin,
+                       .tokens = item.tokens,
+                       .sampler = item.output ? running.sampler.get() : nullptr});
+      interests.push_back({running.cancel, running.deadline});
+    }
+    if (plan.is_long) {
+      long_step_ = {plan.first,
+                    options_.clock() + scheduler_.predict(plan) - options_.schedule.chunk_time};
+    }
+  }
+  const Time start = options_.clock();
+  const auto chosen = engine_->step(items, plan.threads, [&] {
+    if (give_way_.load(std::memory_order_relaxed)) return true;
+    return std::ranges::all_of(interests, [&](const Interest& each) {
+      return each.cancel.cancelled() ||
+             (!each.deadline.is_never() && options_.clock() >= each.deadline.point());
+    });
+  });
+  MutexLock lock(mutex_);
+  long_step_.reset();
+  give_way_ = false;
+  settle(plan, chosen, options_.clock() - start);
+}
+
+void AnswerLoop::settle(const Scheduler::Plan& plan, const Result<std::vector<Token>>& chosen,
+                        std::chrono::nanoseconds elapsed) {
+  if (!chosen) {
+    scheduler_.abandon(plan);
+    // Given up for a newcomer, or because nobody wanted it, which the next sweep tells each. A
+    // failure is told to all who were in the step.
+    if (chosen.error().code == ErrorCode::kCancelled && engine_->can_cut()) return;
+    const auto state = engine_->can_cut() ? Scheduler::State::kKept : Scheduler::State::kLost;
+    for (const Scheduler::Item& item : plan.items) fail(item.key, chosen.error(), state);
+    return;
+  }
+  ++stats_.steps;
+  scheduler_.complete(plan, elapsed);
+  const Time now = options_.clock();
+  for (std::size_t i = 0; i < plan.items.size(); ++i) {
+    if (plan.items[i].output) take_token(plan.items[i].key, (*chosen)[i], now);
+  }
+}
+
+void AnswerLoop::take_token(Key key, Token token, Time now) {
+  Running& running = running_.at(key);
+  if (!running.first_token) running.first_token = now;
+  if (engine_->is_end(token)) return finish(key, "stop", now);
+  scheduler_.append(key, token);
+  const std::string text = running.text.push(engine_->piece(token));
+  const Outcome so_far = outcome_of(key, running, now);
+  if (!text.empty()) running.listener->on_text(text, so_far);
+  if (running.text.stopped()) return finish(key, "stop", now);
+  if (so_far.completion_tokens >= running.tokens_max) finish(key, "length", now);
+}
+
+void AnswerLoop::finish(Key key, const char* reason, Time now) {
+  Running& running = running_.at(key);
+  Outcome outcome = outcome_of(key, running, now);
+  outcome.finish_reason = reason;
+  if (const std::string rest = running.text.finish(); !rest.empty())
+    running.listener->on_text(rest, outcome);
+  ++stats_.answers;
+  stats_.prompt_tokens += outcome.prompt_tokens;
+  stats_.reused_tokens += outcome.reused_tokens;
+  stats_.completion_tokens += outcome.completion_tokens;
+  stats_.queue_time += outcome.queue_time;
+  stats_.prompt_time += outcome.prompt_time;
+  stats_.generation_time += outcome.generation_time;
+  running.listener->on_end(outcome);
+  remove(key);
+}
+
+void AnswerLoop::fail(Key key, const Error& error, Scheduler::State state) {
+  running_.at(key).listener->on_end(error);
+  remove(key, state);
+}
+
+void AnswerLoop::remove(Key key, Scheduler::State state) {
+  apply(scheduler_.end(key, state));
+  running_.erase(key);
+}
+
+void AnswerLoop::apply(const std::vector<Scheduler::SlotChange>& changes) {
+  for (const Scheduler::SlotChange& change : changes) {
+    switch (change.kind) {
+      case Scheduler::SlotChange::Kind::kDrop: engine_->drop(change.slot); break;
+      case Scheduler::SlotChange::Kind::kCut: engine_->cut(change.slot, change.length); break;
+      case Scheduler::SlotChange::Kind::kFork:
+        engine_->fork(change.from, change.slot, change.length);
+        break;
+    }
+  }
+}
+
+Outcome AnswerLoop::outcome_of(Key key, const Running& running, Time now) const {
+  const Scheduler::Progress progress = scheduler_.progress(key);
+  Outcome outcome;
+  outcome.prompt_tokens = progress.prompt_tokens;
+  outcome.reused_tokens = progress.reused_tokens;
+  outcome.completion_tokens = progress.completion_tokens;
+  const Time started = progress.started.value_or(now);
+  const Time first = running.first_token.value_or(now);
+  outcome.queue_time = duration_cast<microseconds>(started - running.arrived);
+  outcome.prompt_time = duration_cast<microseconds>(first - started);
+  outcome.generation_time = duration_cast<microseconds>(now - first);
+  return outcome;
+}
+
+AnswerLoop::Stats AnswerLoop::stats() const {
+  MutexLock lock(mutex_);
+  Stats stats = stats_;
+  stats.counts = scheduler_.counts();
+  stats.prompt_token = scheduler_.speed().prompt_token();
+  stats.writing_step = scheduler_.speed().writing_step();
+  return stats;
+}
+
+}  // namespace knap::models::runner

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "knap/base/assert.hpp"
+#include "runner/answer_engine.hpp"
+
+namespace knap::models::runner {
+
+/// Time that passes only when a test or a fake engine says so.
+struct FakeClock {
+  SteadyClock::time_point now{std::chrono::hours(1)};
+};
+
+/// A model whose tokens are bytes and whose next token depends on all before it: an answer that was
+/// given a wrong or stale state differs. It checks that each step begins where its slot ends.
+class FakeEngine final : public AnswerEngine {
+ public:
+  struct Traits {
+    std::uint32_t context = 256, cells = 512, slots = 8;
+    std::chrono::microseconds step_time{1'000}, token_time{1'000};
+    bool can_cut = true;
+    Token end = 0;  ///< Never written by next() unless a test asks for it.
+  };
+  struct StepSeen {
+    std::size_t items = 0, tokens = 0, threads = 0;
+  };
+
+  FakeEngine(Traits traits, std::shared_ptr<FakeClock> clock)
+      : traits_(traits), clock_(std::move(clock)), slots_(traits.slots) {}
+
+  static Token next(const std::vector<Token>& tokens) {
+    std::uint64_t mixed = 7;
+    for (const Token token : tokens) mixed = mixed * 31 + static_cast<std::uint64_t>(token);
+    return static_cast<Token>('a' + mixed % 26);
+  }
+  /// What an answer to `prompt` reads like when it is alone.
+  static std::string alone(const std::string& prompt, std::size_t tokens) {
+    std::vector<Token> known(prompt.begin(), prompt.end());
+    std::string text;
+    for (std::size_t i = 0; i < tokens; ++i) {
+      known.push_back(next(known));
+      text += static_cast<char>(known.back());
+    }
+    return text;
+  }
+
+  std::uint32_t context() const override { return traits_.context; }
+  std::uint32_t cells() const override { return traits_.cells; }
+  std::string description() const override { return "fake"; }
+  bool can_cut() const override { return traits_.can_cut; }
+
+  Result<std::vector<Token>> tokenize(const std::vector<Message>& messages) const override {
+    std::vector<Token> tokens;
+    for (const Message& message : messages)
+      tokens.insert(tokens.end(), message.content.begin(), message.content.end());
+    return tokens;
+  }
+  std::string piece(Token token) const override { return {static_cast<char>(token)}; }
+  bool is_end(Token token) const override { return token == traits_.end; }
+  std::unique_ptr<TokenSampler> make_sampler(const GenerationRequest&) const override {
+    return std::make_unique<TokenSampler>();
+  }
+
+  void drop(Slot slot) override { at(slot).clear(); }
+  void cut(Slot slot, std::size_t length) override {
+    KNAP_ASSERT(length <= at(slot).size());
+    at(slot).resize(traits_.can_cut ? length : 0);
+  }
+  void fork(Slot from, Slot to, std::size_t length) override {
+    KNAP_ASSERT(at(to).empty() && length <= at(from).size());
+    KNAP_ASSERT(traits_.can_cut || length == at(from).size());
+    at(to).assign(at(from).begin(), at(from).begin() + static_cast<std::ptrdiff_t>(length));
+  }
+
+  Result<std::vector<Token>> step(std::span<const Item> items, std::size_t threads,
+                                  const std::function<bool()>& should_abort) override {
+    std::size_t tokens = 0;
+    for (const Item& item : items) tokens += item.tokens.size();
+    steps.push_back({.items = items.size(), .tokens = tokens, .threads = threads});
+    if (before_step) before_step();
+    if (should_abort()) {
+      for (const Item& item : items) cut(item.slot, item.begin);
+      return make_error(ErrorCode::kCancelled, "given up");
+    }
+    if (fail_next) {
+      fail_next = false;
+      for (const Item& item : items) cut(item.slot, item.begin);
+      return make_error(ErrorCode::kInternal, "broken");
+    }
+    clock_->now += traits_.step_time + traits_.token_time * tokens;
+    std::vector<Token> chosen;
+    for (const Item& item : items) {
+      auto& slot = at(item.slot);
+      KNAP_ASSERT(slot.size() == item.begin);
+      slot.insert(slot.end(), item.tokens.begin(), item.tokens.end());
+      chosen.push_back(item.sampler == nullptr ? kNoToken : next(slot));
+    }
+    return chosen;
+  }
+
+  std::vector<StepSeen> steps;
+  bool fail_next = false;
+  std::function<void()> before_step;
+
+ private:
+  std::vector<Token>& at(Slot slot) { return slots_.at(static_cast<std::size_t>(slot)); }
+
+  const Traits traits_;
+  const std::shared_ptr<FakeClock> clock_;
+  std::vector<std::vector<Token>> slots_;
+};
+
+}  // namespace knap::models::runner

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace knap::models::runner {
+
+/// A token of the model's vocabulary.
+using Token = std::int32_t;
+
+/// Who waits for an answer. Earlier ones go first, whatever their deadlines.
+enum class Urgency : std::uint8_t { kInteractive, kSearch, kBackground };
+
+struct Message {
+  std::string role, content;
+};
+
+/// One answer that is asked for.
+struct GenerationRequest {
+  std::vector<Message> messages;
+  std::uint32_t max_tokens = 256;
+  float temperature = 0;  ///< 0: always the likeliest token.
+  float top_p = 1;
+  std::uint32_t seed = 0;
+  std::vector<std::string> stop;
+  std::size_t threads = 0;  ///< Compute threads leased for it; 0: all of the runner's.
+  Urgency urgency = Urgency::kInteractive;
+  std::string tenant;  ///< Whose share of the runner it uses; empty: the default one.
+};
+
+/// What an answer has cost so far, or in all.
+struct Outcome {
+  std::string finish_reason;  ///< "stop", "length"; empty while it runs.
+  std::uint64_t prompt_tokens = 0, reused_tokens = 0, completion_tokens = 0;
+  std::chrono::microseconds queue_time{};       ///< From its coming to its first step.
+  std::chrono::microseconds prompt_time{};      ///< From there to the first token.
+  std::chrono::microseconds generation_time{};  ///< From there to the end.
+};
+
+}  // namespace knap::models::runner

@@ -1,0 +1,471 @@
+#include "runner/scheduler.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ranges>
+
+#include "knap/base/assert.hpp"
+
+namespace knap::models::runner {
+namespace {
+
+using Nanoseconds = std::chrono::nanoseconds;
+using Seconds = std::chrono::duration<double>;
+
+/// Compute that a tenant may have used more than the least served one before it goes behind:
+/// about two questions, so that turns do not change with every step.
+constexpr double kTenantQuantum = 2.0;
+constexpr std::size_t kTenantsMax = 1'000;
+/// A beginning that is shorter is read again rather than waited for.
+constexpr std::size_t kWorthWaiting = 16;
+/// Predictions are means; an answer that is let in should come in time in all but rare cases.
+constexpr double kPredictionMargin = 1.2;
+
+std::size_t common_length(const std::vector<Token>& a, const std::vector<Token>& b) {
+  return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+std::string busy_message(const Scheduler::Job& job, Nanoseconds wait, Scheduler::Time now,
+                         bool late) {
+  const auto first = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
+  if (!late) {
+    return fmt::format(
+        "the model is busy: an answer whose first word comes in about {} ms would "
+        "make others late; try again",
+        first);
+  }
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::max(job.deadline.point() - now, SteadyClock::duration::zero()));
+  return fmt::format(
+      "the model is busy: the first word would come in about {} ms, the deadline is "
+      "in {} ms; try again or allow more time",
+      first, left.count());
+}
+
+}  // namespace
+
+Scheduler::Scheduler(Options options) : options_(options), ledger_(options.cells, options.slots) {
+  KNAP_ASSERT(options_.running_max >= 1 && options_.slots >= options_.running_max &&
+              options_.step_tokens > options_.running_max);
+}
+
+// ---- At the door
+
+std::optional<Scheduler::Refusal> Scheduler::admit(Job job, Time now, Key& key) {
+  KNAP_ASSERT(!job.prompt.empty() && job.prompt.size() < options_.cells);
+  const Nanoseconds wait = predict(job);
+  const auto retry_after = std::max(std::chrono::ceil<std::chrono::milliseconds>(wait),
+                                    std::chrono::milliseconds(1'000));
+  if (work_.size() - running() >= options_.queue_max) {
+    return Refusal{
+        make_error(ErrorCode::kUnavailable,
+                   fmt::format("{} answers wait already; try again", options_.queue_max)),
+        retry_after};
+  }
+  const bool late = !job.deadline.is_never() && now + wait > job.deadline.point();
+  if (late || makes_another_late(job, wait, now)) {
+    return Refusal{make_error(ErrorCode::kUnavailable, busy_message(job, wait, now, late)),
+                   retry_after};
+  }
+  join_tenant(job.tenant);
+  key = Key{next_key_++};
+  Work& work = work_[key];
+  work.key = key;
+  work.expected_reuse = expect_reuse(job.prompt);
+  work.progress.prompt_tokens = job.prompt.size();
+  work.tokens = std::move(job.prompt);
+  work.job = std::move(job);
+  return std::nullopt;
+}
+
+std::size_t Scheduler::expect_reuse(const std::vector<Token>& prompt) const {
+  std::size_t reuse = ledger_.longest(prompt, options_.take).length;
+  for (const auto& [key, other] : work_)
+    reuse = std::max(reuse, common_length(prompt, other.tokens));
+  return std::min(reuse, prompt.size() - 1);
+}
+
+Nanoseconds Scheduler::predict(const Job& job) const {
+  if (!speed_.measured()) return Nanoseconds{};
+  std::size_t tokens = job.prompt.size() - expect_reuse(job.prompt);
+  std::size_t ahead = 0;
+  std::uint64_t to_write = 0;
+  bool writing = false;
+  for (const auto& [key, other] : work_) {
+    if (other.job.urgency > job.urgency) continue;
+    const bool overtaken = other.job.urgency == job.urgency && other.first_token_due() &&
+                           other.job.deadline.point() > job.deadline.point();
+    if (overtaken && other.slot < 0) continue;
+    ++ahead;
+    to_write += other.job.max_tokens -
+                std::min<std::uint64_t>(other.job.max_tokens, other.progress.completion_tokens);
+    writing = writing || other.writing();
+    if (!overtaken) tokens += to_read(other);
+  }
+  Nanoseconds wait = speed_.reading(
+      tokens, chunk_tokens(), writing ? StepSpeed::Beside::kWriting : StepSpeed::Beside::kNothing);
+  if (running() > 0) wait += options_.chunk_time;  // the step under way
+  if (ahead >= options_.running_max) {
+    // All slots are taken by those ahead: they are written side by side, and end one by one.
+    const auto mean = static_cast<long long>(to_write / ahead);
+    const auto turns =
+        static_cast<long long>(ahead) - static_cast<long long>(options_.running_max) + 1;
+    wait += speed_.writing_step() * mean * turns / static_cast<long long>(options_.running_max);
+  }
+  return std::chrono::duration_cast<Nanoseconds>(Seconds(wait) * kPredictionMargin);
+}
+
+Nanoseconds Scheduler::predict(const Plan& plan) const {
+  return speed_.prompt_token() * static_cast<long long>(plan.prompt_tokens) +
+         (plan.written_tokens > 0 ? speed_.writing_step() : Nanoseconds{});
+}
+
+std::size_t Scheduler::to_read(const Work& work) {
+  if (!work.first_token_due()) return 0;
+  const std::size_t known = std::max(work.computed, work.expected_reuse);
+  return work.tokens.size() - std::min(known, work.tokens.size());
+}
+
+// Who was let in is not made late by one who overtakes it.
+bool Scheduler::makes_another_late(const Job& job, Nanoseconds wait, Time now) const {
+  const auto time_of = [&](std::size_t tokens) {
+    return std::chrono::duration_cast<Nanoseconds>(
+        Seconds(speed_.prompt_token() * static_cast<long long>(tokens)) * kPredictionMargin);
+  };
+  const Nanoseconds own = time_of(job.prompt.size() - expect_reuse(job.prompt));
+  std::vector<const Work*> overtaken;
+  for (const auto& [key, other] : work_) {
+    if (other.job.urgency == job.urgency && other.first_token_due() &&
+        !other.job.deadline.is_never() && other.job.deadline.point() > job.deadline.point())
+      overtaken.push_back(&other);
+  }
+  std::ranges::stable_sort(overtaken, {},
+                           [](const Work* work) { return work->job.deadline.point(); });
+  Nanoseconds until = wait;
+  for (const Work* each : overtaken) {
+    until += time_of(to_read(*each));
+    const Time deadline = each->job.deadline.point();
+    if (now + until > deadline && now + until - own <= deadline) return true;
+  }
+  return false;
+}
+
+// ---- Order
+
+std::size_t Scheduler::running() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(work_, [](const auto& each) { return each.second.slot >= 0; }));
+}
+
+std::size_t Scheduler::chunk_tokens() const {
+  return speed_.tokens_in(options_.chunk_time, options_.chunk_tokens_min, options_.step_tokens);
+}
+
+bool Scheduler::is_over_share(const Work& work) const {
+  const double served = served_.at(work.job.tenant);
+  return std::ranges::any_of(work_, [&](const auto& each) {
+    const Job& other = each.second.job;
+    return other.urgency == work.job.urgency && served_.at(other.tenant) + kTenantQuantum < served;
+  });
+}
+
+Scheduler::Order Scheduler::ordered() {
+  struct Place {
+    Work* work;
+    bool over_share;
+  };
+  std::vector<Place> places;
+  places.reserve(work_.size());
+  const bool several = served_.size() > 1;
+  for (auto& [key, work] : work_) {
+    work.in_plan = false;
+    places.push_back({&work, several && is_over_share(work)});
+  }
+  // Keys rise, so that equals stay in the order of their coming.
+  std::ranges::stable_sort(places, [](const Place& a, const Place& b) {
+    if (a.work->job.urgency != b.work->job.urgency)
+      return a.work->job.urgency < b.work->job.urgency;
+    if (a.over_share != b.over_share) return b.over_share;
+    return a.work->job.deadline.point() < b.work->job.deadline.point();
+  });
+  Order order;
+  for (const Place& place : places) order.push_back(place.work);
+  return order;
+}
+
+// One that comes back starts level with the least served who is there: unused time is not saved up.
+void Scheduler::join_tenant(const std::string& tenant) {
+  if (served_.size() >= kTenantsMax) forget_tenants();
+  double least = 0;
+  bool any = false;
+  for (const auto& [key, other] : work_) {
+    const double served = served_.at(other.job.tenant);
+    least = any ? std::min(least, served) : served;
+    any = true;
+  }
+  double& served = served_[tenant];
+  served = std::max(served, least);
+}
+
+void Scheduler::forget_tenants() {
+  std::erase_if(served_, [&](const auto& each) {
+    return std::ranges::none_of(
+        work_, [&](const auto& other) { return other.second.job.tenant == each.first; });
+  });
+}
+
+// ---- The next step
+
+Scheduler::Plan Scheduler::plan(Time now) {
+  Plan plan;
+  reserved_ = 0;
+  if (work_.empty()) return plan;
+  const Order order = ordered();
+  plan.top = order.front()->job.urgency;
+  Urgency due = Urgency::kBackground;
+  for (const Work* work : order) {
+    if (!work->first_token_due()) continue;
+    due = work->job.urgency;
+    break;
+  }
+  plan.threads = 0;
+  add_writing(order, due, plan);
+  add_reading(order, due, now, plan);
+  plan.threads = std::max<std::size_t>(plan.threads, 1);
+  return plan;
+}
+
+bool Scheduler::may_run(const Work& work, const Plan& plan, Urgency due) const {
+  if (work.job.urgency == plan.top) return true;
+  return work.job.urgency <= due && lower_credit_ > 0;
+}
+
+void Scheduler::add_writing(const Order& order, Urgency due, Plan& plan) {
+  for (Work* work : order) {
+    if (!work->writing() || !may_run(*work, plan, due)) continue;
+    if (make_cells(1, *work, order, plan)) add_item(*work, 1, plan);
+  }
+}
+
+// How many prompt tokens a step may read.
+std::size_t Scheduler::reading_budget(const Order& order, const Plan& plan) const {
+  const bool quiet = options_.take == StateLedger::Take::kAnyPart &&
+                     std::ranges::none_of(order, [](const Work* work) { return work->writing(); });
+  if (!quiet) return std::min(chunk_tokens(), options_.step_tokens - plan.written_tokens);
+  // A step of one answer alone is given up as soon as nobody wants it, and hardly anybody goes
+  // before an interactive one.
+  if (order.size() == 1 && plan.top == Urgency::kInteractive) return options_.step_tokens;
+  return speed_.tokens_in(options_.chunk_time * options_.long_chunk, options_.chunk_tokens_min,
+                          options_.step_tokens);
+}
+
+void Scheduler::add_reading(const Order& order, Urgency due, Time now, Plan& plan) {
+  const std::size_t chunk = chunk_tokens();
+  std::size_t budget = reading_budget(order, plan);
+  for (Work* work : order) {
+    if (budget == 0) return;
+    if (work->in_plan || work->writing() || !may_run(*work, plan, due)) continue;
+    if (work->slot < 0 && !activate(*work, order, plan)) continue;
+    const std::size_t count = std::min(work->pending(), budget);
+    if (!make_cells(count, *work, order, plan)) continue;
+    if (!work->progress.started) work->progress.started = now;
+    add_item(*work, count, plan);
+    budget -= count;
+    plan.is_long = plan.prompt_tokens > chunk;
+  }
+}
+
+void Scheduler::add_item(Work& work, std::size_t count, Plan& plan) {
+  const bool writing = work.writing();
+  if (plan.items.empty()) plan.first = {work.job.urgency, work.job.deadline};
+  plan.items.push_back({.key = work.key,
+                        .slot = work.slot,
+                        .begin = work.computed,
+                        .tokens = std::span(work.tokens).subspan(work.computed, count),
+                        .output = count == work.pending()});
+  (writing ? plan.written_tokens : plan.prompt_tokens) += count;
+  if (work.job.urgency != plan.top) plan.lower_tokens += count;
+  plan.threads = std::max(plan.threads, work.job.threads);
+  reserved_ += count;
+  work.in_plan = true;
+}
+
+bool Scheduler::activate(Work& work, const Order& order, Plan& plan) {
+  const std::span known = std::span(work.tokens).first(work.tokens.size() - 1);
+  StateLedger::Match match = ledger_.longest(known, options_.take);
+  if (waits_for_leader(work, match.length, order)) return false;
+  const std::size_t wanted = work.tokens.size() - match.length;
+  const bool may_preempt = std::ranges::any_of(order, [&](const Work* other) {
+    return other->slot >= 0 && other->job.urgency > work.job.urgency;
+  });
+  if (!may_preempt && ledger_.free_cells() + ledger_.kept_cells() < reserved_ + wanted)
+    return false;
+  while (running() >= options_.running_max) {
+    if (!preempt_for(work, order, plan)) return false;
+    match = ledger_.longest(known, options_.take);  // a victim's state may have replaced it
+  }
+  if (!take_slot(work, match, plan)) return false;
+  work.computed = match.length;
+  if (work.progress.completion_tokens == 0) work.progress.reused_tokens = match.length;
+  if (make_cells(wanted, work, order, plan)) return true;
+  release(work, plan.changes);
+  return false;
+}
+
+// One ahead of it that is reading what both begin with will have it to share in a step or two.
+bool Scheduler::waits_for_leader(const Work& work, std::size_t match, const Order& order) const {
+  if (options_.take == StateLedger::Take::kWholeSlotsOnly) return false;
+  for (const Work* leader : order) {
+    if (leader == &work) return false;
+    if (leader->slot < 0 || leader->pending() <= 1) continue;
+    if (common_length(work.tokens, leader->tokens) >= match + kWorthWaiting) return true;
+  }
+  return false;
+}
+
+bool Scheduler::take_slot(Work& work, StateLedger::Match match, Plan& plan) {
+  // What an earlier answer left is taken over rather than shared when it is too much to keep.
+  const bool take_over = match.slot >= 0 && ledger_.is_kept(match.slot) &&
+                         ledger_.length(match.slot) > options_.kept_cells_max;
+  auto slot = take_over ? std::nullopt : ledger_.free_slot();
+  if (!slot && !take_over) {
+    slot = ledger_.oldest_kept(match.slot);
+    if (slot) drop(*slot, plan.changes);
+  }
+  if (slot) {
+    if (match.length == 0) {
+      ledger_.hold(*slot, 0);
+    } else {
+      ledger_.fork(match.slot, *slot, match.length);
+      plan.changes.push_back({.kind = SlotChange::Kind::kFork,
+                              .slot = *slot,
+                              .from = match.slot,
+                              .length = match.length});
+    }
+  } else if (match.slot >= 0 && ledger_.is_kept(match.slot)) {
+    slot = match.slot;
+    if (match.length < ledger_.length(*slot)) {
+      plan.changes.push_back(
+          {.kind = SlotChange::Kind::kCut, .slot = *slot, .length = match.length});
+    }
+    ledger_.hold(*slot, match.length);
+  } else {
+    return false;
+  }
+  work.slot = *slot;
+  trim_kept(0, plan.changes);
+  return true;
+}
+
+// Drops what is kept beyond the limit, but for the `spared` latest.
+void Scheduler::trim_kept(std::size_t spared, std::vector<SlotChange>& changes) {
+  while (ledger_.kept() > spared && ledger_.kept_cells() > options_.kept_cells_max)
+    drop(*ledger_.oldest_kept(), changes);
+}
+
+bool Scheduler::make_cells(std::size_t wanted, const Work& work, const Order& order, Plan& plan) {
+  while (ledger_.free_cells() < reserved_ + wanted) {
+    if (const auto oldest = ledger_.oldest_kept()) {
+      drop(*oldest, plan.changes);
+    } else if (!preempt_for(work, order, plan)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Who has computed something already takes from all behind it; who starts, from the less urgent
+// only: two of one urgency would push each other out for ever.
+bool Scheduler::preempt_for(const Work& work, const Order& order, Plan& plan) {
+  for (Work* victim : std::views::reverse(order)) {
+    if (victim == &work) return false;
+    if (victim->slot < 0 || victim->in_plan) continue;
+    if (victim->job.urgency == work.job.urgency && (work.slot < 0 || work.computed == 0))
+      return false;
+    release(*victim, plan.changes);
+    ++preempted_;
+    return true;
+  }
+  return false;
+}
+
+void Scheduler::release(Work& work, std::vector<SlotChange>& changes) {
+  std::vector<Slot> dropped;
+  if (ledger_.length(work.slot) == 0) {
+    ledger_.drop(work.slot);
+  } else {
+    ledger_.keep(work.slot, dropped);
+  }
+  for (const Slot slot : dropped)
+    changes.push_back({.kind = SlotChange::Kind::kDrop, .slot = slot});
+  trim_kept(1, changes);
+  work.slot = -1;
+  work.computed = 0;
+}
+
+void Scheduler::drop(Slot slot, std::vector<SlotChange>& changes) {
+  ledger_.drop(slot);
+  changes.push_back({.kind = SlotChange::Kind::kDrop, .slot = slot});
+}
+
+// ---- After the step
+
+void Scheduler::complete(const Plan& plan, Nanoseconds elapsed) {
+  reserved_ = 0;
+  const std::size_t tokens = plan.prompt_tokens + plan.written_tokens;
+  if (tokens == 0) return;
+  speed_.record(plan.prompt_tokens, plan.written_tokens, elapsed);
+  const double seconds = Seconds(elapsed).count();
+  for (const Item& item : plan.items) {
+    Work& work = work_.at(item.key);
+    ledger_.append(work.slot, item.tokens);
+    work.computed += item.tokens.size();
+    work.in_plan = false;
+    served_[work.job.tenant] +=
+        seconds * static_cast<double>(item.tokens.size()) / static_cast<double>(tokens);
+  }
+  const double lower = static_cast<double>(plan.lower_tokens) / static_cast<double>(tokens);
+  const double limit = Seconds(options_.chunk_time).count();
+  lower_credit_ = std::clamp(lower_credit_ + seconds * ((1 - lower) * options_.lower_share - lower),
+                             -limit, limit);
+}
+
+void Scheduler::abandon(const Plan& plan) {
+  reserved_ = 0;
+  for (const Item& item : plan.items) work_.at(item.key).in_plan = false;
+}
+
+void Scheduler::append(Key key, Token token) {
+  Work& work = work_.at(key);
+  work.tokens.push_back(token);
+  ++work.progress.completion_tokens;
+}
+
+std::vector<Scheduler::SlotChange> Scheduler::end(Key key, State state) {
+  std::vector<SlotChange> changes;
+  const auto found = work_.find(key);
+  KNAP_ASSERT(found != work_.end());
+  if (const Slot slot = found->second.slot; slot >= 0) {
+    if (state == State::kLost) {
+      drop(slot, changes);
+    } else {
+      release(found->second, changes);
+    }
+  }
+  work_.erase(found);
+  return changes;
+}
+
+Scheduler::Progress Scheduler::progress(Key key) const { return work_.at(key).progress; }
+
+Scheduler::Counts Scheduler::counts() const {
+  const std::size_t now_running = running();
+  return {.waiting = work_.size() - now_running,
+          .running = now_running,
+          .kept = ledger_.kept(),
+          .free_cells = ledger_.free_cells(),
+          .preempted = preempted_};
+}
+
+}  // namespace knap::models::runner
