@@ -254,7 +254,9 @@ void Supervisor::run_child() {
     observe::log_warning("runner_stopped", reason, {{"model", options_.name}});
     set_state(State::kPaused, reason);
   }
-  child->stop(options_.stop_grace);
+  // One that hangs would not use its grace, and its successor waits.
+  child->stop(reason.empty() ? options_.stop_grace : std::chrono::milliseconds(0));
+  std::filesystem::remove(options_.socket, ignored);
   MutexLock lock(mutex_);
   pid_ = 0;
 }
@@ -304,6 +306,7 @@ std::string Supervisor::watch(ChildProcess& child) {
     if (const auto end = child.poll_end(); end.has_value())
       return fmt::format("it ended with {}", end->describe());
     if (!alive && alive.error().code != ErrorCode::kDeadlineExceeded) return alive.error().message;
+    if (alive) return "its engine hangs";
     return fmt::format("it did not answer its health check within {} ms",
                        options_.probe_timeout.count());
   }

@@ -34,8 +34,10 @@ class Supervisor {
     std::function<Status(const CancelToken&)>
         prepare;  ///< Before each start, e.g. checksums. An error is final.
     std::chrono::milliseconds start_timeout{60'000};
-    std::chrono::milliseconds probe_interval{500};
-    std::chrono::milliseconds probe_timeout{2'000};
+    /// Together at most 2 s until a hang is seen. A runner answers from a thread that computes
+    /// nothing, so that even on busy cores it needs milliseconds.
+    std::chrono::milliseconds probe_interval{300};
+    std::chrono::milliseconds probe_timeout{1'500};
     std::chrono::milliseconds stop_grace{1'000};
     std::chrono::milliseconds back_off_min{100};
     std::chrono::milliseconds back_off_max{30'000};

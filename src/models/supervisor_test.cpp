@@ -2,7 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
+#include <csignal>
+#include <set>
 
 #include "chat_generator.hpp"
 #include "knap/models/models.hpp"
@@ -52,18 +53,17 @@ socket = sys.argv[sys.argv.index("--socket") + 1]
 Server(socket, Handler).serve_forever()
 )";
 
+std::size_t entries(const std::filesystem::path& folder) {
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder), {}));
+}
+
 class SupervisorTest : public testing::Test {
  protected:
   std::shared_ptr<Supervisor> make(const std::string& mode) {
-    Supervisor::Options options;
+    Supervisor::Options options = options_;
     options.name = "fake";
     options.command = {folder_.write_program("runner.py", kFakeRunner).string(), mode};
     options.socket = (folder_.path() / "s").string();
-    options.probe_interval = 50ms;
-    options.probe_timeout = 400ms;
-    options.start_timeout = 20s;
-    options.back_off_min = 10ms;
-    options.back_off_max = 100ms;
     options.prepare = prepare_;
     return std::make_shared<Supervisor>(options, metrics_);
   }
@@ -84,6 +84,17 @@ class SupervisorTest : public testing::Test {
   TestFolder folder_;
   observe::Registry metrics_;
   std::function<Status(const CancelToken&)> prepare_;
+  /// Shorter than the product's.
+  Supervisor::Options options_ = [] {
+    Supervisor::Options options;
+    options.probe_interval = 50ms;
+    options.probe_timeout = 400ms;
+    options.start_timeout = 20s;
+    options.back_off_min = 10ms;
+    options.back_off_max = 100ms;
+    return options;
+  }();
+  const std::size_t threads_ = entries("/proc/self/task");
 };
 
 TEST_F(SupervisorTest, StartsNothingUntilAsked) {
@@ -123,6 +134,40 @@ TEST_F(SupervisorTest, ReplacesAHangingRunner) {
   ASSERT_TRUE(eventually([&] { return supervisor->pid() != first; }));
   EXPECT_LT(SteadyClock::now() - begin, 4s);
   EXPECT_TRUE(supervisor->wait_ready(Deadline::after(20s), {}));
+}
+
+// With the intervals of the product, which the other tests shorten.
+TEST_F(SupervisorTest, SeesAKillAndAHangWithinTwoSeconds) {
+  options_ = Supervisor::Options{};
+  const auto supervisor = make("good");
+  for (const int signal : {SIGKILL, SIGSTOP}) {
+    ASSERT_TRUE(supervisor->wait_ready(Deadline::after(20s), {}));
+    const pid_t first = supervisor->pid();
+    const auto begin = SteadyClock::now();
+    ::kill(first, signal);
+    ASSERT_TRUE(eventually([&] { return supervisor->state() != "ready"; })) << signal;
+    EXPECT_LT(SteadyClock::now() - begin, 2s) << signal;
+    ASSERT_TRUE(eventually([&] { return supervisor->pid() != first; })) << signal;
+    EXPECT_TRUE(eventually([&] { return ::kill(first, 0) != 0; })) << "the old one is gone";
+  }
+}
+
+TEST_F(SupervisorTest, AHundredLoadsAndUnloadsLeaveNothingBehind) {
+  std::set<pid_t> seen;
+  std::size_t descriptors = 0;
+  for (int cycle = 0; cycle < 100; ++cycle) {
+    const auto supervisor = make("good");
+    ASSERT_TRUE(supervisor->wait_ready(Deadline::after(20s), {}));
+    seen.insert(supervisor->pid());
+    supervisor->stop();
+    // The first cycle opens what the process keeps: its log, its random numbers.
+    if (cycle == 0) descriptors = entries("/proc/self/fd");
+  }
+  EXPECT_EQ(seen.size(), 100U);
+  for (const pid_t pid : seen) EXPECT_NE(::kill(pid, 0), 0) << "neither running nor a zombie";
+  EXPECT_LE(entries("/proc/self/fd"), descriptors);
+  EXPECT_EQ(entries("/proc/self/task"), threads_);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "s")) << "the socket is gone";
 }
 
 TEST_F(SupervisorTest, KeepsTryingACrashingRunnerWithPauses) {

@@ -15,6 +15,9 @@ using std::chrono::microseconds;
 
 /// Enough for a first figure, little enough to start soon with a slow model.
 constexpr std::size_t kWarmUpTokens = 32;
+/// A step that takes longer, and many times longer than predicted, will never end.
+constexpr std::chrono::seconds kStepTimeMax{60};
+constexpr int kStepPredictionsMax = 20;
 
 Scheduler::Options schedule_for(const AnswerEngine& engine, Scheduler::Options options) {
   options.cells = engine.cells();
@@ -192,10 +195,11 @@ void AnswerLoop::compute(const Scheduler::Plan& plan) {
                        .sampler = item.output ? running.sampler.get() : nullptr});
       interests.push_back({running.cancel, running.deadline});
     }
-    if (plan.is_long) {
-      long_step_ = {plan.first,
-                    options_.clock() + scheduler_.predict(plan) - options_.schedule.chunk_time};
-    }
+    const Time now = options_.clock();
+    const std::chrono::nanoseconds predicted = scheduler_.predict(plan);
+    stuck_from_ =
+        now + std::max<std::chrono::nanoseconds>(kStepTimeMax, predicted * kStepPredictionsMax);
+    if (plan.is_long) long_step_ = {plan.first, now + predicted - options_.schedule.chunk_time};
   }
   const Time start = options_.clock();
   const auto chosen = engine_->step(items, plan.threads, [&] {
@@ -206,6 +210,7 @@ void AnswerLoop::compute(const Scheduler::Plan& plan) {
     });
   });
   MutexLock lock(mutex_);
+  stuck_from_.reset();
   long_step_.reset();
   give_way_ = false;
   settle(plan, chosen, options_.clock() - start);
@@ -293,6 +298,11 @@ Outcome AnswerLoop::outcome_of(Key key, const Running& running, Time now) const 
   outcome.prompt_time = duration_cast<microseconds>(first - started);
   outcome.generation_time = duration_cast<microseconds>(now - first);
   return outcome;
+}
+
+bool AnswerLoop::stuck() const {
+  MutexLock lock(mutex_);
+  return stuck_from_ && options_.clock() > *stuck_from_;
 }
 
 AnswerLoop::Stats AnswerLoop::stats() const {

@@ -76,6 +76,9 @@ class AnswerLoop {
   bool step() KNAP_EXCLUDES(mutex_);
 
   Stats stats() const KNAP_EXCLUDES(mutex_);
+  /// Whether a step takes far longer than its tokens should: the engine hangs, and the runner is
+  /// better replaced.
+  bool stuck() const KNAP_EXCLUDES(mutex_);
   const AnswerEngine& engine() const { return *engine_; }
 
  private:
@@ -117,6 +120,7 @@ class AnswerLoop {
     Scheduler::Rank first;
     Time nearly_done;
   };
+  std::optional<Time> stuck_from_ KNAP_GUARDED_BY(mutex_);  ///< Of the step under way.
   std::optional<LongStep> long_step_ KNAP_GUARDED_BY(mutex_);
   std::atomic<bool> give_way_ = false;
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;

@@ -345,6 +345,22 @@ TEST_F(AnswerLoopTest, AFailedStepEndsThoseInItAndNoOthers) {
   EXPECT_EQ(next->text, FakeEngine::alone("broken no more", 10));
 }
 
+TEST_F(AnswerLoopTest, AStepThatNeverEndsIsNoticed) {
+  make();
+  EXPECT_TRUE(loop_->warm_up());
+  ask(asking("one", 3));
+  bool after_a_minute = false;
+  engine_->before_step = [&] {
+    clock_->now += 59s;
+    EXPECT_FALSE(loop_->stuck());
+    clock_->now += 2s;
+    after_a_minute = loop_->stuck();
+  };
+  loop_->step();
+  EXPECT_TRUE(after_a_minute);
+  EXPECT_FALSE(loop_->stuck()) << "it did end";
+}
+
 TEST_F(AnswerLoopTest, AStepComputesWithTheThreadsLeasedForIt) {
   make();
   GenerationRequest request = asking("one", 3);

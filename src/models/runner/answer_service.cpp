@@ -49,6 +49,8 @@ class AnswerService final : public Service {
     return true;
   }
 
+  bool stuck() const override { return loop_.stuck(); }
+
   std::string stats() const override {
     const AnswerLoop::Stats stats = loop_.stats();
     json::object result;

@@ -117,8 +117,10 @@ class Slot {
 http::Response health_of(const Slot& slot) {
   json::object body;
   const std::string failure = slot.failure();
-  const bool ready = slot.service() != nullptr;
-  body["state"] = ready ? "ready" : failure.empty() ? "loading" : "failed";
+  const auto service = slot.service();
+  const bool stuck = service != nullptr && service->stuck();
+  const bool ready = service != nullptr && !stuck;
+  body["state"] = ready ? "ready" : stuck ? "stuck" : failure.empty() ? "loading" : "failed";
   if (!failure.empty()) body["error"] = failure;
   return http::Response::json(ready ? 200 : 503, json_text(body));
 }

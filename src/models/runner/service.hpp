@@ -33,6 +33,8 @@ class Service {
   virtual bool handle(const std::shared_ptr<const http::Request>& request,
                       const std::shared_ptr<http::Responder>& responder) = 0;
   virtual std::string stats() const = 0;  ///< JSON object.
+  /// Whether its engine hangs, so that the runner is better replaced.
+  virtual bool stuck() const { return false; }
 };
 
 /// Load the model, which takes up to seconds. Errors: those of the engines.
