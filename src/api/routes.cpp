@@ -34,7 +34,7 @@ Checked<BodyReader> body_of(const Call& call, BodyReader::Unknown unknown) {
   return BodyReader::parse(call.request->body, unknown);
 }
 
-http::Response json_response(int status, const boost::json::value& value) {
+http::Response json_response(int status, const boost::json::object& value) {
   return http::Response::json(status, json_text(value));
 }
 

@@ -39,7 +39,7 @@ std::vector<Route> all_routes(const Context& context);
 
 /// Helpers of the groups.
 Checked<BodyReader> body_of(const Call& call, BodyReader::Unknown unknown);
-http::Response json_response(int status, const boost::json::value& value);
+http::Response json_response(int status, const boost::json::object& value);
 /// Ends a stream with an "error" event.
 void send_error_event(const Call& call, EventStream& stream, const Problem& problem);
 

@@ -42,7 +42,7 @@ json::array model_list(const Context& context) {
 Outcome get_model(const Context& context, Call& call) {
   for (const json::value& entry : model_list(context)) {
     if (entry.at("id").get_string() == std::string_view(call.path_argument)) {
-      return json_response(200, entry);
+      return json_response(200, entry.get_object());
     }
   }
   return refuse(no_such_model(call.path_argument));

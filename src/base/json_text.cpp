@@ -1,8 +1,10 @@
 #include "knap/base/json_text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include <boost/json.hpp>
 
@@ -25,13 +27,32 @@ void append_number(std::string& out, double number) {
   out.append(text.data(), end.ptr);
 }
 
+/// Most texts need no escapes and are copied as they are.
+void append_text(std::string& out, std::string_view text) {
+  const bool plain = std::ranges::none_of(text, [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\' || c == '\x7f';
+  });
+  if (!plain) {
+    out += json::serialize(json::string_view(text.data(), text.size()));
+    return;
+  }
+  out += '"';
+  out += text;
+  out += '"';
+}
+
+void append_integer(std::string& out, auto number) {
+  std::array<char, 24> text{};
+  out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
+}
+
 void append(std::string& out, const json::value& value);
 
 void append(std::string& out, const json::object& object) {
   out += '{';
   for (const auto& [key, value] : object) {
     if (out.back() != '{') out += ',';
-    out += json::serialize(key);
+    append_text(out, std::string_view(key.data(), key.size()));
     out += ':';
     append(out, value);
   }
@@ -53,6 +74,11 @@ void append(std::string& out, const json::value& value) {
   switch (value.kind()) {
     case json::kind::object: append(out, value.get_object()); return;
     case json::kind::array: append(out, value.get_array()); return;
+    case json::kind::string:
+      append_text(out, std::string_view(value.get_string().data(), value.get_string().size()));
+      return;
+    case json::kind::int64: append_integer(out, value.get_int64()); return;
+    case json::kind::uint64: append_integer(out, value.get_uint64()); return;
     case json::kind::double_: append_number(out, value.get_double()); return;
     default: out += json::serialize(value);
   }

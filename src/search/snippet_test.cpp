@@ -1,3 +1,6 @@
+#include <array>
+#include <string>
+
 #include <gmock/gmock.h>
 
 #include "knap/base/text.hpp"
@@ -66,6 +69,16 @@ TEST(Snippet, PairsOfCharactersAreOneHighlight) {
   const std::vector<std::string> terms = analyse("机器学习", "zh");
   const Snippet snippet = make_snippet("关于机器学习的笔记", terms, "zh");
   EXPECT_THAT(marked(snippet), ElementsAre("机器学习"));
+}
+
+TEST(Snippet, MarksWordsWhateverTheirFirstLetterIs) {
+  const auto marked = [](std::string_view text, const std::string& term, std::string_view language) {
+    return make_snippet(text, std::array{term}, language, 200).highlights.size();
+  };
+  EXPECT_EQ(marked("Releases are RELEASED", "releas", "en"), 2U);
+  EXPECT_EQ(marked("Ärger über Ärger", "arg", "de"), 2U);
+  // Indonesian stems lose their prefixes: membaca (to read) stands under baca.
+  EXPECT_EQ(marked("Saya membaca buku", "baca", "id"), 1U);
 }
 
 }  // namespace

@@ -85,6 +85,12 @@ Language language_of(std::string_view iso_code) {
 
 bool has_stemmer(Language language) { return language != Language::kUnknown && language != kOther; }
 
+bool keeps_beginnings(Language language) {
+  static const std::uint32_t kTaken =
+      bit(language_of("id")) | bit(language_of("ga")) | bit(language_of("ar"));
+  return (bit(language) & kTaken) == 0;
+}
+
 bool stems_before_folding(Language language) {
   static const std::uint32_t kBefore =
       bit(language_of("ru")) | bit(language_of("hi")) | bit(language_of("ne"));

@@ -10,6 +10,9 @@ namespace knap::search {
 /// first use.
 void stem(Language language, std::string& word);
 
+/// Whether stems begin as their words do. Some languages' stemmers take away prefixes.
+bool keeps_beginnings(Language language);
+
 bool stems_before_folding(Language language);
 
 }  // namespace knap::search
