@@ -1,0 +1,180 @@
+#include "knap/extract/sandbox.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <thread>
+
+namespace knap::extract {
+namespace {
+
+using testing::HasSubstr;
+
+FileDescriptor input_of(std::string_view text) {
+  FileDescriptor memory(::memfd_create("input", MFD_CLOEXEC));
+  EXPECT_EQ(::pwrite(memory.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  return memory;
+}
+
+Result<HelperResult> misbehave(std::vector<std::string> arguments, HelperLimits limits = {},
+                               const CancelToken& cancel = {}) {
+  const FileDescriptor input = input_of("text");
+  HelperRun run;
+  run.program = KNAP_HOSTILE_HELPER;
+  run.arguments = std::move(arguments);
+  run.input = input.get();
+  run.limits = limits;
+  run.weak = WeakSandbox::kAllow;
+  return run_helper(run, cancel);
+}
+
+std::string output_of(std::vector<std::string> arguments, HelperLimits limits = {}) {
+  const auto result = misbehave(std::move(arguments), limits);
+  return result ? result->output : result.error().message;
+}
+
+TEST(Sandbox, GivesInputAndTakesOutput) {
+  const auto result = misbehave({"copy"});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->output, "text");
+  EXPECT_EQ(result->exit_code, 0);
+}
+
+TEST(Sandbox, RunsARealHelper) {
+  // No table of objects: poppler rebuilds it, which is the way of broken files.
+  const FileDescriptor input = input_of(
+      "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+      "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+      "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R/Resources<</Font<</F1 "
+      "5 0 R>>>>>>endobj\n"
+      "4 0 obj<</Length 41>>stream\nBT /F1 12 Tf 20 100 Td (hello world) Tj ET\nendstream endobj\n"
+      "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\n"
+      "trailer<</Root 1 0 R>>\n%%EOF\n");
+  HelperRun run;
+  run.program = "/usr/bin/pdftotext";
+  run.arguments = {"-enc", "UTF-8", "-", "-"};
+  run.input = input.get();
+  run.weak = WeakSandbox::kAllow;
+  const auto result = run_helper(run, {});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->exit_code, 0) << result->diagnostics;
+  EXPECT_THAT(result->output, HasSubstr("hello world"));
+}
+
+TEST(Sandbox, OpensNoOtherFile) {
+  if (!probe_sandbox().file_rules) GTEST_SKIP() << "this kernel has no Landlock";
+  EXPECT_EQ(output_of({"read", "/etc/passwd"}), "Permission denied\n");
+  EXPECT_EQ(output_of({"read", "/proc/self/environ"}), "Permission denied\n");
+  EXPECT_EQ(output_of({"read", "/"}), "Permission denied\n");
+  EXPECT_EQ(output_of({"run", "/usr/bin/true"}), "Permission denied\n");
+}
+
+TEST(Sandbox, CreatesNoFile) {
+  EXPECT_EQ(output_of({"create", "/tmp/knap_sandbox_test"}), "Operation not permitted\n");
+}
+
+TEST(Sandbox, ReadsFilesThatAreNamed) {
+  const FileDescriptor input = input_of("");
+  HelperRun run;
+  run.program = KNAP_HOSTILE_HELPER;
+  run.arguments = {"read", "/etc/passwd"};
+  run.readable = {"/etc/passwd", "/does/not/exist"};
+  run.input = input.get();
+  run.weak = WeakSandbox::kAllow;
+  const auto result = run_helper(run, {});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->output, "done\n");
+}
+
+TEST(Sandbox, OpensNoSocket) {
+  EXPECT_EQ(output_of({"internet"}), "Operation not permitted\n");
+  EXPECT_EQ(output_of({"unix"}), "Operation not permitted\n");
+}
+
+TEST(Sandbox, ReachesNoOtherProcess) {
+  EXPECT_EQ(output_of({"kill"}), "Operation not permitted\n");
+  EXPECT_EQ(output_of({"fork"}), "0\n");
+}
+
+TEST(Sandbox, HasNoEnvironment) { EXPECT_NE(output_of({"environment"}), "done\n"); }
+
+TEST(Sandbox, StopsAllocationAtLimit) {
+  const int got_mib = std::stoi(output_of({"allocate"}, {.memory_bytes = 64 << 20}));
+  EXPECT_GT(got_mib, 16);
+  EXPECT_LT(got_mib, 64);
+}
+
+TEST(Sandbox, StopsOutputAtLimit) {
+  const auto result = misbehave({"write"}, {.output_bytes = 3'000'000});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_THAT(result.error().message, HasSubstr("3000000 bytes"));
+}
+
+TEST(Sandbox, StopsOpenFilesAtLimit) { EXPECT_EQ(output_of({"open"}, {.open_files = 8}), "5\n"); }
+
+TEST(Sandbox, StopsSleepersAtWallTime) {
+  const HelperLimits limits{.wall_time = std::chrono::milliseconds(100)};
+  for (const char* how : {"sleep", "silent"}) {
+    const auto started = SteadyClock::now();
+    const auto result = misbehave({how}, limits);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, ErrorCode::kDeadlineExceeded);
+    EXPECT_LT(SteadyClock::now() - started, std::chrono::seconds(10));
+  }
+}
+
+TEST(Sandbox, StopsComputationAtProcessorTime) {
+  const auto result = misbehave({"compute"}, {.cpu_time = std::chrono::seconds(1)});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kResourceExhausted);
+}
+
+TEST(Sandbox, StopsWhenCancelled) {
+  const CancelToken cancel;
+  std::jthread caller([&] { cancel.cancel(); });
+  const auto result = misbehave({"sleep"}, {}, cancel);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kCancelled);
+}
+
+TEST(Sandbox, RefusesWhatCannotStart) {
+  const FileDescriptor input = input_of("");
+  HelperRun run;
+  run.program = "/does/not/exist";
+  run.input = input.get();
+  run.weak = WeakSandbox::kAllow;
+  const auto absent = run_helper(run, {});
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().code, ErrorCode::kNotFound);
+  run.program = "relative";
+  const auto relative = run_helper(run, {});
+  ASSERT_FALSE(relative);
+  EXPECT_EQ(relative.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(Sandbox, RefusesWhatCannotBeContainedUnlessAllowed) {
+  const FileDescriptor input = input_of("");
+  HelperRun run;
+  run.program = KNAP_HOSTILE_HELPER;
+  run.arguments = {"copy"};
+  run.input = input.get();
+  const auto result = run_helper(run, {});
+  const bool whole = probe_sandbox().missing.empty();
+  EXPECT_EQ(result.has_value(), whole);
+  if (!whole) {
+    EXPECT_EQ(result.error().code, ErrorCode::kFailedPrecondition);
+  }
+}
+
+TEST(Sandbox, SaysInWordsWhatIsMissing) {
+  const SandboxSupport support = probe_sandbox();
+  EXPECT_EQ(support.missing.size(),
+            (support.file_rules ? 0U : 1U) + (support.namespaces ? 0U : 1U));
+}
+
+}  // namespace
+}  // namespace knap::extract
