@@ -238,8 +238,7 @@ TEST_F(ApiTest, ChangesTheEmbeddingModelAndGoesBack) {
   EXPECT_EQ(json(used).at("embedding").at("missing").as_int64(), 10);
   problem(post("/api/models/use", R"({"model":"absent-chat"})"), 404);
   EXPECT_EQ(problem(post("/api/models/use", R"({"modell":"fake-embed"})"), 422), "modell");
-  EXPECT_TRUE(
-      json(post("/api/models/rollback", "")).at("embedding").at("building").is_null());
+  EXPECT_TRUE(json(post("/api/models/rollback", "")).at("embedding").at("building").is_null());
 }
 
 TEST_F(ApiTest, StatusRoutesAnswer) {

@@ -30,7 +30,8 @@ TEST(JsonText, ReadsBackAsTheSameValue) {
 TEST(JsonText, WritesTextAndIntegersAsTheLibraryDoes) {
   for (const std::string text : {"", "plain", "quote \" and \\", "line\n", "\x1f", "\x7f", "grün"})
     EXPECT_EQ(json_text(json::value(json::string_view(text))), json::serialize(json::string(text)));
-  EXPECT_EQ(json_text(json::value(std::numeric_limits<std::int64_t>::min())), "-9223372036854775808");
+  EXPECT_EQ(json_text(json::value(std::numeric_limits<std::int64_t>::min())),
+            "-9223372036854775808");
   EXPECT_EQ(json_text(json::value(std::numeric_limits<std::uint64_t>::max())),
             "18446744073709551615");
 }

@@ -72,15 +72,15 @@ Result<bool> EmbedQueue::has_all_vectors(const models::Embedder& embedder) const
 
 /// In place of whatever vectors the vault's index holds: all that the store has of the model.
 Status EmbedQueue::put_vectors(VaultState& vault, const Model& model) {
-  const auto dimensions = model.embedder
-                              ? static_cast<std::uint32_t>(model.embedder->dimensions())
-                              : kDimensionsWithoutModel;
+  const auto dimensions = model.embedder ? static_cast<std::uint32_t>(model.embedder->dimensions())
+                                         : kDimensionsWithoutModel;
   return vault.index.replace_vectors(
       dimensions, model.space, [&](const search::Index::PutVector& put) -> Status {
         if (!model.embedder) return {};
         return store_.used_embeddings(
-            model.key, vault.id,
-            [&](const Hash128& hash, std::span<const std::int8_t> values) { put({hash, values}); });
+            model.key, vault.id, [&](const Hash128& hash, std::span<const std::int8_t> values) {
+              put({hash, values});
+            });
       });
 }
 
@@ -110,8 +110,7 @@ Status EmbedQueue::swap_to(const std::shared_ptr<models::Embedder>& embedder) {
     return swapped;
   }
   MutexLock lock(mutex_);
-  if (old.embedder && (!embedder || old.embedder->id() != embedder->id()))
-    previous_ = old.embedder;
+  if (old.embedder && (!embedder || old.embedder->id() != embedder->id())) previous_ = old.embedder;
   model_ = std::move(next);
   state_ = embedder ? "ready" : "no model";
   urgent_.clear();

@@ -130,8 +130,7 @@ std::vector<TermUse> KeywordScorer::terms_of(std::size_t number, const Segment& 
   std::vector<TermUse> terms;
   for (const Variant& variant : word.variants) {
     if (const std::int64_t term = segment.find(variant.term); term >= 0)
-      terms.push_back(
-          {static_cast<std::uint32_t>(term), variant.languages, weighted.idf * most});
+      terms.push_back({static_cast<std::uint32_t>(term), variant.languages, weighted.idf * most});
   }
   if (weighted.expansions.empty()) return terms;
   for (const Expansion& expansion : weighted.expansions[number])
@@ -139,17 +138,28 @@ std::vector<TermUse> KeywordScorer::terms_of(std::size_t number, const Segment& 
   return terms;
 }
 
-void KeywordScorer::add_term(Pass& pass, const TermUse& use, const TermValues& values) {
+/// @param values  null: computed here, for wanted notes only
+void KeywordScorer::add_term(Pass& pass, const TermUse& use, const TermValues* values) const {
   const Segment& segment = pass.segment;
   const bool all = pass.candidates == nullptr && (segment.languages_present & ~use.languages) == 0;
   const auto wanted = [&](std::uint32_t note) {
     return all || ((pass.candidates == nullptr || pass.candidates->test(note)) &&
                    (bit(segment.languages[note]) & use.languages) != 0);
   };
-  for (const auto& [note, value] : values.notes)
-    if (wanted(note)) pass.add_note(note, use.gain * value);
-  for (const auto& [unit, value] : values.passages)
-    if (wanted(segment.unit_notes[unit])) pass.add_unit(unit, use.gain * value);
+  const auto add_note = [&](std::uint32_t note, float value) {
+    pass.add_note(note, use.gain * value);
+  };
+  const auto add_unit = [&](std::uint32_t unit, float value) {
+    pass.add_unit(unit, use.gain * value);
+  };
+  if (values == nullptr) {
+    each_value(segment, use.term, formula(), wanted, add_note, add_unit);
+    return;
+  }
+  for (const auto& [note, value] : values->notes)
+    if (wanted(note)) add_note(note, value);
+  for (const auto& [unit, value] : values->passages)
+    if (wanted(segment.unit_notes[unit])) add_unit(unit, value);
 }
 
 void KeywordScorer::score(std::size_t number, const Segment& segment, const NoteSet* candidates,
@@ -163,7 +173,8 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
     pass.parts = keep_parts ? &out.by_word[i] : nullptr;
     const std::vector<TermUse> uses = terms_of(number, segment, words_[i]);
     std::vector<std::uint32_t> terms;
-    for (const TermUse& use : uses) terms.push_back(use.term);
+    for (const TermUse& use : uses)
+      if (segment.terms[use.term].postings <= kKeptPostingsMax) terms.push_back(use.term);
     const auto values = segment.term_values.of(segment, terms, *this);
     // Where several terms hold a word, the best counts.
     pass.competing = uses.size() > 1;
@@ -171,7 +182,11 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
       pass.word_notes.resize(segment.note_count());
       pass.word_units.resize(segment.unit_count());
     }
-    for (std::size_t t = 0; t < uses.size(); ++t) add_term(pass, uses[t], *values[t]);
+    auto kept = values.begin();
+    for (const TermUse& use : uses) {
+      const bool known = segment.terms[use.term].postings <= kKeptPostingsMax;
+      add_term(pass, use, known ? (kept++)->get() : nullptr);
+    }
     if (pass.competing) pass.settle();
   }
 }

@@ -51,6 +51,35 @@ struct TermFormula {
              std::uint32_t note_length) const;
 };
 
+/// Computes what a term gives: note(note, value) and passage(unit, value) for each that holds it,
+/// by rising unit, a note behind its passages.
+/// @param wanted  of a note: the others are passed by
+template <class Wanted, class Note, class Passage>
+void each_value(const Segment& segment, std::uint32_t term, const TermFormula& formula,
+                Wanted wanted, Note note, Passage passage) {
+  for (PostingCursor cursor(segment, term); cursor.unit() != PostingCursor::kEnd;) {
+    const std::uint32_t number = segment.unit_notes[cursor.unit()];
+    const std::uint32_t end = segment.first_unit[number + 1];
+    if (!wanted(number)) {
+      cursor.seek(end);
+      continue;
+    }
+    std::uint32_t fields = 0, body = 0;
+    bool heading = false;
+    for (; cursor.unit() < end; cursor.next()) {
+      if (cursor.header()) {
+        fields = cursor.fields();
+        continue;
+      }
+      body += cursor.body();
+      heading = heading || cursor.heading() > 0;
+      passage(cursor.unit(), formula.passage(cursor.body(), cursor.heading() > 0,
+                                             segment.unit_lengths[cursor.unit()]));
+    }
+    note(number, formula.note(body, heading, fields, segment.note_lengths[number]));
+  }
+}
+
 /// A term that stands for a word in one segment.
 struct TermUse {
   std::uint32_t term = 0;
@@ -95,7 +124,7 @@ class KeywordScorer {
 
  private:
   struct Pass;
-  static void add_term(Pass& pass, const TermUse& use, const TermValues& values);
+  void add_term(Pass& pass, const TermUse& use, const TermValues* values) const;
 
   const RankingSettings settings_;
   std::vector<WeightedWord> words_;

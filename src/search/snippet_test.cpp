@@ -72,7 +72,8 @@ TEST(Snippet, PairsOfCharactersAreOneHighlight) {
 }
 
 TEST(Snippet, MarksWordsWhateverTheirFirstLetterIs) {
-  const auto marked = [](std::string_view text, const std::string& term, std::string_view language) {
+  const auto marked = [](std::string_view text, const std::string& term,
+                         std::string_view language) {
     return make_snippet(text, std::array{term}, language, 200).highlights.size();
   };
   EXPECT_EQ(marked("Releases are RELEASED", "releas", "en"), 2U);

@@ -12,15 +12,15 @@ namespace {
 
 /// What is kept of a segment may take this and so many times the bytes of its postings.
 constexpr std::size_t kBytesPerPostingByte = 4;
-constexpr std::size_t kKeptBytesMin = 1U << 20, kKeptBytesMax = 128U << 20;
+constexpr std::size_t kKeptBytesMin = 1U << 20, kKeptBytesMax = 256U << 20;
 /// Entry of the table and control block of the pointer, about.
 constexpr std::size_t kOverhead = 96;
 
 std::uint64_t key_of(const KeywordScorer& scorer) {
   const RankingSettings& s = scorer.settings();
   const std::array<float, 10> parts{
-      s.bm25_k1,       s.bm25_b,      s.weight_title, s.weight_headings,     s.weight_aliases,
-      s.weight_tags,   s.weight_path, s.weight_body,  scorer.average_note(), scorer.average_unit()};
+      s.bm25_k1,     s.bm25_b,      s.weight_title, s.weight_headings,     s.weight_aliases,
+      s.weight_tags, s.weight_path, s.weight_body,  scorer.average_note(), scorer.average_unit()};
   return hash64({reinterpret_cast<const char*>(parts.data()), sizeof parts});
 }
 
@@ -28,27 +28,16 @@ TermValues compute(const Segment& segment, std::uint32_t term, const TermFormula
   TermValues out;
   out.notes.reserve(segment.terms[term].notes);
   out.passages.reserve(segment.terms[term].postings);
-  for (PostingCursor cursor(segment, term); cursor.unit() != PostingCursor::kEnd;) {
-    const std::uint32_t note = segment.unit_notes[cursor.unit()];
-    const std::uint32_t end = segment.first_unit[note + 1];
-    std::uint32_t fields = 0, body = 0;
-    bool heading = false;
-    for (; cursor.unit() < end; cursor.next()) {
-      if (cursor.header()) {
-        fields = cursor.fields();
-        continue;
-      }
-      body += cursor.body();
-      heading = heading || cursor.heading() > 0;
-      const float value =
-          formula.passage(cursor.body(), cursor.heading() > 0, segment.unit_lengths[cursor.unit()]);
-      out.passages.push_back({cursor.unit(), value});
-      out.most_passage = std::max(out.most_passage, value);
-    }
-    const float value = formula.note(body, heading, fields, segment.note_lengths[note]);
-    out.notes.push_back({note, value});
-    out.most = std::max(out.most, value);
-  }
+  each_value(
+      segment, term, formula, [](std::uint32_t) { return true; },
+      [&](std::uint32_t note, float value) {
+        out.notes.push_back({note, value});
+        out.most = std::max(out.most, value);
+      },
+      [&](std::uint32_t unit, float value) {
+        out.passages.push_back({unit, value});
+        out.most_passage = std::max(out.most_passage, value);
+      });
   out.passages.shrink_to_fit();
   return out;
 }

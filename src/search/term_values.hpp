@@ -57,4 +57,8 @@ class TermValueCache {
   mutable std::size_t recent_bytes_ KNAP_GUARDED_BY(mutex_) = 0;
 };
 
+/// Where all notes are scored, longer lists are read as they are (each_value()) and not kept: they
+/// would push out too many others.
+constexpr std::uint32_t kKeptPostingsMax = 1U << 14;
+
 }  // namespace knap::search

@@ -127,11 +127,11 @@ class Visit {
   const Segment& segment_;
   const std::uint32_t number_;
   const NoteSet* candidates_;
-  const float share_;                           ///< Of the best passage in a note's score.
-  std::vector<TermValueCache::Values> kept_;    ///< Keeps alive what the lists point to.
-  std::vector<WordList> words_;                 ///< In the order of the query.
-  std::vector<std::size_t> by_bound_;           ///< Places in words_, by rising bound.
-  std::vector<float> bounds_;                   ///< Sums of the bounds in that order.
+  const float share_;                         ///< Of the best passage in a note's score.
+  std::vector<TermValueCache::Values> kept_;  ///< Keeps alive what the lists point to.
+  std::vector<WordList> words_;               ///< In the order of the query.
+  std::vector<std::size_t> by_bound_;         ///< Places in words_, by rising bound.
+  std::vector<float> bounds_;                 ///< Sums of the bounds in that order.
   std::size_t left_ = 0;  ///< So many in that order are not added but looked up.
 
   std::uint32_t first_ = 0, end_ = 0;            ///< Notes of the window.
@@ -213,11 +213,9 @@ void Visit::each(TermList& list, Note note, Passage passage) {
   // Where a window was passed by: its passages are behind.
   if (at < passages.size() && passages[at].place < first_unit_)
     at = static_cast<std::size_t>(
-        std::lower_bound(passages.begin() + static_cast<std::ptrdiff_t>(at), passages.end(),
-                         first_unit_,
-                         [](const TermValues::Value& v, std::uint32_t unit) {
-                           return v.place < unit;
-                         }) -
+        std::lower_bound(
+            passages.begin() + static_cast<std::ptrdiff_t>(at), passages.end(), first_unit_,
+            [](const TermValues::Value& v, std::uint32_t unit) { return v.place < unit; }) -
         passages.begin());
   for (; at < passages.size() && passages[at].place < end_unit_; ++at) {
     const auto& [unit, value] = passages[at];

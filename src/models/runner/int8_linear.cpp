@@ -69,16 +69,16 @@ void Int8Linear::run(Kernel kernel, const ByteRows& rows, std::size_t count, Mod
   // One block's weights (16 * in bytes) stay in the first-level cache while all rows pass by.
   for (std::size_t o = 0; o < out_; o += kOutputs) {
     kernel({.values = rows.values.data(),
-         .row_scale = rows.scale.data(),
-         .count = count,
-         .columns = in_,
-         .weights = weights_.data() + o * in_,
-         .start = start_.data() + o * groups,
-         .scale = scale_.data() + o * groups,
-         .bias = bias_.data() + o,
-         .add = mode == Mode::kAdd,
-         .out = out + o,
-         .stride = out_});
+            .row_scale = rows.scale.data(),
+            .count = count,
+            .columns = in_,
+            .weights = weights_.data() + o * in_,
+            .start = start_.data() + o * groups,
+            .scale = scale_.data() + o * groups,
+            .bias = bias_.data() + o,
+            .add = mode == Mode::kAdd,
+            .out = out + o,
+            .stride = out_});
   }
 }
 
