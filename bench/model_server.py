@@ -30,7 +30,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
-from knap_server import ROOT, free_port, program, wait_until  # noqa: E402
+from knap_server import ROOT, UnixConnection, free_port, program, wait_until  # noqa: E402
 from latency import machine, peak_mb, percentiles  # noqa: E402
 from peers import CACHE  # noqa: E402
 
@@ -64,16 +64,6 @@ def llama_server():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(pathlib.Path(build) / "bin", target, symlinks=True)
     return target / "llama-server"
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=600)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 class Peer:
@@ -280,7 +270,7 @@ def measure(model_file, wanted, threads, rounds):
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/knap.sock"
         knap = Peer("knap", [program(), "runner", "--role", "answer", "--model", "model", "--model-file", model_file, "--socket", path, "--threads",
-                             str(threads), "--context", str(CONTEXT), "--contexts", str(CELLS // CONTEXT)], lambda: Unix(path))
+                             str(threads), "--context", str(CONTEXT), "--contexts", str(CELLS // CONTEXT)], lambda: UnixConnection(path, 600))
         other = Peer("llama-server", [llama_server(), "-m", model_file, "--port", str(port), "-t", str(threads), "-tb", str(threads), "-c", str(CELLS),
                                       "-np", "8", "-kvu", "--metrics", "--threads-http", "128"], lambda: http.client.HTTPConnection("127.0.0.1", port, timeout=600))
         peers = [knap, other]

@@ -1,5 +1,6 @@
 """Starts the real program and talks to it, for the tests and benchmarks that drive it from outside."""
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -57,6 +58,18 @@ def merged(*settings):
         for section, values in (one or {}).items():
             out[section] = {**out.get(section, {}), **values} if isinstance(values, dict) else values
     return out
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket: how a runner listens."""
+
+    def __init__(self, path, timeout=60):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
 
 
 class Server:

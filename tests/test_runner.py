@@ -1,15 +1,14 @@
 """A runner of a language model by itself: several answers at once, who goes first, who is refused, who leaves."""
 import concurrent.futures
-import http.client
+import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 
 import pytest
 
-from knap_server import program, wait_until
+from knap_server import UnixConnection, program, wait_until
 
 COUNT = "Count from 1 to 300, all numbers, separated by commas."
 
@@ -17,16 +16,6 @@ COUNT = "Count from 1 to 300, all numbers, separated by commas."
 def models_folder():
     data = os.environ.get("XDG_DATA_HOME") or pathlib.Path.home() / ".local" / "share"
     return pathlib.Path(os.environ.get("KNAP_MODELS_DIR") or pathlib.Path(data) / "knap" / "models")
-
-
-class Connection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 class Runner:
@@ -44,7 +33,7 @@ class Runner:
             return False
 
     def get(self, path):
-        connection = Connection(self.path)
+        connection = UnixConnection(self.path)
         connection.request("GET", path)
         return json.loads(connection.getresponse().read())
 
@@ -54,7 +43,7 @@ class Runner:
 
     def post(self, question, max_tokens=8, **fields):
         """An open response to a question."""
-        connection = Connection(self.path)
+        connection = UnixConnection(self.path)
         body = {"messages": [{"role": "system", "content": "You are brief."}, {"role": "user", "content": question}], "temperature": 0,
                 "max_tokens": max_tokens, **fields}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
@@ -62,7 +51,7 @@ class Runner:
 
     def ask(self, question, max_tokens=8, **fields):
         connection, response = self.post(question, max_tokens, **fields)
-        with connection:
+        with contextlib.closing(connection):
             return response.status, response.headers, json.loads(response.read())
 
     def begin(self, question, **fields):
@@ -72,10 +61,6 @@ class Runner:
         while b'"content":"' not in (line := response.readline()) or b'"content":""' in line:
             assert line, "ended at once"
         return connection, response
-
-
-Connection.__enter__ = lambda self: self
-Connection.__exit__ = lambda self, *_: self.close()
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +105,7 @@ def test_clients_that_vanish_free_their_slots(runner):
     begun = runner.begin(COUNT)
     waiting = []
     for i in range(99):
-        connection = Connection(runner.path)
+        connection = UnixConnection(runner.path)
         body = {"messages": [{"role": "user", "content": f"{i} {COUNT}"}], "max_tokens": 1000, "stream": True}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
         waiting.append(connection)
@@ -148,7 +133,7 @@ def test_a_prompt_over_the_context_says_both_numbers(runner):
 
 
 def test_a_client_that_does_not_read_holds_nobody_up(runner):
-    connection = Connection(runner.path)
+    connection = UnixConnection(runner.path)
     body = {"messages": [{"role": "user", "content": COUNT}], "max_tokens": 1000, "stream": True}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
     wait_until(lambda: runner.busy() == 1, 10, "it to begin")

@@ -1,5 +1,6 @@
 // Does what a helper must not do, and says on standard output how far it came.
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +22,17 @@ void report(bool done) { std::puts(done ? "done" : std::strerror(errno)); }
 void fork_without_end() {
   int made = 0;
   while (::fork() >= 0 && made < 1000) ++made;
+  std::printf("%d\n", made);
+}
+
+void make_threads_without_end() {
+  int made = 0;
+  pthread_t thread{};
+  const auto sleep = [](void*) -> void* {
+    ::pause();
+    return nullptr;
+  };
+  while (made < 1000 && ::pthread_create(&thread, nullptr, sleep, nullptr) == 0) ++made;
   std::printf("%d\n", made);
 }
 
@@ -62,6 +74,7 @@ int main(int count, char** arguments) {
   if (what == "run") report(::execl(path, path, nullptr) == 0);
   if (what == "environment") report(std::getenv("PATH") != nullptr);
   if (what == "fork") fork_without_end();
+  if (what == "threads") make_threads_without_end();
   if (what == "allocate") allocate_without_end();
   if (what == "write") write_without_end();
   if (what == "open") open_without_end();
@@ -71,8 +84,9 @@ int main(int count, char** arguments) {
     ::close(2);
     ::sleep(1000);
   }
+  if (what == "stubborn") std::signal(SIGXCPU, SIG_IGN);
   volatile unsigned turns = 0;
-  while (what == "compute") turns = turns + 1;
+  while (what == "compute" || what == "stubborn") turns = turns + 1;
   return 0;
 }
 // NOLINTEND(concurrency-mt-unsafe,clang-analyzer-unix.Malloc)

@@ -134,8 +134,15 @@ class Child {
   /// The status of waitpid once it has ended.
   std::optional<int> poll_end() {
     int status = 0;
-    if (!status_ && ::waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
+    if (!status_ && ::wait4(pid_, &status, WNOHANG, &used_) == pid_) status_ = status;
     return status_;
+  }
+  /// Processor time, once it has ended.
+  std::chrono::microseconds processor_time() const {
+    const auto of = [](const timeval& time) {
+      return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+    };
+    return of(used_.ru_utime) + of(used_.ru_stime);
   }
   int ended_descriptor() const { return ended_.get(); }
 
@@ -143,6 +150,7 @@ class Child {
   pid_t pid_;
   FileDescriptor ended_;
   std::optional<int> status_;
+  rusage used_{};
 };
 
 enum class Reading { kMore, kNothingNow, kEnd };
@@ -207,13 +215,16 @@ Status check_start(const Pipe& failure, const std::filesystem::path& program) {
                      fmt::format("step {} of the sandbox failed for", report.step), program);
 }
 
-Result<HelperResult> describe_end(int status, const HelperRun& run, HelperResult result) {
+Result<HelperResult> describe_end(int status, const Child& child, const HelperRun& run,
+                                  HelperResult result) {
   if (WIFEXITED(status)) {
     result.exit_code = WEXITSTATUS(status);
     return result;
   }
   result.signal = WTERMSIG(status);
-  if (result.signal == SIGXCPU)
+  // One that ignores the first signal gets the kernel's second, which it cannot.
+  const bool out_of_time = child.processor_time() >= run.limits.cpu_time;
+  if (result.signal == SIGXCPU || (result.signal == SIGKILL && out_of_time))
     return make_error(ErrorCode::kResourceExhausted,
                       fmt::format("{} used more than {} s of processor time and was ended",
                                   run.program.filename().string(), run.limits.cpu_time.count()));
@@ -251,6 +262,11 @@ SandboxSupport probe_sandbox() {
 Result<HelperResult> run_helper(const HelperRun& run, const CancelToken& cancel) {
   if (!run.program.is_absolute() || run.input < 0)
     return make_error(ErrorCode::kInvalidArgument, "a helper needs an absolute path and an input");
+  // A helper could map a file that it may write, and change it past all limits.
+  const int mode = ::fcntl(run.input, F_GETFL);
+  if (mode < 0 || (mode & O_ACCMODE) != O_RDONLY)
+    return make_error(ErrorCode::kInvalidArgument,
+                      "a helper's input must be open for reading only");
   // What the kernel offers does not change while a program runs.
   static const SandboxSupport kSupport = probe_sandbox();
   if (!kSupport.missing.empty() && run.weak == WeakSandbox::kRefuse)
@@ -289,7 +305,7 @@ Result<HelperResult> run_helper(const HelperRun& run, const CancelToken& cancel)
   KNAP_CHECK_OK(check_start(failure, run.program));
   HelperResult result;
   KNAP_TRY(const int status, follow(child, output, diagnostics, run, cancel, result));
-  return describe_end(status, run, std::move(result));
+  return describe_end(status, child, run, std::move(result));
 }
 
 }  // namespace knap::extract

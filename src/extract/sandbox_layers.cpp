@@ -62,7 +62,8 @@ Status allow(int ruleset, const std::filesystem::path& path, std::uint64_t right
   return {};
 }
 
-// What reading, computing and writing needs. Not here, on purpose: sockets, fork, kill, ptrace,
+// What reading, computing and writing needs. Not here, on purpose: sockets, processes and
+// threads (no limit counts threads for root, and thousands fit little memory), kill, ptrace,
 // memfd_create (memory outside the limit), mounts, keys, io_uring, bpf, ioctl.
 constexpr std::array kAllowedCalls{
     "read", "readv", "pread64", "preadv", "write", "writev", "pwrite64", "lseek", "close", "fstat",
@@ -80,13 +81,6 @@ constexpr std::array kAllowedCalls{
 
 /// Adds the calls that are allowed or answered by their arguments. 0 or -errno.
 int add_conditional_calls(scmp_filter_ctx filter) {
-  // Threads yes, processes no. Arguments of clone3 lie in memory, where no filter can look: told
-  // that it does not exist, the C library uses clone.
-  const int threads = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                                       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-  if (threads != 0) return threads;
-  const int no_clone3 = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-  if (no_clone3 != 0) return no_clone3;
   // Reading only, also where Landlock is missing: what can be opened cannot be changed or emptied.
   constexpr std::uint64_t kChanging = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
   const int openat_to_read = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,

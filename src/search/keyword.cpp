@@ -172,9 +172,12 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
   for (std::size_t i = 0; i < words_.size(); ++i) {
     pass.parts = keep_parts ? &out.by_word[i] : nullptr;
     const std::vector<TermUse> uses = terms_of(number, segment, words_[i]);
+    const auto is_kept = [&](const TermUse& use) {
+      return segment.terms[use.term].postings <= kKeptPostingsMax;
+    };
     std::vector<std::uint32_t> terms;
     for (const TermUse& use : uses)
-      if (segment.terms[use.term].postings <= kKeptPostingsMax) terms.push_back(use.term);
+      if (is_kept(use)) terms.push_back(use.term);
     const auto values = segment.term_values.of(segment, terms, *this);
     // Where several terms hold a word, the best counts.
     pass.competing = uses.size() > 1;
@@ -183,10 +186,7 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
       pass.word_units.resize(segment.unit_count());
     }
     auto kept = values.begin();
-    for (const TermUse& use : uses) {
-      const bool known = segment.terms[use.term].postings <= kKeptPostingsMax;
-      add_term(pass, use, known ? (kept++)->get() : nullptr);
-    }
+    for (const TermUse& use : uses) add_term(pass, use, is_kept(use) ? (kept++)->get() : nullptr);
     if (pass.competing) pass.settle();
   }
 }

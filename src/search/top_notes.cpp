@@ -24,7 +24,6 @@ struct TermList {
 /// A word's lists in one segment. Where several terms hold the word, the best counts.
 struct WordList {
   std::vector<TermList> terms;
-  std::size_t place = 0;    ///< In the query.
   std::size_t entries = 0;  ///< Of all lists.
   float bound = 0;          ///< No note gets more from this word.
 };
@@ -148,10 +147,9 @@ Visit::Visit(const State& state, std::uint32_t number, const NoteSet* candidates
       candidates_(candidates),
       share_(scorer.settings().passage_share) {
   std::vector<std::uint32_t> terms;
-  for (std::size_t w = 0; w < scorer.words().size(); ++w) {
+  for (const WeightedWord& word : scorer.words()) {
     WordList list;
-    list.place = w;
-    for (const TermUse& use : scorer.terms_of(number, segment_, scorer.words()[w])) {
+    for (const TermUse& use : scorer.terms_of(number, segment_, word)) {
       list.terms.push_back({use});
       terms.push_back(use.term);
     }
@@ -344,8 +342,7 @@ std::uint64_t Visit::run(Best& best) {
 /// notes are scored.
 KeywordHit Visit::score(std::uint32_t note) {
   const std::uint32_t first = segment_.first_unit[note], end = segment_.first_unit[note + 1];
-  thread_local std::vector<float> units, word_units;
-  units.assign(end - first, 0);
+  std::vector<float> units(end - first), word_units;
   float sum = 0;
   for (const WordList& word : words_) {
     word_units.assign(end - first, 0);

@@ -77,6 +77,21 @@ class AnswerLoopTest : public testing::Test {
     while (loop_->step()) ASSERT_GT(steps_max--, 0U);
   }
 
+  /// A question that comes while the next step computes; null until then.
+  struct Newcomer {
+    SteadyClock::time_point came{};
+    std::shared_ptr<Heard> heard;
+  };
+  std::shared_ptr<Newcomer> ask_within_next_step() {
+    auto newcomer = std::make_shared<Newcomer>();
+    engine_->before_step = [this, newcomer] {
+      if (newcomer->heard) return;
+      newcomer->came = clock_->now;
+      newcomer->heard = ask(asking("question", 5));
+    };
+    return newcomer;
+  }
+
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
   FakeEngine* engine_ = nullptr;
   std::unique_ptr<AnswerLoop> loop_;
@@ -133,18 +148,12 @@ TEST_F(AnswerLoopTest, ANewcomerWaitsForNoMoreThanOneChunk) {
   loop_->step();
   const auto long_one = ask(asking(std::string(200, 'b'), 5, Urgency::kBackground));
   loop_->step();
-  SteadyClock::time_point came;
-  std::shared_ptr<Heard> question;
-  engine_->before_step = [&] {
-    if (question) return;
-    came = clock_->now;
-    question = ask(asking("question", 5));
-  };
+  const auto newcomer = ask_within_next_step();
   run();
   const auto alone = 1ms + 8ms;
   const auto chunk = 1ms + 1ms + 20ms;
-  EXPECT_LE(question->first - came, chunk + alone);
-  EXPECT_LT(question->ended, long_one->first);
+  EXPECT_LE(newcomer->heard->first - newcomer->came, chunk + alone);
+  EXPECT_LT(newcomer->heard->ended, long_one->first);
   EXPECT_EQ(long_one->text, FakeEngine::alone(std::string(200, 'b'), 5));
 }
 
@@ -152,17 +161,11 @@ TEST_F(AnswerLoopTest, ALongChunkIsGivenUpForANewcomer) {
   make();
   EXPECT_TRUE(loop_->warm_up());
   const auto long_one = ask(asking(std::string(200, 'b'), 5, Urgency::kBackground));
-  SteadyClock::time_point came;
-  std::shared_ptr<Heard> question;
-  engine_->before_step = [&] {
-    if (question) return;
-    came = clock_->now;
-    question = ask(asking("question", 5));
-  };
+  const auto newcomer = ask_within_next_step();
   loop_->step();
   EXPECT_GT(engine_->steps.back().tokens, 40U) << "alone it reads long chunks";
   run();
-  EXPECT_LE(question->first - came, 1ms + 8ms) << "as on an idle machine";
+  EXPECT_LE(newcomer->heard->first - newcomer->came, 1ms + 8ms) << "as on an idle machine";
   EXPECT_EQ(long_one->text, FakeEngine::alone(std::string(200, 'b'), 5));
 }
 

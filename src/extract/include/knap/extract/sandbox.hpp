@@ -39,7 +39,7 @@ enum class WeakSandbox { kRefuse, kAllow };
 struct HelperRun {
   std::filesystem::path program;  ///< absolute
   std::vector<std::string> arguments;
-  int input = -1;  ///< the helper's standard input, open for reading; stays the caller's
+  int input = -1;  ///< the helper's standard input, open for reading only; stays the caller's
   /// What it may read besides itself and the system's libraries: data files of its own.
   std::vector<std::filesystem::path> readable;
   HelperLimits limits;
@@ -57,13 +57,14 @@ struct HelperResult {
 /// Runs a program that reads hostile input, and waits for its end.
 ///
 /// The child has no network, no file but its standard input and what is named above, no other
-/// process and no environment. Three layers see to it: own namespaces, Landlock rules for files,
-/// and a seccomp list of allowed system calls; resource limits bound the rest. None needs root.
-/// The list of calls alone already denies sockets, new processes, signals to others
-/// and opening files for writing.
+/// process, no second thread and no environment. Three layers see to it: own namespaces, Landlock
+/// rules for files, and a seccomp list of allowed system calls; resource limits bound the rest.
+/// None needs root. The list of calls alone already denies sockets, new processes, signals to
+/// others and opening files for writing.
 ///
 /// Threads: safe from any thread. Blocks up to limits.wall_time.
-/// Errors: kInvalidArgument (program not absolute, no input); kNotFound (program);
+/// Errors: kInvalidArgument (program not absolute, no input, or one that could be
+/// written); kNotFound (program);
 /// kFailedPrecondition (a protection is missing and `weak` refuses); kDeadlineExceeded (wall time);
 /// kResourceExhausted (processor time or output); kCancelled; kIo.
 /// A helper out of memory fails in its own way: by exit code or signal.
