@@ -101,22 +101,25 @@ json::array stage_list(const std::vector<search::Stage>& stages) {
 }
 
 json::object search_result(const index::SearchHit& hit, const std::vector<std::string>& terms,
-                           bool explain) {
+                           bool explain, const json::storage_ptr& memory) {
+  constexpr std::size_t kFields = 13;
   const index::PassageView& passage = hit.passage;
   const search::Snippet snippet = search::make_snippet(passage.plain, terms, passage.language);
-  json::array highlights;
-  for (const auto& [begin, end] : snippet.highlights) highlights.push_back(json::array{begin, end});
-  json::object out;
+  json::array highlights(memory);
+  highlights.reserve(snippet.highlights.size());
+  for (const auto& [begin, end] : snippet.highlights)
+    highlights.push_back(json::array({begin, end}, memory));
+  json::object out(kFields, memory);
   out["vault"] = passage.vault;
   out["path"] = passage.path;
   out["title"] = passage.title;
-  out["headings"] = text_list(passage.headings);
-  out["lines"] = line_range(passage.lines);
+  out["headings"] = text_list(passage.headings, memory);
+  out["lines"] = json::array({passage.lines.first, passage.lines.last}, memory);
   out["block"] = text_or_null(passage.block);
   out["snippet"] = snippet.text;
   out["highlights"] = std::move(highlights);
   out["score"] = std::clamp(static_cast<double>(hit.hit.score), 0.0, 1.0);
-  out["tags"] = text_list(passage.tags);
+  out["tags"] = text_list(passage.tags, memory);
   out["modified"] = iso_time(passage.modified_s);
   out["uri"] = obsidian_uri(passage.vault, passage.path);
   if (explain) {

@@ -23,15 +23,18 @@ std::string percent_encode(std::string_view text);
 std::string obsidian_uri(std::string_view vault, std::string_view path);
 
 template <typename Texts>
-boost::json::array text_list(const Texts& texts) {
-  boost::json::array out;
+boost::json::array text_list(const Texts& texts, const boost::json::storage_ptr& memory = {}) {
+  boost::json::array out(memory);
+  out.reserve(texts.size());
   for (const auto& text : texts) out.emplace_back(std::string_view(text));
   return out;
 }
 boost::json::array line_range(vault::LineRange lines);
 
+/// @param memory  of the object and all in it
 boost::json::object search_result(const index::SearchHit& hit,
-                                  const std::vector<std::string>& terms, bool explain);
+                                  const std::vector<std::string>& terms, bool explain,
+                                  const boost::json::storage_ptr& memory = {});
 std::string_view mode_name(search::Mode mode);
 boost::json::array stage_list(const std::vector<search::Stage>& stages);
 

@@ -21,12 +21,14 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
     if (problem.status == 404) problem.field = "vault";
     return refuse(std::move(problem));
   }
-  json::array results;
+  // Hundreds of small pieces, given back at once.
+  json::monotonic_resource pieces;
+  const json::storage_ptr memory(&pieces);
+  json::array results(memory);
   results.reserve(outcome->hits.size());
-  for (const index::SearchHit& hit : outcome->hits) {
-    results.push_back(search_result(hit, outcome->terms, body->request.explain));
-  }
-  json::object out;
+  for (const index::SearchHit& hit : outcome->hits)
+    results.push_back(search_result(hit, outcome->terms, body->request.explain, memory));
+  json::object out(memory);
   out["results"] = std::move(results);
   out["mode"] = mode_name(outcome->ran);
   out["degraded"] = text_list(outcome->degraded);

@@ -186,7 +186,7 @@ void Fusion::sort(std::size_t count) {
 }
 
 void Fusion::add_phrases() {
-  if (!has_keywords() || settings_.phrase_bonus <= 0 || in_.terms.words.size() < 2) return;
+  if (!has_keywords() || settings_.phrase_bonus <= 0 || in_.words.size() < 2) return;
   sort(kPhraseCandidates);
   const std::size_t count = std::min<std::size_t>(kPhraseCandidates, found_.size());
   for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
@@ -197,7 +197,7 @@ void Fusion::add_phrases() {
     std::sort(places.begin(), places.end());
     std::vector<std::uint32_t> units;
     for (const auto& place : places) units.push_back(place.first);
-    const auto shares = phrase_shares(*in_.state.segments[s].segment, in_.terms.words, units);
+    const auto shares = phrase_shares(*in_.state.segments[s].segment, s, in_.words, units);
     for (std::size_t i = 0; i < places.size(); ++i) {
       Candidate& c = found_[places[i].second];
       const Language language = in_.state.segments[s].segment->languages[c.note];

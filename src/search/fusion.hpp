@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "dense.hpp"
@@ -17,6 +18,7 @@ struct FusionInput {
   const Query& query;
   const QueryTerms& terms;
   const std::vector<const NoteSet*>& candidates;
+  std::span<const WeightedWord> words = {};             ///< Of the query, when the keyword leg ran.
   const std::vector<KeywordScores>* keyword = nullptr;  ///< Of all notes, when that leg ran so.
   const std::vector<KeywordHit>* best = nullptr;        ///< Or of the best notes alone.
   float keyword_limit = 0;

@@ -63,6 +63,14 @@ std::vector<Expansion> expand_prefix(const Segment& segment, std::string_view pr
   return expansions;
 }
 
+std::vector<HeldVariant> held_variants(const Segment& segment, std::span<const Variant> variants) {
+  std::vector<HeldVariant> held;
+  for (const Variant& variant : variants)
+    if (const std::int64_t term = segment.find(variant.term); term >= 0)
+      held.push_back({static_cast<std::uint32_t>(term), variant.languages});
+  return held;
+}
+
 /// Working state of one segment.
 struct KeywordScorer::Pass {
   const Segment& segment;
@@ -123,15 +131,12 @@ TermFormula KeywordScorer::formula() const {
   return {k1, 1 - b, b / average_note_, b / average_unit_, &settings_};
 }
 
-std::vector<TermUse> KeywordScorer::terms_of(std::size_t number, const Segment& segment,
+std::vector<TermUse> KeywordScorer::terms_of(std::size_t number,
                                              const WeightedWord& weighted) const {
-  const QueryWord& word = *weighted.word;
-  const float most = word.weight * (settings_.bm25_k1 + 1);
+  const float most = weighted.word->weight * (settings_.bm25_k1 + 1);
   std::vector<TermUse> terms;
-  for (const Variant& variant : word.variants) {
-    if (const std::int64_t term = segment.find(variant.term); term >= 0)
-      terms.push_back({static_cast<std::uint32_t>(term), variant.languages, weighted.idf * most});
-  }
+  for (const HeldVariant& variant : weighted.held[number])
+    terms.push_back({variant.term, variant.languages, weighted.idf * most});
   if (weighted.expansions.empty()) return terms;
   for (const Expansion& expansion : weighted.expansions[number])
     terms.push_back({expansion.term, 0xFFFFFFFF, weighted.expansion_idf * most * expansion.share});
@@ -156,8 +161,8 @@ void KeywordScorer::add_term(Pass& pass, const TermUse& use, const TermValues* v
     each_value(segment, use.term, formula(), wanted, add_note, add_unit);
     return;
   }
-  for (const auto& [note, value] : values->notes)
-    if (wanted(note)) add_note(note, value);
+  for (const TermValues::Note& note : values->notes)
+    if (wanted(note.note)) add_note(note.note, note.value);
   for (const auto& [unit, value] : values->passages)
     if (wanted(segment.unit_notes[unit])) add_unit(unit, value);
 }
@@ -171,13 +176,9 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
   Pass pass{segment, candidates, out, {}, {}, {}, {}, false, nullptr};
   for (std::size_t i = 0; i < words_.size(); ++i) {
     pass.parts = keep_parts ? &out.by_word[i] : nullptr;
-    const std::vector<TermUse> uses = terms_of(number, segment, words_[i]);
-    const auto is_kept = [&](const TermUse& use) {
-      return segment.terms[use.term].postings <= kKeptPostingsMax;
-    };
+    const std::vector<TermUse> uses = terms_of(number, words_[i]);
     std::vector<std::uint32_t> terms;
-    for (const TermUse& use : uses)
-      if (is_kept(use)) terms.push_back(use.term);
+    for (const TermUse& use : uses) terms.push_back(use.term);
     const auto values = segment.term_values.of(segment, terms, *this);
     // Where several terms hold a word, the best counts.
     pass.competing = uses.size() > 1;
@@ -185,8 +186,7 @@ void KeywordScorer::score(std::size_t number, const Segment& segment, const Note
       pass.word_notes.resize(segment.note_count());
       pass.word_units.resize(segment.unit_count());
     }
-    auto kept = values.begin();
-    for (const TermUse& use : uses) add_term(pass, use, is_kept(use) ? (kept++)->get() : nullptr);
+    for (std::size_t u = 0; u < uses.size(); ++u) add_term(pass, uses[u], values[u].get());
     if (pass.competing) pass.settle();
   }
 }

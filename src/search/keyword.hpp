@@ -24,13 +24,22 @@ struct Expansion {
   float share;
 };
 
+/// A variant of a word that a segment holds.
+struct HeldVariant {
+  std::uint32_t term;
+  std::uint32_t languages;  ///< Set of bit(Language).
+};
+
 /// A word with its weight in this query: the same for all segments.
 struct WeightedWord {
   const QueryWord* word = nullptr;
+  std::vector<std::vector<HeldVariant>> held;  ///< By segment.
   float idf = 0;
   float expansion_idf = 0;  ///< Of the words that begin with its prefix, taken together.
   std::vector<std::vector<Expansion>> expansions;  ///< By segment; empty: the word has no prefix.
 };
+
+std::vector<HeldVariant> held_variants(const Segment& segment, std::span<const Variant> variants);
 
 /// ln(1 + (N - n + .5) / (n + .5))
 float bm25_idf(std::uint64_t notes, std::uint64_t with_term);
@@ -51,6 +60,28 @@ struct TermFormula {
              std::uint32_t note_length) const;
 };
 
+/// Computes what a term gives to the note at whose first unit the cursor stands, and moves it
+/// behind the note's units, which end at `end`: passage(unit, value) for each that holds it.
+/// @return the note's own value
+template <class Passage>
+float note_value(const Segment& segment, PostingCursor& cursor, std::uint32_t end,
+                 const TermFormula& formula, Passage passage) {
+  const std::uint32_t number = segment.unit_notes[cursor.unit()];
+  std::uint32_t fields = 0, body = 0;
+  bool heading = false;
+  for (; cursor.unit() < end; cursor.next()) {
+    if (cursor.header()) {
+      fields = cursor.fields();
+      continue;
+    }
+    body += cursor.body();
+    heading = heading || cursor.heading() > 0;
+    passage(cursor.unit(), formula.passage(cursor.body(), cursor.heading() > 0,
+                                           segment.unit_lengths[cursor.unit()]));
+  }
+  return formula.note(body, heading, fields, segment.note_lengths[number]);
+}
+
 /// Computes what a term gives: note(note, value) and passage(unit, value) for each that holds it,
 /// by rising unit, a note behind its passages.
 /// @param wanted  of a note: the others are passed by
@@ -60,23 +91,11 @@ void each_value(const Segment& segment, std::uint32_t term, const TermFormula& f
   for (PostingCursor cursor(segment, term); cursor.unit() != PostingCursor::kEnd;) {
     const std::uint32_t number = segment.unit_notes[cursor.unit()];
     const std::uint32_t end = segment.first_unit[number + 1];
-    if (!wanted(number)) {
+    if (wanted(number)) {
+      note(number, note_value(segment, cursor, end, formula, passage));
+    } else {
       cursor.seek(end);
-      continue;
     }
-    std::uint32_t fields = 0, body = 0;
-    bool heading = false;
-    for (; cursor.unit() < end; cursor.next()) {
-      if (cursor.header()) {
-        fields = cursor.fields();
-        continue;
-      }
-      body += cursor.body();
-      heading = heading || cursor.heading() > 0;
-      passage(cursor.unit(), formula.passage(cursor.body(), cursor.heading() > 0,
-                                             segment.unit_lengths[cursor.unit()]));
-    }
-    note(number, formula.note(body, heading, fields, segment.note_lengths[number]));
   }
 }
 
@@ -119,8 +138,7 @@ class KeywordScorer {
   float average_unit() const { return average_unit_; }
   TermFormula formula() const;
   /// What is looked up for a word in a segment.
-  std::vector<TermUse> terms_of(std::size_t number, const Segment& segment,
-                                const WeightedWord& word) const;
+  std::vector<TermUse> terms_of(std::size_t number, const WeightedWord& word) const;
 
  private:
   struct Pass;

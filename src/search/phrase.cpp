@@ -8,11 +8,9 @@ namespace {
 /// The positions of a word's variants in one unit after the other.
 class WordCursor {
  public:
-  WordCursor(const Segment& segment, std::span<const Variant> variants) : segment_(&segment) {
-    for (const Variant& variant : variants)
-      if (const std::int64_t term = segment.find(variant.term); term >= 0)
-        parts_.push_back(
-            {PostingCursor(segment, static_cast<std::uint32_t>(term)), variant.languages});
+  WordCursor(const Segment& segment, std::span<const HeldVariant> variants) : segment_(&segment) {
+    for (const HeldVariant& variant : variants)
+      parts_.push_back({PostingCursor(segment, variant.term), variant.languages});
   }
   bool empty() const { return parts_.empty(); }
   std::uint64_t postings() const {
@@ -75,7 +73,7 @@ NoteSet find_phrase(const Segment& segment, const QueryPhrase& phrase) {
   std::vector<Word> words;
   words.reserve(phrase.words.size());
   for (const auto& word : phrase.words) {
-    words.push_back({WordCursor(segment, word.variants), word.offset});
+    words.push_back({WordCursor(segment, held_variants(segment, word.variants)), word.offset});
     if (words.back().cursor.empty()) return found;
   }
   // The rarest word leads: the others are only looked up where it stands.
@@ -104,15 +102,16 @@ NoteSet find_phrase(const Segment& segment, const QueryPhrase& phrase) {
   return found;
 }
 
-std::vector<float> phrase_shares(const Segment& segment, std::span<const QueryWord> words,
+std::vector<float> phrase_shares(const Segment& segment, std::size_t number,
+                                 std::span<const WeightedWord> words,
                                  std::span<const std::uint32_t> units) {
   std::vector<float> shares(units.size(), 0);
   if (words.size() < 2) return shares;
   std::vector<std::vector<std::uint32_t>> previous(units.size()), current(units.size());
   std::uint32_t pairs = 0;
   for (std::size_t w = 0; w < words.size(); ++w) {
-    WordCursor cursor(segment, words[w].variants);
-    const std::uint32_t offset = w == 0 ? 0 : words[w].position - words[w - 1].position;
+    WordCursor cursor(segment, words[w].held[number]);
+    const std::uint32_t offset = w == 0 ? 0 : words[w].word->position - words[w - 1].word->position;
     // Words that the query itself keeps apart by function words are looked for at the same
     // distance.
     const bool paired = w > 0 && offset >= 1 && offset <= 3;

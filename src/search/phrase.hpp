@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "query_terms.hpp"
+#include "keyword.hpp"
 #include "segment.hpp"
 
 namespace knap::search {
@@ -13,7 +13,9 @@ NoteSet find_phrase(const Segment& segment, const QueryPhrase& phrase);
 
 /// For each of `units` (ascending), the share of neighbouring query words found side by side in the
 /// same order, 0-1.
-std::vector<float> phrase_shares(const Segment& segment, std::span<const QueryWord> words,
+/// @param number  of the segment among those searched
+std::vector<float> phrase_shares(const Segment& segment, std::size_t number,
+                                 std::span<const WeightedWord> words,
                                  std::span<const std::uint32_t> units);
 
 }  // namespace knap::search

@@ -129,8 +129,13 @@ void Search::weigh_words() {
   float all = 0, unknown = 0;
   for (const QueryWord& word : terms_.words) {
     std::uint64_t with_term = 0, with_prefix = 0;
-    for (const Variant& variant : word.variants) with_term += notes_with_term(state_, variant.term);
-    WeightedWord weighted{&word, bm25_idf(state_.totals.notes, with_term), 0, {}};
+    WeightedWord weighted{.word = &word};
+    for (const SegmentView& view : state_.segments) {
+      weighted.held.push_back(held_variants(*view.segment, word.variants));
+      for (const HeldVariant& variant : weighted.held.back())
+        with_term += view.segment->terms[variant.term].notes;
+    }
+    weighted.idf = bm25_idf(state_.totals.notes, with_term);
     if (!word.prefix.empty()) {
       for (const SegmentView& view : state_.segments) {
         weighted.expansions.push_back(expand_prefix(*view.segment, word.prefix));
@@ -216,13 +221,14 @@ Result<SearchResult> Search::run() {
   choose_candidates();
   clock.finish("filter", candidate_count());
 
-  FusionInput input{state_, query_, terms_, candidates_};
+  FusionInput input{.state = state_, .query = query_, .terms = terms_, .candidates = candidates_};
   const bool dense_runs = choose_dense();
   // Without vectors a semantic search still answers, from the words.
   const bool keyword_runs = query_.mode != Mode::kSemantic || !dense_runs;
   std::vector<KeywordHit> best;
   if (keyword_runs) {
     weigh_words();
+    input.words = scorer_->words();
     input.keyword_limit = scorer_->limit();
     input.unknown_share = unknown_share_;
     const bool only_best = !dense_runs && !query_.explain && query_.group == Group::kNote;

@@ -11,10 +11,15 @@ namespace knap::search {
 namespace {
 
 /// What is kept of a segment may take this and so many times the bytes of its postings.
-constexpr std::size_t kBytesPerPostingByte = 4;
+constexpr std::size_t kBytesPerPostingByte = 6;
 constexpr std::size_t kKeptBytesMin = 1U << 20, kKeptBytesMax = 256U << 20;
 /// Entry of the table and control block of the pointer, about.
 constexpr std::size_t kOverhead = 96;
+/// Longer lists are computed when they are asked for again, and only if they take no more than a
+/// part of the memory: else each would push out hundreds of others.
+constexpr std::uint32_t kLongList = 1U << 14;
+constexpr std::size_t kLongListShare = 16;
+constexpr std::size_t kAskedMax = 4096;
 
 std::uint64_t key_of(const KeywordScorer& scorer) {
   const RankingSettings& s = scorer.settings();
@@ -24,28 +29,50 @@ std::uint64_t key_of(const KeywordScorer& scorer) {
   return hash64({reinterpret_cast<const char*>(parts.data()), sizeof parts});
 }
 
+/// Groups of some four notes each: a note is found by looking at a few.
+void make_groups(TermValues& values, std::uint32_t note_count) {
+  constexpr std::size_t kNotesOfGroup = 4;
+  while ((note_count >> values.group_shift) * kNotesOfGroup > values.notes.size() + kNotesOfGroup)
+    ++values.group_shift;
+  const std::uint32_t groups = (note_count >> values.group_shift) + 1;
+  values.groups.reserve(groups + 1);
+  std::uint32_t at = 0;
+  for (std::uint32_t group = 0; group < groups; ++group) {
+    while (at < values.notes.size() && values.notes[at].note >> values.group_shift < group) ++at;
+    values.groups.push_back(at);
+  }
+  values.groups.push_back(static_cast<std::uint32_t>(values.notes.size()));
+}
+
 TermValues compute(const Segment& segment, std::uint32_t term, const TermFormula& formula) {
   TermValues out;
   out.notes.reserve(segment.terms[term].notes);
   out.passages.reserve(segment.terms[term].postings);
+  float best = 0;
+  std::size_t begin = 0;
   each_value(
       segment, term, formula, [](std::uint32_t) { return true; },
       [&](std::uint32_t note, float value) {
-        out.notes.push_back({note, value});
+        out.notes.push_back({note, value, best, static_cast<std::uint32_t>(begin)});
         out.most = std::max(out.most, value);
+        out.most_passage = std::max(out.most_passage, best);
+        best = 0;
+        begin = out.passages.size();
       },
       [&](std::uint32_t unit, float value) {
         out.passages.push_back({unit, value});
-        out.most_passage = std::max(out.most_passage, value);
+        best = std::max(best, value);
       });
   out.passages.shrink_to_fit();
+  make_groups(out, segment.note_count());
   return out;
 }
 
 }  // namespace
 
 std::size_t TermValues::bytes() const {
-  return kOverhead + (notes.capacity() + passages.capacity()) * sizeof(Value);
+  return kOverhead + notes.capacity() * sizeof(Note) + passages.capacity() * sizeof(Passage) +
+         groups.capacity() * sizeof groups[0];
 }
 
 void TermValueCache::keep(std::uint32_t term, const Values& values, std::size_t bytes_max) const {
@@ -57,6 +84,29 @@ void TermValueCache::keep(std::uint32_t term, const Values& values, std::size_t 
   recent_bytes_ = 0;
 }
 
+TermValueCache::Values TermValueCache::find(std::uint32_t term, std::size_t bytes_max) const {
+  if (const auto found = recent_.find(term); found != recent_.end()) return found->second;
+  const auto old = older_.find(term);
+  if (old == older_.end()) return nullptr;
+  Values values = std::move(old->second);
+  older_.erase(old);
+  keep(term, values, bytes_max);
+  return values;
+}
+
+bool TermValueCache::worth_computing(const Segment& segment, std::uint32_t term,
+                                     std::size_t bytes_max) const {
+  const TermInfo& info = segment.terms[term];
+  if (info.postings <= kLongList) return true;
+  const std::size_t bytes =
+      info.notes * sizeof(TermValues::Note) + info.postings * sizeof(TermValues::Passage);
+  if (bytes > bytes_max / kLongListShare) return false;
+  if (asked_.contains(term)) return true;
+  if (asked_.size() >= kAskedMax) asked_.clear();
+  asked_.insert(term);
+  return false;
+}
+
 std::vector<TermValueCache::Values> TermValueCache::of(const Segment& segment,
                                                        std::span<const std::uint32_t> terms,
                                                        const KeywordScorer& scorer) const {
@@ -64,7 +114,7 @@ std::vector<TermValueCache::Values> TermValueCache::of(const Segment& segment,
   const std::size_t bytes_max =
       std::min(kKeptBytesMax, kKeptBytesMin + kBytesPerPostingByte * segment.postings.size());
   std::vector<Values> values(terms.size());
-  bool all = true;
+  std::vector<std::size_t> wanted;
   {
     const MutexLock lock(mutex_);
     if (key_ != key) {
@@ -74,28 +124,18 @@ std::vector<TermValueCache::Values> TermValueCache::of(const Segment& segment,
       recent_bytes_ = 0;
     }
     for (std::size_t i = 0; i < terms.size(); ++i) {
-      if (const auto found = recent_.find(terms[i]); found != recent_.end()) {
-        values[i] = found->second;
-      } else if (const auto old = older_.find(terms[i]); old != older_.end()) {
-        values[i] = std::move(old->second);
-        older_.erase(old);
-        keep(terms[i], values[i], bytes_max);
-      } else {
-        all = false;
-      }
+      values[i] = find(terms[i], bytes_max);
+      if (values[i] == nullptr && worth_computing(segment, terms[i], bytes_max))
+        wanted.push_back(i);
     }
   }
-  if (all) return values;
+  if (wanted.empty()) return values;
   const TermFormula formula = scorer.formula();
-  std::vector<std::size_t> made;
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    if (values[i]) continue;
+  for (const std::size_t i : wanted)
     values[i] = std::make_shared<const TermValues>(compute(segment, terms[i], formula));
-    made.push_back(i);
-  }
   const MutexLock lock(mutex_);
   if (key_ == key)
-    for (const std::size_t i : made) keep(terms[i], values[i], bytes_max);
+    for (const std::size_t i : wanted) keep(terms[i], values[i], bytes_max);
   return values;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "knap/base/mutex.hpp"
@@ -17,14 +18,40 @@ class KeywordScorer;
 /// What a term gives to each note and passage of a segment that holds it, by TermFormula with a
 /// gain of 1. Immutable.
 struct TermValues {
-  struct Value {
-    std::uint32_t place;  ///< Number of the note or unit.
-    float value;          ///< 0-1.
+  struct Passage {
+    std::uint32_t unit;
+    float value;  ///< 0-1.
   };
-  std::vector<Value> notes;     ///< By rising note.
-  std::vector<Value> passages;  ///< By rising unit.
+  struct Note {
+    std::uint32_t note;
+    float value;                  ///< 0-1.
+    float best_passage;           ///< The highest value of its passages.
+    std::uint32_t passage_begin;  ///< Its passages end where the next note's begin.
+  };
+  std::vector<Note> notes;        ///< By rising note.
+  std::vector<Passage> passages;  ///< By rising unit.
   float most = 0, most_passage = 0;
+  /// The first of `notes` at or behind each multiple of 2^group_shift, and their count at the end.
+  std::vector<std::uint32_t> groups;
+  std::uint32_t group_shift = 0;
 
+  /// Place of a note in `notes`, or their count.
+  std::size_t find(std::uint32_t note) const {
+    const std::size_t group = note >> group_shift;
+    for (std::size_t at = groups[group]; at < groups[group + 1]; ++at)
+      if (notes[at].note == note) return at;
+    return notes.size();
+  }
+  /// Place of the first at or behind a note.
+  std::size_t first_from(std::uint32_t note) const {
+    std::size_t at = groups[note >> group_shift];
+    while (at < notes.size() && notes[at].note < note) ++at;
+    return at;
+  }
+  std::span<const Passage> passages_of(std::size_t at) const {
+    const std::size_t end = at + 1 < notes.size() ? notes[at + 1].passage_begin : passages.size();
+    return std::span(passages).subspan(notes[at].passage_begin, end - notes[at].passage_begin);
+  }
   std::size_t bytes() const;
 };
 
@@ -42,12 +69,16 @@ class TermValueCache {
   using Values = std::shared_ptr<const TermValues>;
 
   /// Values for each term, in the order of `terms`. Costs a look at all postings of a term that is
-  /// not known yet.
+  /// not known yet. Null for a long list that was not asked for before: to compute it all would
+  /// cost more than what one search needs of it.
   std::vector<Values> of(const Segment& segment, std::span<const std::uint32_t> terms,
                          const KeywordScorer& scorer) const KNAP_EXCLUDES(mutex_);
 
  private:
   using Table = std::unordered_map<std::uint32_t, Values>;
+  Values find(std::uint32_t term, std::size_t bytes_max) const KNAP_REQUIRES(mutex_);
+  bool worth_computing(const Segment& segment, std::uint32_t term, std::size_t bytes_max) const
+      KNAP_REQUIRES(mutex_);
   void keep(std::uint32_t term, const Values& values, std::size_t bytes_max) const
       KNAP_REQUIRES(mutex_);
 
@@ -55,10 +86,7 @@ class TermValueCache {
   mutable std::uint64_t key_ KNAP_GUARDED_BY(mutex_) = 0;
   mutable Table recent_ KNAP_GUARDED_BY(mutex_), older_ KNAP_GUARDED_BY(mutex_);
   mutable std::size_t recent_bytes_ KNAP_GUARDED_BY(mutex_) = 0;
+  mutable std::unordered_set<std::uint32_t> asked_ KNAP_GUARDED_BY(mutex_);  ///< Long lists.
 };
-
-/// Where all notes are scored, longer lists are read as they are (each_value()) and not kept: they
-/// would push out too many others.
-constexpr std::uint32_t kKeptPostingsMax = 1U << 14;
 
 }  // namespace knap::search

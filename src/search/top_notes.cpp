@@ -1,31 +1,33 @@
 #include "top_notes.hpp"
 
 #include <algorithm>
+#include <span>
 #include <utility>
+
+#include "term_list.hpp"
 
 namespace knap::search {
 namespace {
 
-/// Notes looked at together: their sums stay in the processor's first caches.
-constexpr std::uint32_t kWindow = 2048;
+/// Notes looked at together: their bounds stay in the processor's first caches.
+constexpr std::uint32_t kWindow = 4096;
+/// A block is so many notes of a window, a column apart: the highest bound of each block is found
+/// by comparing rows.
+constexpr std::uint32_t kRows = 16;
 /// Bounds are sums in another order than scores: what rounding may hide.
 constexpr float kSlack = 1.0001F;
-/// A word is only looked up, note by note, if it has so many times the entries of the rarer ones:
-/// else adding it whole is quicker.
+/// A word is only looked up, note by note, if it stands in so many times the notes of the rarer
+/// ones: else adding its bounds is quicker.
 constexpr std::size_t kLookUpRatio = 8;
-
-/// One term's values within one word.
-struct TermList {
-  TermUse use;
-  const TermValues* values = nullptr;
-  std::size_t at = 0, passage_at = 0;  ///< First entries at or behind the window.
-};
+/// When so many notes of a window were scored one by one and others still have a chance, as with
+/// hundreds of equal notes, all are scored together.
+constexpr std::uint64_t kScoredSinglyMax = 64;
 
 /// A word's lists in one segment. Where several terms hold the word, the best counts.
 struct WordList {
   std::vector<TermList> terms;
-  std::size_t entries = 0;  ///< Of all lists.
-  float bound = 0;          ///< No note gets more from this word.
+  std::size_t notes = 0;  ///< Of all lists.
+  float bound = 0;        ///< No note gets more from this word.
 };
 
 /// The best so far, the worst of them on top.
@@ -65,38 +67,10 @@ class Best {
   std::vector<KeywordHit> hits_;
 };
 
-/// A note of the window and what it can get at most.
-struct Chance {
-  float bound = 0;
-  std::uint32_t note = 0;
-};
-
-/// The highest of several values at each place of a row.
-class Most {
- public:
-  void resize(std::size_t size) {
-    if (values_.size() < size) values_.resize(size);
-  }
-  void add(std::uint32_t place, float value) {
-    values_[place] = std::max(values_[place], value);
-    begin_ = std::min(begin_, place);
-    end_ = std::max(end_, place + 1);
-  }
-  /// Adds the values to others and forgets them.
-  void move_to(std::vector<float>& sums) {
-    for (std::uint32_t place = begin_; place < end_; ++place)
-      sums[place] += std::exchange(values_[place], 0.0F);
-    begin_ = kNone;
-    end_ = 0;
-  }
-
- private:
-  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
-  std::vector<float> values_;
-  std::uint32_t begin_ = kNone, end_ = 0;
-};
-
-/// The visit of one segment.
+/// The visit of one segment, in two steps for each window of notes: what the words give to each
+/// note and, at most, to its passages is added up from the notes' own values and their best
+/// passages for each word; notes that have a chance by that, the best first, are then scored
+/// exactly, passage by passage.
 class Visit {
  public:
   Visit(const State& state, std::uint32_t number, const NoteSet* candidates,
@@ -106,38 +80,44 @@ class Visit {
   KeywordHit score(std::uint32_t note);
 
  private:
+  void open(const KeywordScorer& scorer);
   std::uint32_t next_note() const;
   void open_window();
   bool may_leave(std::size_t word) const;
-  void add_word(WordList& word);
+  void add_sums(WordList& word);
+  void add_all(WordList& word);
+  std::uint64_t settle_together(Best& best);
+  KeywordHit finish(std::uint32_t note, float sum, std::span<const float> units) const;
+  KeywordHit settle(std::uint32_t note);
+  void drop_others();
   std::uint64_t settle_window(Best& best);
-  std::uint64_t look_up_rest(Best& best);
-  std::pair<float, std::uint32_t> best_unit(std::uint32_t note) const;
-  float bound_of(const WordList& word, std::uint32_t note) const;
-  std::size_t find(const TermList& list, std::uint32_t note) const;
-  bool speaks(const TermList& list, std::uint32_t note) const {
-    return (bit(segment_.languages[note]) & list.use.languages) != 0;
-  }
-  /// Calls note(place, value) and passage(place, value) for the list's entries in the window.
-  template <class Note, class Passage>
-  void each(TermList& list, Note note, Passage passage);
+  float settle_block(std::uint32_t column, float least, Best& best, std::uint64_t& scored);
+  bool has_chance(std::uint32_t note, float bound, float threshold);
+  float look_up_bound(WordList& word, std::uint32_t note);
+  float add_exactly(WordList& word, std::uint32_t note);
   float mixed(float note, float passage) const { return (1 - share_) * note + share_ * passage; }
+  /// What the words that are not added can give.
+  float rest() const { return left_ > 0 ? bounds_[left_ - 1] : 0; }
 
   const Segment& segment_;
   const std::uint32_t number_;
   const NoteSet* candidates_;
-  const float share_;                         ///< Of the best passage in a note's score.
-  std::vector<TermValueCache::Values> kept_;  ///< Keeps alive what the lists point to.
-  std::vector<WordList> words_;               ///< In the order of the query.
-  std::vector<std::size_t> by_bound_;         ///< Places in words_, by rising bound.
-  std::vector<float> bounds_;                 ///< Sums of the bounds in that order.
-  std::size_t left_ = 0;  ///< So many in that order are not added but looked up.
+  const float share_;                  ///< Of the best passage in a note's score.
+  std::vector<WordList> words_;        ///< In the order of the query.
+  std::vector<std::size_t> by_bound_;  ///< Places in words_, by rising bound.
+  std::vector<float> bounds_;          ///< Sums of the bounds in that order.
+  std::size_t left_ = 0;               ///< So many in that order are not added but looked up.
 
-  std::uint32_t first_ = 0, end_ = 0;            ///< Notes of the window.
-  std::uint32_t first_unit_ = 0, end_unit_ = 0;  ///< Their units.
-  std::vector<float> sums_, unit_sums_;          ///< What the added words give to each.
-  Most most_, most_units_;                       ///< The same of one word of several lists.
-  std::vector<Chance> chances_;
+  std::uint32_t first_ = 0, end_ = 0;  ///< Notes of the window.
+  std::uint32_t columns_ = 0;
+  /// What the added words give to each note, and at most to its best passage and to both; in kRows
+  /// rows.
+  std::vector<float> note_sums_, passage_sums_, most_;
+  std::vector<float> highest_;                           ///< Of each block.
+  std::vector<std::pair<float, std::uint32_t>> blocks_;  ///< (highest bound, column): a heap.
+  std::vector<float> unit_sums_, word_units_;            ///< When all are scored together.
+  std::vector<float> word_notes_, word_passages_;  ///< The highest of one word of several lists.
+  std::vector<float> passages_, competing_;        ///< Of the note that is scored.
 };
 
 Visit::Visit(const State& state, std::uint32_t number, const NoteSet* candidates,
@@ -146,29 +126,8 @@ Visit::Visit(const State& state, std::uint32_t number, const NoteSet* candidates
       number_(number),
       candidates_(candidates),
       share_(scorer.settings().passage_share) {
-  std::vector<std::uint32_t> terms;
-  for (const WeightedWord& word : scorer.words()) {
-    WordList list;
-    for (const TermUse& use : scorer.terms_of(number, segment_, word)) {
-      list.terms.push_back({use});
-      terms.push_back(use.term);
-    }
-    if (!list.terms.empty()) words_.push_back(std::move(list));
-  }
-  kept_ = segment_.term_values.of(segment_, terms, scorer);
-  std::size_t next = 0;
-  for (WordList& word : words_) {
-    float most = 0, most_passage = 0;
-    for (TermList& list : word.terms) {
-      list.values = kept_[next++].get();
-      // A note may take its own value from one term and its best passage's from another.
-      most = std::max(most, list.use.gain * list.values->most);
-      most_passage = std::max(most_passage, list.use.gain * list.values->most_passage);
-      word.entries += list.values->notes.size() + list.values->passages.size();
-    }
-    word.bound = mixed(most, most_passage);
-    by_bound_.push_back(by_bound_.size());
-  }
+  open(scorer);
+  for (std::size_t w = 0; w < words_.size(); ++w) by_bound_.push_back(w);
   std::stable_sort(by_bound_.begin(), by_bound_.end(), [this](std::size_t a, std::size_t b) {
     return words_[a].bound < words_[b].bound;
   });
@@ -176,147 +135,220 @@ Visit::Visit(const State& state, std::uint32_t number, const NoteSet* candidates
   for (const std::size_t w : by_bound_) bounds_.push_back(sum += words_[w].bound);
 }
 
+void Visit::open(const KeywordScorer& scorer) {
+  std::vector<std::vector<TermUse>> uses;
+  std::vector<std::uint32_t> terms;
+  for (const WeightedWord& word : scorer.words()) {
+    uses.push_back(scorer.terms_of(number_, word));
+    for (const TermUse& use : uses.back()) terms.push_back(use.term);
+  }
+  auto values = segment_.term_values.of(segment_, terms, scorer);
+  const TermFormula formula = scorer.formula();
+  auto next = values.begin();
+  for (const std::vector<TermUse>& of_word : uses) {
+    if (of_word.empty()) continue;
+    WordList word;
+    word.terms.reserve(of_word.size());
+    float most = 0, most_passage = 0;
+    for (const TermUse& use : of_word) {
+      const TermList& list = word.terms.emplace_back(segment_, use, std::move(*next++), formula);
+      // A note may take its own value from one term and its best passage's from another.
+      most = std::max(most, list.most());
+      most_passage = std::max(most_passage, list.most_passage());
+      word.notes += list.notes();
+    }
+    word.bound = mixed(most, most_passage);
+    words_.push_back(std::move(word));
+  }
+}
+
 /// The first note, at or behind the window's end, that one of the added words holds.
 std::uint32_t Visit::next_note() const {
   std::uint32_t note = segment_.note_count();
-  for (std::size_t i = left_; i < by_bound_.size(); ++i) {
-    for (const TermList& list : words_[by_bound_[i]].terms)
-      if (list.at < list.values->notes.size())
-        note = std::min(note, list.values->notes[list.at].place);
-  }
+  for (std::size_t i = left_; i < by_bound_.size(); ++i)
+    for (const TermList& list : words_[by_bound_[i]].terms) note = std::min(note, list.next_note());
   return note;
 }
 
 void Visit::open_window() {
   end_ = std::min(first_ + kWindow, segment_.note_count());
-  first_unit_ = segment_.first_unit[first_];
-  end_unit_ = segment_.first_unit[end_];
-  sums_.assign(end_ - first_, 0);
-  unit_sums_.assign(end_unit_ - first_unit_, 0);
-  most_.resize(sums_.size());
-  most_units_.resize(unit_sums_.size());
+  columns_ = (end_ - first_ + kRows - 1) / kRows;
+  const std::size_t size = std::size_t{columns_} * kRows;
+  note_sums_.assign(size, 0);
+  passage_sums_.assign(size, 0);
+  most_.resize(size);
 }
 
-template <class Note, class Passage>
-void Visit::each(TermList& list, Note note, Passage passage) {
-  const bool all = (segment_.languages_present & ~list.use.languages) == 0;
-  const float gain = list.use.gain;
-  const auto& notes = list.values->notes;
-  for (; list.at < notes.size() && notes[list.at].place < end_; ++list.at) {
-    const auto& [place, value] = notes[list.at];
-    if (all || speaks(list, place)) note(place - first_, gain * value);
-  }
-  const auto& passages = list.values->passages;
-  std::size_t& at = list.passage_at;
-  // Where a window was passed by: its passages are behind.
-  if (at < passages.size() && passages[at].place < first_unit_)
-    at = static_cast<std::size_t>(
-        std::lower_bound(
-            passages.begin() + static_cast<std::ptrdiff_t>(at), passages.end(), first_unit_,
-            [](const TermValues::Value& v, std::uint32_t unit) { return v.place < unit; }) -
-        passages.begin());
-  for (; at < passages.size() && passages[at].place < end_unit_; ++at) {
-    const auto& [unit, value] = passages[at];
-    if (all || speaks(list, segment_.unit_notes[unit])) passage(unit - first_unit_, gain * value);
-  }
-}
-
-/// Adds a word to the sums of the window.
-void Visit::add_word(WordList& word) {
+/// Adds what a word gives to the notes of the window and, at most, to their passages.
+void Visit::add_sums(WordList& word) {
   if (word.terms.size() == 1) {
-    each(
-        word.terms.front(), [this](std::uint32_t i, float value) { sums_[i] += value; },
-        [this](std::uint32_t i, float value) { unit_sums_[i] += value; });
+    word.terms.front().read_until(end_, [this](std::uint32_t note, float value, float passage) {
+      note_sums_[note - first_] += value;
+      passage_sums_[note - first_] += passage;
+    });
     return;
   }
-  for (TermList& list : word.terms)
-    each(
-        list, [this](std::uint32_t i, float value) { most_.add(i, value); },
-        [this](std::uint32_t i, float value) { most_units_.add(i, value); });
-  most_.move_to(sums_);
-  most_units_.move_to(unit_sums_);
-}
-
-/// The best passage of a note by the sums, and its unit.
-std::pair<float, std::uint32_t> Visit::best_unit(std::uint32_t note) const {
-  const std::uint32_t first = segment_.first_unit[note], end = segment_.first_unit[note + 1];
-  std::uint32_t best = std::min(first + 1, end - 1);
-  for (std::uint32_t unit = best; unit < end; ++unit)
-    if (unit_sums_[unit - first_unit_] > unit_sums_[best - first_unit_]) best = unit;
-  return {unit_sums_[best - first_unit_], best};
-}
-
-/// All words are added: the sums are the scores.
-std::uint64_t Visit::settle_window(Best& best) {
-  std::uint64_t scored = 0;
-  for (std::uint32_t note = first_; note < end_; ++note) {
-    const float sum = sums_[note - first_];
-    if (sum <= 0 || (candidates_ != nullptr && !candidates_->test(note))) continue;
-    ++scored;
-    const auto [passage, unit] = best_unit(note);
-    const float score = mixed(sum, passage);
-    if (score >= best.threshold()) best.add({number_, note, unit, score});
+  word_notes_.assign(end_ - first_, 0);
+  word_passages_.assign(end_ - first_, 0);
+  for (TermList& list : word.terms) {
+    list.read_until(end_, [this](std::uint32_t note, float value, float passage) {
+      float& most = word_notes_[note - first_];
+      float& most_passage = word_passages_[note - first_];
+      most = std::max(most, value);
+      most_passage = std::max(most_passage, passage);
+    });
   }
-  return scored;
+  for (std::size_t i = 0; i < word_notes_.size(); ++i) {
+    note_sums_[i] += word_notes_[i];
+    passage_sums_[i] += word_passages_[i];
+  }
 }
 
-/// The entry of the note in the list, or its size.
-std::size_t Visit::find(const TermList& list, std::uint32_t note) const {
-  const auto& notes = list.values->notes;
-  const auto entry = std::lower_bound(
-      notes.begin(), notes.end(), note,
-      [](const TermValues::Value& value, std::uint32_t place) { return value.place < place; });
-  if (entry == notes.end() || entry->place != note || !speaks(list, note)) return notes.size();
-  return static_cast<std::size_t>(entry - notes.begin());
+/// Notes that the filter leaves out have no chance.
+void Visit::drop_others() {
+  for (std::uint32_t note = first_; note < end_; ++note)
+    if (note_sums_[note - first_] > 0 && !candidates_->test(note))
+      note_sums_[note - first_] = passage_sums_[note - first_] = 0;
 }
 
-/// What a word that is not in the sums gives to a note at most.
-float Visit::bound_of(const WordList& word, std::uint32_t note) const {
+/// The highest of what a word that is not added can give to a note.
+float Visit::look_up_bound(WordList& word, std::uint32_t note) {
   float most = 0, most_passage = 0;
-  for (const TermList& list : word.terms) {
-    const std::size_t at = find(list, note);
-    if (at == list.values->notes.size()) continue;
-    most = std::max(most, list.use.gain * list.values->notes[at].value);
-    most_passage = std::max(most_passage, list.use.gain * list.values->most_passage);
+  for (TermList& list : word.terms) {
+    const TermList::Found found = list.look_up(note);
+    most = std::max(most, found.value);
+    for (const TermValues::Passage& passage : found.passages)
+      most_passage = std::max(most_passage, list.gain() * passage.value);
   }
   return mixed(most, most_passage);
 }
 
-/// Some words are not added: looks them up for the notes that have a chance, the best first.
-std::uint64_t Visit::look_up_rest(Best& best) {
-  const float rest = bounds_[left_ - 1];
-  chances_.clear();
-  for (std::uint32_t note = first_; note < end_; ++note) {
-    const float sum = sums_[note - first_];
-    if (sum <= 0 || (candidates_ != nullptr && !candidates_->test(note))) continue;
-    const float bound = mixed(sum, best_unit(note).first);
-    if ((bound + rest) * kSlack >= best.threshold()) chances_.push_back({bound, note});
+/// Looks up the words that are not added, the weightiest first, while there is a chance.
+bool Visit::has_chance(std::uint32_t note, float bound, float threshold) {
+  for (std::size_t i = left_;; --i) {
+    if ((bound + (i > 0 ? bounds_[i - 1] : 0)) * kSlack < threshold) return false;
+    if (i == 0) return true;
+    bound += look_up_bound(words_[by_bound_[i - 1]], note);
   }
-  std::sort(chances_.begin(), chances_.end(), [](const Chance& a, const Chance& b) {
-    return a.bound != b.bound ? a.bound > b.bound : a.note < b.note;
-  });
-  std::uint64_t scored = 0;
-  for (const auto& [added, note] : chances_) {
-    if ((added + rest) * kSlack < best.threshold()) break;
-    float bound = added;
-    bool hopeless = false;
-    for (std::size_t i = left_; i-- > 0 && !hopeless;) {
-      bound += bound_of(words_[by_bound_[i]], note);
-      hopeless = (bound + (i > 0 ? bounds_[i - 1] : 0)) * kSlack < best.threshold();
+}
+
+/// A note's score from its own sum and those of its units: the best passage counts too.
+KeywordHit Visit::finish(std::uint32_t note, float sum, std::span<const float> units) const {
+  const std::uint32_t first = segment_.first_unit[note];
+  std::size_t best = std::min<std::size_t>(1, units.size() - 1);
+  for (std::size_t unit = best; unit < units.size(); ++unit)
+    if (units[unit] > units[best]) best = unit;
+  return {number_, note, first + static_cast<std::uint32_t>(best), mixed(sum, units[best])};
+}
+
+/// The score of a note of the window. Where all words are added, the sums are those of score(), and
+/// a single passage's as well.
+KeywordHit Visit::settle(std::uint32_t note) {
+  const std::uint32_t first = segment_.first_unit[note], end = segment_.first_unit[note + 1];
+  if (left_ > 0 || end - first > 2) return score(note);
+  return {number_, note, end - 1, most_[note - first_]};
+}
+
+/// Scores the notes of a block whose bound is at least `least`.
+/// @return the highest bound among the others; 0: none is left
+float Visit::settle_block(std::uint32_t column, float least, Best& best, std::uint64_t& scored) {
+  float highest = 0;
+  for (std::uint32_t i = column; i < end_ - first_; i += columns_) {
+    if (most_[i] < least) {
+      highest = std::max(highest, most_[i]);
+      continue;
     }
-    if (hopeless) continue;
+    if (has_chance(first_ + i, most_[i], best.threshold())) {
+      ++scored;
+      best.add(settle(first_ + i));
+    }
+    most_[i] = 0;
+  }
+  return highest;
+}
+
+/// Adds all that a word gives to the notes and units of the window.
+void Visit::add_all(WordList& word) {
+  const std::uint32_t first_unit = segment_.first_unit[first_];
+  const bool alone = word.terms.size() == 1;
+  std::vector<float>& notes = alone ? note_sums_ : word_notes_;
+  std::vector<float>& units = alone ? unit_sums_ : word_units_;
+  if (!alone) {
+    word_notes_.assign(end_ - first_, 0);
+    word_units_.assign(unit_sums_.size(), 0);
+  }
+  for (TermList& list : word.terms) {
+    list.read_all(
+        first_, end_,
+        [&](std::uint32_t note, float value) {
+          float& sum = notes[note - first_];
+          sum = alone ? sum + value : std::max(sum, value);
+        },
+        [&](std::uint32_t unit, float value) {
+          float& sum = units[unit - first_unit];
+          sum = alone ? sum + value : std::max(sum, value);
+        });
+  }
+  if (alone) return;
+  for (std::size_t i = 0; i < notes.size(); ++i) note_sums_[i] += notes[i];
+  for (std::size_t i = 0; i < units.size(); ++i) unit_sums_[i] += units[i];
+}
+
+/// Scores all notes of the window that still have a chance.
+std::uint64_t Visit::settle_together(Best& best) {
+  std::fill(note_sums_.begin(), note_sums_.end(), 0.0F);
+  const std::uint32_t first_unit = segment_.first_unit[first_];
+  unit_sums_.assign(segment_.first_unit[end_] - first_unit, 0);
+  for (WordList& word : words_) add_all(word);
+  std::uint64_t scored = 0;
+  for (std::uint32_t note = first_; note < end_; ++note) {
+    const float bound = most_[note - first_];
+    if (bound <= 0 || (bound + rest()) * kSlack < best.threshold()) continue;
     ++scored;
-    best.add(score(note));
+    const std::uint32_t first = segment_.first_unit[note], end = segment_.first_unit[note + 1];
+    best.add(finish(note, note_sums_[note - first_],
+                    std::span(unit_sums_).subspan(first - first_unit, end - first)));
   }
   return scored;
 }
 
-/// Whether a word may be left out of the sums: by its bound it cannot lift a note into the best,
+/// Scores the notes of the window that have a chance, by falling bound.
+std::uint64_t Visit::settle_window(Best& best) {
+  for (std::size_t i = 0; i < most_.size(); ++i) most_[i] = mixed(note_sums_[i], passage_sums_[i]);
+  highest_.assign(most_.begin(), most_.begin() + columns_);
+  for (std::uint32_t row = 1; row < kRows; ++row) {
+    const float* values = most_.data() + std::size_t{row} * columns_;
+    for (std::uint32_t column = 0; column < columns_; ++column)
+      highest_[column] = highest_[column] < values[column] ? values[column] : highest_[column];
+  }
+  const auto hopeless = [&](float bound) { return (bound + rest()) * kSlack < best.threshold(); };
+  blocks_.clear();
+  for (std::uint32_t column = 0; column < columns_; ++column)
+    if (highest_[column] > 0 && !hopeless(highest_[column]))
+      blocks_.emplace_back(highest_[column], column);
+  std::make_heap(blocks_.begin(), blocks_.end());
+  std::uint64_t scored = 0;
+  while (!blocks_.empty() && !hopeless(blocks_.front().first)) {
+    if (scored >= kScoredSinglyMax) return scored + settle_together(best);
+    std::pop_heap(blocks_.begin(), blocks_.end());
+    const auto [bound, column] = blocks_.back();
+    blocks_.pop_back();
+    const float next = blocks_.empty() ? 0 : blocks_.front().first;
+    // A note's bound may equal the next block's: whichever is first.
+    const float left = settle_block(column, std::max(next, 1e-30F), best, scored);
+    if (left <= 0) continue;
+    blocks_.emplace_back(left, column);
+    std::push_heap(blocks_.begin(), blocks_.end());
+  }
+  return scored;
+}
+
+/// Whether a word may be left out of the bounds: by its own it cannot lift a note into the best,
 /// and it is so common that looking it up costs less.
 bool Visit::may_leave(std::size_t i) const {
   std::size_t others = 0;
-  for (std::size_t k = i + 1; k < by_bound_.size(); ++k) others += words_[by_bound_[k]].entries;
-  return words_[by_bound_[i]].entries > kLookUpRatio * others;
+  for (std::size_t k = i + 1; k < by_bound_.size(); ++k) others += words_[by_bound_[k]].notes;
+  return words_[by_bound_[i]].notes > kLookUpRatio * others;
 }
 
 std::uint64_t Visit::run(Best& best) {
@@ -328,46 +360,45 @@ std::uint64_t Visit::run(Best& best) {
     first_ = next_note();
     if (first_ == segment_.note_count()) return scored;
     open_window();
-    if (left_ == 0) {
-      for (WordList& word : words_) add_word(word);
-      scored += settle_window(best);
-      continue;
-    }
-    for (std::size_t i = left_; i < by_bound_.size(); ++i) add_word(words_[by_bound_[i]]);
-    scored += look_up_rest(best);
+    // In the order of the query: the sums of floats depend on it.
+    for (std::size_t w = 0; w < words_.size(); ++w)
+      if (std::find(by_bound_.begin(), by_bound_.begin() + static_cast<std::ptrdiff_t>(left_), w) ==
+          by_bound_.begin() + static_cast<std::ptrdiff_t>(left_))
+        add_sums(words_[w]);
+    if (candidates_ != nullptr) drop_others();
+    scored += settle_window(best);
   }
 }
 
-/// Adds up what the lists say of one note, in the order of the query: the same sums as when all
-/// notes are scored.
+/// Adds what a word gives to the note's passages.
+/// @return what it gives to the note itself
+float Visit::add_exactly(WordList& word, std::uint32_t note) {
+  const std::uint32_t first = segment_.first_unit[note];
+  if (word.terms.size() == 1) {
+    TermList& list = word.terms.front();
+    const TermList::Found found = list.look_up(note);
+    for (const auto& [unit, value] : found.passages) passages_[unit - first] += list.gain() * value;
+    return found.value;
+  }
+  float most = 0;
+  competing_.assign(passages_.size(), 0);
+  for (TermList& list : word.terms) {
+    const TermList::Found found = list.look_up(note);
+    most = std::max(most, found.value);
+    for (const auto& [unit, value] : found.passages)
+      competing_[unit - first] = std::max(competing_[unit - first], list.gain() * value);
+  }
+  for (std::size_t i = 0; i < passages_.size(); ++i) passages_[i] += competing_[i];
+  return most;
+}
+
+/// Adds up in the order of the query: the same sums as when all notes are scored.
 KeywordHit Visit::score(std::uint32_t note) {
   const std::uint32_t first = segment_.first_unit[note], end = segment_.first_unit[note + 1];
-  std::vector<float> units(end - first), word_units;
+  passages_.assign(end - first, 0);
   float sum = 0;
-  for (const WordList& word : words_) {
-    word_units.assign(end - first, 0);
-    float most = 0;
-    for (const TermList& list : word.terms) {
-      const std::size_t at = find(list, note);
-      if (at == list.values->notes.size()) continue;
-      most = std::max(most, list.use.gain * list.values->notes[at].value);
-      const auto& passages = list.values->passages;
-      auto entry = std::lower_bound(
-          passages.begin(), passages.end(), first,
-          [](const TermValues::Value& value, std::uint32_t unit) { return value.place < unit; });
-      for (; entry != passages.end() && entry->place < end; ++entry) {
-        float& known = word_units[entry->place - first];
-        known = std::max(known, list.use.gain * entry->value);
-      }
-    }
-    sum += most;
-    for (std::uint32_t i = 0; i < units.size(); ++i) units[i] += word_units[i];
-  }
-  KeywordHit hit{number_, note, std::min(first + 1, end - 1), 0};
-  for (std::uint32_t unit = hit.unit; unit < end; ++unit)
-    if (units[unit - first] > units[hit.unit - first]) hit.unit = unit;
-  hit.score = mixed(sum, units[hit.unit - first]);
-  return hit;
+  for (WordList& word : words_) sum += add_exactly(word, note);
+  return finish(note, sum, passages_);
 }
 
 }  // namespace

@@ -112,6 +112,53 @@ TEST_P(TopNotes, AreThoseOfScoringAllWhenCommonWordsAreLookedUp) {
   }
 }
 
+// Hundreds of equal notes are scored together, of which those with the lowest ids are kept.
+TEST_P(TopNotes, AreThoseOfScoringAllAmongEqualNotes) {
+  const auto index = Index::create({.dimensions = 4});
+  Index::Batch changes;
+  for (std::uint64_t id = 1; id <= 3'000; ++id) {
+    std::vector<std::string> passages{"equal text of a template", "its footer with equal words"};
+    if (below(100) == 0) passages.push_back("footer and " + words(3));
+    changes.upserts.push_back(
+        testing_notes::note(id, "n" + std::to_string(id), passages, below(9) == 0 ? "de" : "en"));
+  }
+  index->apply(std::move(changes));
+  for (const char* text : {"template ", "equal footer ", "template footer word1 ", "foot"}) {
+    Query query;
+    query.text = text;
+    query.limit = static_cast<std::uint32_t>(1 + below(60));
+    query.mode = Mode::kKeyword;
+    if (below(2) == 0) query.filter = *Filter::parse("lang:de", 0);
+    expect_same(*index, std::move(query));
+  }
+}
+
+// Lists too long to be computed for one search: read from the postings at first, and later, when
+// they have been asked for again, from values.
+TEST_P(TopNotes, AreThoseOfScoringAllWhereListsAreLong) {
+  const auto index = Index::create({.dimensions = 4});
+  Index::Batch changes;
+  for (std::uint64_t id = 1; id <= 4'000; ++id) {
+    std::vector<std::string> passages;
+    for (int p = 5; p > 0; --p)
+      passages.push_back((below(20) > 0 ? "common often " : "often ") + words(3 + below(40)));
+    if (below(50) == 0) passages.front() += "rare";
+    changes.upserts.push_back(
+        testing_notes::note(id, "n" + std::to_string(id), passages, below(9) == 0 ? "de" : "en"));
+  }
+  index->apply(std::move(changes));
+  for (int round = 0; round < 3; ++round) {
+    for (const char* text : {"common rare ", "often common ", "word1 rare word9 often ", "commo"}) {
+      Query query;
+      query.text = text;
+      query.limit = static_cast<std::uint32_t>(1 + below(30));
+      query.mode = Mode::kKeyword;
+      if (below(3) == 0) query.filter = *Filter::parse("lang:de", 0);
+      expect_same(*index, std::move(query));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, TopNotes, ::testing::Range(1U, 9U));
 
 }  // namespace

@@ -30,7 +30,7 @@ constexpr const char* kWriterSettings =
     "PRAGMA temp_store = MEMORY;";
 constexpr const char* kReaderSettings =
     "PRAGMA query_only = ON;"
-    "PRAGMA cache_size = -8000;"
+    "PRAGMA cache_size = -16000;"
     "PRAGMA temp_store = MEMORY;";
 
 Result<FileDescriptor> take_lock(const std::filesystem::path& data_dir) {
