@@ -71,9 +71,18 @@ struct BenchOptions {
 int bench_search(const Config& config, const ServerAddress& server, const BenchOptions& options);
 
 struct ModelsCommand {
-  enum class Action { kList, kPull, kVerify, kUse, kRollback, kRemove } action = Action::kList;
-  std::vector<std::string> names;
-  bool defaults = false;  ///< pull: the models the configuration names.
+  enum class Action {
+    kList,
+    kShow,
+    kPull,
+    kImport,
+    kVerify,
+    kUse,
+    kRollback,
+    kRemove
+  } action = Action::kList;
+  std::vector<std::string> names;  ///< import: the file, then the name.
+  bool defaults = false;           ///< pull: the models the configuration names.
   Output output = Output::kText;
 };
 /// @param server  a running one is told of a change of embedding model

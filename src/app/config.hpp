@@ -36,6 +36,8 @@ struct Config {
     std::string embed = "all-minilm-l6-v2";
     std::string answer = "smollm2-135m-instruct";
     std::uint32_t threads = 0;
+    std::string hub = "https://huggingface.co";
+    bool offline = false;
     std::string remote_url, remote_model, remote_key;
   } models;
   search::RankingSettings ranking;

@@ -44,6 +44,8 @@ std::vector<ConfigKey> make_keys() {
       {.name = "models.dir", .target = KNAP_AT(models.dir)},
       {.name = "models.embed", .target = KNAP_AT(models.embed)},
       {.name = "models.answer", .target = KNAP_AT(models.answer)},
+      {.name = "models.hub", .target = KNAP_AT(models.hub)},
+      {.name = "models.offline", .target = KNAP_AT(models.offline)},
       {.name = "models.threads", .target = KNAP_AT(models.threads), .min = 0, .max = 1024},
       {.name = "models.remote.url", .target = KNAP_AT(models.remote_url)},
       {.name = "models.remote.model", .target = KNAP_AT(models.remote_model)},

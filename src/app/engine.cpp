@@ -61,6 +61,8 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.embed_model = config.models.embed;
   out.answer_model = config.models.answer;
   out.threads = config.models.threads;
+  out.hub = config.models.hub;
+  out.offline = config.models.offline;
   out.remote_url = config.models.remote_url;
   out.remote_model = config.models.remote_model;
   out.remote_key = config.models.remote_key;

@@ -184,9 +184,13 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
     } else {
       add_config_options(command, a);
     }
-    if (what == ModelsCommand::Action::kList) {
+    if (what == ModelsCommand::Action::kList || what == ModelsCommand::Action::kShow)
       command.add_flag("--json", a.json, "Print JSON");
-    } else if (what != ModelsCommand::Action::kRollback) {
+    if (what == ModelsCommand::Action::kImport) {
+      command.add_option("names", a.models.names, "The GGUF file, and the name it gets")
+          ->required()
+          ->expected(2);
+    } else if (what != ModelsCommand::Action::kRollback && what != ModelsCommand::Action::kList) {
       command.add_option("names", a.models.names, "Model names");
     }
     if (what == ModelsCommand::Action::kPull)
@@ -201,6 +205,10 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
   };
   add("list", "The catalogue, and what is installed", "knap models list",
       ModelsCommand::Action::kList);
+  add("show", "Everything the catalogue says of a model", "knap models show qwen3-4b",
+      ModelsCommand::Action::kShow);
+  add("import", "Take an answer model you have as a GGUF file",
+      "knap models import ~/Downloads/mine.gguf mine", ModelsCommand::Action::kImport);
   add("pull", "Fetch a model's files and check them", "knap models pull --default",
       ModelsCommand::Action::kPull);
   add("verify", "Check installed files against their checksums", "knap models verify",

@@ -11,6 +11,7 @@
 #include "knap/base/file.hpp"
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
+#include "knap/models/manage.hpp"
 #include "knap/observe/log.hpp"
 #include "remote.hpp"
 #include "terminal.hpp"
@@ -31,6 +32,7 @@ int list_models(models::Models& models, Output output) {
                       {"installed", model.installed},
                       {"in_use", model.in_use},
                       {"run_by_us", model.run_by_us},
+                      {"runnable", model.runnable},
                       {"state", model.state}});
     }
     fmt::print("{}\n", json_text(boost::json::object{{"models", list}}));
@@ -39,9 +41,11 @@ int list_models(models::Models& models, Output output) {
   const Terminal terminal(Terminal::Stream::kOut);
   for (const auto& model : all) {
     fmt::print("{} {:<32} {:<7} {:>9}  {:<10} {}{}\n", model.in_use ? terminal.good("*") : " ",
-               model.name, model.role, bytes_text(model.bytes), model.installed ? "installed" : "-",
-               terminal.dim(model.summary),
-               model.run_by_us ? "" : terminal.dim(" (not run by us)"));
+               model.name, model.role, model.bytes == 0 ? "?" : bytes_text(model.bytes),
+               model.installed ? "installed" : "-", terminal.dim(model.summary),
+               terminal.dim(!model.runnable    ? " (no engine for it yet)"
+                            : !model.run_by_us ? " (not run by us)"
+                                               : ""));
   }
   fmt::print("{}\n", terminal.dim("* in use. Fetch one with `knap models pull NAME`, choose it "
                                   "with `knap models use NAME`."));
@@ -63,6 +67,49 @@ int pull_models(models::Models& models, const std::vector<std::string>& names) {
     if (!done) return report(done.error());
     fmt::print("{} is installed.\n", name);
   }
+  return kExitDone;
+}
+
+int show_model(const models::ModelsOptions& options, const std::string& name, Output output) {
+  const auto facts = models::describe_model(options, name);
+  if (!facts) return report(facts.error());
+  if (output == Output::kJson) {
+    boost::json::object out;
+    boost::json::array files;
+    for (const auto& fact : *facts) {
+      if (fact.label == "file") {
+        files.emplace_back(fact.value);
+      } else {
+        out[fact.label] = fact.value;
+      }
+    }
+    out["files"] = std::move(files);
+    fmt::print("{}\n", json_text(out));
+    return kExitDone;
+  }
+  const Terminal terminal(Terminal::Stream::kOut);
+  for (const auto& fact : *facts)
+    fmt::print("{} {}\n", terminal.dim(fmt::format("{:<15}", fact.label)), fact.value);
+  return kExitDone;
+}
+
+int import_file(const models::ModelsOptions& options, const std::vector<std::string>& names) {
+  if (names.size() != 2) {
+    return report(make_error(ErrorCode::kInvalidArgument,
+                             "name the file and the model: knap models import FILE NAME"));
+  }
+  Status done;
+  {
+    ProgressLine line;
+    done = models::import_model(
+        options, names[0], names[1],
+        [&](std::string_view stage, std::uint64_t bytes, std::uint64_t total) {
+          line.update(stage, bytes, total, 0, {});
+        },
+        CancelToken());
+  }
+  if (!done) return report(done.error());
+  fmt::print("{} is installed; choose it with `knap models use {}`.\n", names[1], names[1]);
   return kExitDone;
 }
 
@@ -126,6 +173,12 @@ int use_model(const Config& config, const ServerAddress& server, models::Models&
                    fmt::format("{} has the role {}; only embed and answer models can be chosen",
                                name, found->role)));
   }
+  if (!found->runnable) {
+    return report(make_error(ErrorCode::kUnsupported,
+                             fmt::format("no engine of Knap's runs {} yet: choose another one of "
+                                         "`knap models list`",
+                                         name)));
+  }
   if (!found->installed) {
     return report(make_error(
         ErrorCode::kFailedPrecondition,
@@ -159,6 +212,10 @@ int models(const Config& config, const ServerAddress& server, const ModelsComman
   auto options = models_options(config, *run_dir);
   // Nothing is to be started here; list() still marks what the configuration uses.
   options.runner_program.clear();
+  if (command.action == ModelsCommand::Action::kImport) return import_file(options, command.names);
+  if (command.action == ModelsCommand::Action::kShow && !command.names.empty())
+    return show_model(options, command.names.front(), command.output);
+  const auto manage = options;
   auto models = models::Models::open(std::move(options), metrics);
   if (!models) return report(models.error());
 
@@ -176,6 +233,8 @@ int models(const Config& config, const ServerAddress& server, const ModelsComman
     case ModelsCommand::Action::kList: return list_models(**models, command.output);
     case ModelsCommand::Action::kPull: return pull_models(**models, names);
     case ModelsCommand::Action::kUse: return use_model(config, server, **models, names.front());
+    case ModelsCommand::Action::kShow:
+    case ModelsCommand::Action::kImport:
     case ModelsCommand::Action::kRollback:
     case ModelsCommand::Action::kRemove:
     case ModelsCommand::Action::kVerify: break;
@@ -188,6 +247,10 @@ int models(const Config& config, const ServerAddress& server, const ModelsComman
   int worst = kExitDone;
   for (const auto& name : names) {
     const auto done = verify ? (*models)->verify(name) : (*models)->remove(name);
+    if (done && !verify) {
+      if (const auto forgotten = models::forget_import(manage, name); !forgotten)
+        worst = report(forgotten.error());
+    }
     if (!done) worst = report(done.error());
     if (done) fmt::print("{} {}.\n", name, verify ? "matches its checksums" : "is removed");
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <initializer_list>
 
 #include "knap/base/file.hpp"
@@ -19,6 +20,18 @@ constexpr std::size_t kFilesMax = 64;
 constexpr std::uint32_t kPartsMax = 1'000;
 constexpr std::uint64_t kFileBytesMax = 1ULL << 40;
 constexpr std::size_t kTextMax = 1'000;
+constexpr std::size_t kVariantsMax = 32;
+constexpr std::uint32_t kContextMax = 1'048'576;
+// What runners took beyond weights and state, measured as resident memory after a prompt of 4,000
+// tokens or 64 long texts with two threads, rounded up. Language models: 69 MiB (135M), 80 (1.5B).
+constexpr std::uint64_t kAnswerBytes = 80U << 20;
+// llama.cpp lays 4-bit matrices out anew for the processor and keeps both: 63 % of the file more
+// for the 1.5B model in Q4_K_M.
+constexpr std::uint64_t kRepackedPercent = 70;
+// Encoders: MiniLM in f32 took 134 MiB beside its file and its weights in f32; the 4-bit pack of E5
+// 411 MiB beside its file, for it is widened.
+constexpr std::uint64_t kEncoderBytes = 140U << 20;
+constexpr std::uint64_t kPackBytes = 420U << 20;
 constexpr std::size_t kNearLimit = 5;  // further away, a suggestion only confuses
 
 // Thrown inside this file only; yaml-cpp throws too. Both are caught in Catalogue::parse().
@@ -132,24 +145,61 @@ std::vector<PackagePart> read_pypi(const YAML::Node& node) {
   return result;
 }
 
+// "135M", "1.5B": a number as the makers of models write it, in thousandths at most.
+std::uint64_t read_parameters(const YAML::Node& parent) {
+  const std::string value = read_text(parent, "parameters", false);
+  if (value.empty()) return 0;
+  double number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(value.data() + value.size() - end));
+  const double scale = unit == "M" ? 1e6 : unit == "B" ? 1e9 : 0;
+  if (error != std::errc() || scale == 0 || !(number > 0) || number > 10'000) {
+    fail(parent["parameters"],
+         "'parameters' must be a number of millions or billions, as 135M or 1.5B");
+  }
+  return static_cast<std::uint64_t>(std::llround(number * 1'000)) *
+         static_cast<std::uint64_t>(scale / 1'000);
+}
+
+HubFile read_hub(const YAML::Node& node) {
+  check_keys(node, {"repository", "revision", "file"}, "hub");
+  HubFile hub{read_text(node, "repository", true), read_text(node, "revision", false),
+              read_text(node, "file", true)};
+  // They become parts of an address: plain names between slashes, nothing that climbs.
+  const auto is_path = [](const std::string& path) {
+    std::size_t begin = 0;
+    for (std::size_t at = 0; at <= path.size(); ++at) {
+      if (at < path.size() && path[at] != '/') continue;
+      if (!is_plain_name(std::string_view(path).substr(begin, at - begin))) return false;
+      begin = at + 1;
+    }
+    return true;
+  };
+  if (!is_path(hub.repository) || !is_path(hub.file) ||
+      (!hub.revision.empty() && !is_plain_name(hub.revision))) {
+    fail(node, "'repository', 'file' and 'revision' must be plain names, with / between them");
+  }
+  return hub;
+}
+
 ModelFile read_model_file(const YAML::Node& node) {
   check_keys(node, {"name", "bytes", "sha256", "pypi", "hub"}, "a file");
   ModelFile file;
   file.name = read_text(node, "name", true);
   if (!is_plain_name(file.name)) fail(node, "'name' must be a plain file name");
-  file.bytes = read_number(node, "bytes", kFileBytesMax, 0);
-  if (file.bytes == 0) fail(node, "'bytes' is missing");
+  if (const std::string bytes = read_text(node, "bytes", false); bytes.empty()) {
+    fail(node, "'bytes' is missing: write its size, or unknown");
+  } else if (bytes != "unknown") {
+    file.bytes = read_number(node, "bytes", kFileBytesMax, 0);
+  }
   file.sha256 = read_text(node, "sha256", true);
+  if (file.sha256 == "unknown") file.sha256.clear();
   const bool hex = std::ranges::all_of(
       file.sha256, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  if (file.sha256.size() != 64 || !hex)
-    fail(node, "'sha256' must be 64 lower-case hexadecimal digits");
+  if (!file.sha256.empty() && (file.sha256.size() != 64 || !hex))
+    fail(node, "'sha256' must be 64 lower-case hexadecimal digits, or unknown");
   if (const YAML::Node pypi = node["pypi"]; pypi.IsDefined()) file.parts = read_pypi(pypi);
-  if (const YAML::Node hub = node["hub"]; hub.IsDefined()) {
-    check_keys(hub, {"repository", "revision", "file"}, "hub");
-    file.hub = HubFile{read_text(hub, "repository", true), read_text(hub, "revision", false),
-                       read_text(hub, "file", true)};
-  }
+  if (const YAML::Node hub = node["hub"]; hub.IsDefined()) file.hub = read_hub(hub);
   return file;
 }
 
@@ -161,63 +211,137 @@ Role read_role(const YAML::Node& node) {
   fail(node["role"], fmt::format("unknown role '{}': one of embed, answer, rerank, speech", name));
 }
 
+Pooling read_pooling(const YAML::Node& node) {
+  const std::string name = read_text(node, "pooling", false);
+  if (name.empty()) return Pooling::kNone;
+  for (const Pooling pooling : {Pooling::kMean, Pooling::kCls, Pooling::kLast}) {
+    if (to_string(pooling) == name) return pooling;
+  }
+  fail(node["pooling"], fmt::format("unknown pooling '{}': one of mean, cls, last", name));
+}
+
+AttentionShape read_attention(const YAML::Node& node) {
+  const YAML::Node shape = node["attention"];
+  if (!shape.IsDefined()) return {};
+  check_keys(shape, {"layers", "kv_heads", "head_size"}, "attention");
+  const auto part = [&](const char* key) {
+    if (!shape[key].IsDefined()) fail(shape, fmt::format("'{}' is missing in attention", key));
+    return static_cast<std::uint32_t>(read_number(shape, key, 4'096, 0));
+  };
+  return {part("layers"), part("kv_heads"), part("head_size")};
+}
+
+bool has_file(const ModelSpec& spec, std::string_view name) {
+  return std::ranges::find(spec.files, name, &ModelFile::name) != spec.files.end();
+}
+
+bool has_encoder_files(const ModelSpec& spec) {
+  return has_file(spec, "model.safetensors") && has_file(spec, "config.json") &&
+         has_file(spec, "vocab.txt");
+}
+
 // What the runners open: an embedder's folder and an answer model's one file.
 void check_files(const YAML::Node& node, const ModelSpec& spec) {
-  const auto has = [&](std::string_view name) {
-    return std::ranges::find(spec.files, name, &ModelFile::name) != spec.files.end();
-  };
   if (spec.role == Role::kEmbed) {
-    if (!has("model.e5") &&
-        (!has("model.safetensors") || !has("config.json") || !has("vocab.txt"))) {
+    if (!has_file(spec, "model.e5") && !has_file(spec, "model.gguf") && !has_encoder_files(spec)) {
       fail(node,
            "an embed model needs the files model.safetensors, config.json and vocab.txt, or "
-           "model.e5");
+           "model.e5, or model.gguf");
     }
     if (spec.dimensions == 0 || spec.max_tokens < 2)
       fail(node, "an embed model needs dimensions and max_tokens");
   }
   if (spec.role == Role::kAnswer) {
-    if (!has("model.gguf")) fail(node, "an answer model needs the file model.gguf");
+    if (!has_file(spec, "model.gguf")) fail(node, "an answer model needs the file model.gguf");
     if (spec.context == 0) fail(node, "an answer model needs context");
+  }
+  // What runs here was measured here: only what nobody has run may be half known.
+  for (const ModelFile& file : spec.files) {
+    if (spec.run_by_us && (file.bytes == 0 || file.sha256.empty())) {
+      fail(node, fmt::format("{} is run by us, so bytes and sha256 of {} are known", spec.name,
+                             file.name));
+    }
+  }
+}
+
+void read_files(const YAML::Node& node, ModelSpec& spec) {
+  const YAML::Node files = node["files"];
+  if (!files.IsDefined() || !files.IsSequence() || files.size() == 0 || files.size() > kFilesMax) {
+    fail(node, fmt::format("model '{}' needs a list of 1 to {} files", spec.name, kFilesMax));
+  }
+  spec.files.clear();
+  for (const auto& each : files) {
+    ModelFile file = read_model_file(each);
+    if (has_file(spec, file.name)) fail(each, fmt::format("file '{}' stands twice", file.name));
+    spec.files.push_back(std::move(file));
+  }
+  check_files(node, spec);
+}
+
+void read_languages(const YAML::Node& node, ModelSpec& spec) {
+  const YAML::Node languages = node["languages"];
+  if (!languages.IsDefined()) return;
+  if (!languages.IsSequence()) fail(languages, "'languages' must be a list");
+  for (const auto& each : languages) {
+    if (!each.IsScalar()) fail(each, "'languages' must be a list of codes");
+    spec.languages.push_back(each.Scalar());
   }
 }
 
 ModelSpec read_model(const std::string& name, const YAML::Node& node) {
-  check_keys(node,
-             {"role", "summary", "licence", "run_by_us", "languages", "dimensions", "max_tokens",
-              "context", "query_prefix", "passage_prefix", "files"},
-             fmt::format("model '{}'", name));
+  check_keys(
+      node,
+      {"role", "family", "parameters", "summary", "licence", "run_by_us", "languages", "dimensions",
+       "max_tokens", "pooling", "context", "trained_context", "attention", "chat_template",
+       "query_prefix", "passage_prefix", "quantisation", "files", "variants"},
+      fmt::format("model '{}'", name));
   ModelSpec spec;
   spec.name = name;
   spec.role = read_role(node);
+  spec.family = read_text(node, "family", false);
+  spec.parameters = read_parameters(node);
   spec.summary = read_text(node, "summary", false);
   spec.licence = read_text(node, "licence", true);
   spec.run_by_us = read_bool(node, "run_by_us");
   spec.query_prefix = read_text(node, "query_prefix", false);
   spec.passage_prefix = read_text(node, "passage_prefix", false);
+  spec.chat_template = read_text(node, "chat_template", false);
+  spec.quantisation = read_text(node, "quantisation", false);
+  spec.pooling = read_pooling(node);
+  spec.attention = read_attention(node);
   spec.dimensions = static_cast<std::uint32_t>(read_number(node, "dimensions", 8'192, 0));
   spec.max_tokens = static_cast<std::uint32_t>(read_number(node, "max_tokens", 65'536, 0));
-  spec.context = static_cast<std::uint32_t>(read_number(node, "context", 1'048'576, 0));
-  if (const YAML::Node languages = node["languages"]; languages.IsDefined()) {
-    if (!languages.IsSequence()) fail(languages, "'languages' must be a list");
-    for (const auto& each : languages) {
-      if (!each.IsScalar()) fail(each, "'languages' must be a list of codes");
-      spec.languages.push_back(each.Scalar());
-    }
-  }
-  const YAML::Node files = node["files"];
-  if (!files.IsDefined() || !files.IsSequence() || files.size() == 0 || files.size() > kFilesMax) {
-    fail(node, fmt::format("model '{}' needs a list of 1 to {} files", name, kFilesMax));
-  }
-  for (const auto& each : files) {
-    ModelFile file = read_model_file(each);
-    if (std::ranges::find(spec.files, file.name, &ModelFile::name) != spec.files.end()) {
-      fail(each, fmt::format("file '{}' stands twice", file.name));
-    }
-    spec.files.push_back(std::move(file));
-  }
-  check_files(node, spec);
+  spec.context = static_cast<std::uint32_t>(read_number(node, "context", kContextMax, 0));
+  spec.trained_context =
+      static_cast<std::uint32_t>(read_number(node, "trained_context", kContextMax, 0));
+  read_languages(node, spec);
+  read_files(node, spec);
   return spec;
+}
+
+// The same model in other quantisations: what they do not say is as the model itself says.
+std::vector<ModelSpec> read_variants(const ModelSpec& model, const YAML::Node& node) {
+  const YAML::Node variants = node["variants"];
+  if (!variants.IsDefined()) return {};
+  if (!variants.IsMap() || variants.size() > kVariantsMax) {
+    fail(variants,
+         fmt::format("'variants' must be a mapping of at most {} quantisations", kVariantsMax));
+  }
+  std::vector<ModelSpec> result;
+  for (const auto& each : variants) {
+    const std::string& quantisation = each.first.Scalar();
+    if (!is_plain_name(quantisation))
+      fail(each.first,
+           fmt::format("'{}' is no quantisation: letters, digits, - _ .", quantisation));
+    check_keys(each.second, {"files", "run_by_us"}, fmt::format("variant '{}'", quantisation));
+    ModelSpec variant = model;
+    variant.name = fmt::format("{}:{}", model.name, quantisation);
+    variant.quantisation = quantisation;
+    variant.run_by_us = read_bool(each.second, "run_by_us");
+    read_files(each.second, variant);
+    result.push_back(std::move(variant));
+  }
+  return result;
 }
 
 }  // namespace
@@ -230,6 +354,46 @@ std::string_view to_string(Role role) {
     case Role::kSpeech: return "speech";
   }
   return "answer";
+}
+
+std::string_view to_string(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kNone: return "none";
+    case Pooling::kMean: return "mean";
+    case Pooling::kCls: return "cls";
+    case Pooling::kLast: return "last";
+  }
+  return "none";
+}
+
+bool ModelSpec::runnable() const {
+  switch (role) {
+    case Role::kAnswer: return has_file(*this, "model.gguf");
+    case Role::kEmbed:
+      return (has_file(*this, "model.e5") || has_encoder_files(*this)) &&
+             (pooling == Pooling::kMean || pooling == Pooling::kNone);
+    case Role::kRerank:
+    case Role::kSpeech: break;
+  }
+  return false;
+}
+
+bool ModelSpec::fetchable() const {
+  return std::ranges::all_of(files, [](const ModelFile& file) {
+    return !file.sha256.empty() && (!file.parts.empty() || file.hub.has_value());
+  });
+}
+
+std::uint64_t ModelSpec::memory_bytes(std::uint32_t tokens) const {
+  if (std::ranges::any_of(files, [](const ModelFile& file) { return file.bytes == 0; })) return 0;
+  if (role == Role::kAnswer) {
+    if (attention.layers == 0) return 0;
+    const bool repacked = quantisation.starts_with("Q4_K") || quantisation.starts_with("Q4_0");
+    return bytes() + (repacked ? bytes() * kRepackedPercent / 100 : 0) +
+           kContextsHeld * tokens * attention.bytes_per_token() + kAnswerBytes;
+  }
+  if (has_file(*this, "model.e5")) return bytes() + kPackBytes;
+  return bytes() + parameters * sizeof(float) + kEncoderBytes;
 }
 
 std::uint64_t ModelSpec::bytes() const {
@@ -254,7 +418,12 @@ Result<Catalogue> Catalogue::parse(const std::string& text) {
       const std::string& name = each.first.Scalar();
       if (!is_plain_name(name))
         fail(each.first, fmt::format("'{}' is no model name: letters, digits, - _ .", name));
-      if (!result.models_.try_emplace(name, read_model(name, each.second)).second) {
+      ModelSpec spec = read_model(name, each.second);
+      for (ModelSpec& variant : read_variants(spec, each.second)) {
+        const std::string key = variant.name;
+        result.models_.insert_or_assign(key, std::move(variant));
+      }
+      if (!result.models_.try_emplace(name, std::move(spec)).second) {
         fail(each.first, fmt::format("model '{}' stands twice", name));
       }
     }
@@ -269,15 +438,35 @@ Result<Catalogue> Catalogue::parse(const std::string& text) {
   }
 }
 
-Result<Catalogue> Catalogue::open(const std::filesystem::path& user_file) {
+Result<Catalogue> Catalogue::open(const std::filesystem::path& user_file,
+                                  const std::filesystem::path& models_dir) {
   auto shipped = parse(std::string(shipped_catalogue()));
   if (!shipped) return with_context(std::move(shipped).error(), "models.yaml");
-  if (user_file.empty()) return shipped;
-  KNAP_TRY(const std::string text, read_file(user_file, kCatalogueBytesMax));
-  auto user = parse(text);
-  if (!user) return with_context(std::move(user).error(), user_file.string());
-  for (auto& [name, spec] : user->models_) shipped->models_.insert_or_assign(name, std::move(spec));
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  if (!models_dir.empty() && std::filesystem::exists(imported_catalogue(models_dir), error))
+    files.push_back(imported_catalogue(models_dir));
+  if (!user_file.empty()) files.push_back(user_file);
+  for (const auto& file : files) {
+    KNAP_TRY(const std::string text, read_file(file, kCatalogueBytesMax));
+    auto added = parse(text);
+    if (!added) return with_context(std::move(added).error(), file.string());
+    for (auto& each : added->models_) shipped->replace(std::move(each.second));
+  }
   return shipped;
+}
+
+bool Catalogue::erase(std::string_view name) {
+  const auto found = models_.find(name);
+  if (found == models_.end()) return false;
+  models_.erase(found);
+  return true;
+}
+
+bool is_model_name(std::string_view name) { return is_plain_name(name); }
+
+std::filesystem::path imported_catalogue(const std::filesystem::path& models_dir) {
+  return models_dir / "imported.yaml";
 }
 
 const ModelSpec* Catalogue::find(std::string_view name) const {

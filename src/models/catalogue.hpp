@@ -18,15 +18,16 @@ struct PackagePart {
   std::string member;   ///< Path inside the wheel.
 };
 
-/// Where the same file lies in a model hub: told to the user, never fetched by Knap.
+/// Where the same file lies in a model hub. An empty revision is the newest; the checksum then
+/// decides which bytes are taken.
 struct HubFile {
   std::string repository, revision, file;
 };
 
 struct ModelFile {
-  std::string name;  ///< Plain file name in the model's folder.
-  std::uint64_t bytes = 0;
-  std::string sha256;
+  std::string name;                ///< Plain file name in the model's folder.
+  std::uint64_t bytes = 0;         ///< 0: unknown.
+  std::string sha256;              ///< Empty: unknown; such a file is not fetched.
   std::vector<PackagePart> parts;  ///< Joined in order; empty: no package has it.
   std::optional<HubFile> hub;
 };
@@ -34,8 +35,31 @@ struct ModelFile {
 enum class Role { kEmbed, kAnswer, kRerank, kSpeech };
 std::string_view to_string(Role role);
 
+/// How an encoder's token vectors become one vector.
+enum class Pooling { kNone, kMean, kCls, kLast };
+std::string_view to_string(Pooling pooling);
+
+/// The shape of a model's attention, which decides what the state of one token takes.
+struct AttentionShape {
+  std::uint32_t layers = 0, kv_heads = 0, head_size = 0;  ///< All 0: unknown.
+  /// Keys and values of all layers in 16 bits.
+  std::uint64_t bytes_per_token() const {
+    return std::uint64_t{2} * sizeof(std::uint16_t) * layers * kv_heads * head_size;
+  }
+};
+
+/// A runner holds the state of so many full contexts, all answers together.
+inline constexpr std::uint64_t kContextsHeld = 2;
+
 struct ModelSpec {
-  std::string name;
+  std::string name;                   ///< "NAME" or, for another quantisation of it, "NAME:Q8_0".
+  std::string family;                 ///< E.g. "Qwen 2.5"; empty: none.
+  std::string quantisation;           ///< E.g. "Q4_K_M", "F32"; empty: unknown.
+  std::string chat_template;          ///< Its name; the text stands in the GGUF file.
+  std::uint64_t parameters = 0;       ///< Rounded as its makers do; 0: unknown.
+  std::uint32_t trained_context = 0;  ///< Longest window it was trained for; 0: unknown.
+  AttentionShape attention;
+  Pooling pooling = Pooling::kNone;
   Role role = Role::kAnswer;
   std::string summary, licence;
   bool run_by_us = false;
@@ -45,7 +69,16 @@ struct ModelSpec {
   std::uint32_t context = 0;     ///< Answer models.
   std::string query_prefix, passage_prefix;
   std::vector<ModelFile> files;
-  std::uint64_t bytes() const;
+  std::uint64_t bytes() const;  ///< Of the files whose size is known.
+  /// Whether an engine of Knap's can run it: answer models in GGUF, BERT encoders with mean
+  /// pooling.
+  bool runnable() const;
+  /// Whether all checksums are known and each file has a source, so that it can be fetched.
+  bool fetchable() const;
+  /// What a runner takes, in bytes: weights, the state of kContextsHeld contexts of `tokens`, and
+  /// room for computing. 0: not known, because the files' sizes or
+  /// the attention's shape are not.
+  std::uint64_t memory_bytes(std::uint32_t tokens) const;
 };
 
 /// The models that Knap knows, by name.
@@ -54,8 +87,13 @@ class Catalogue {
   /// Reads one catalogue text. Strict: unknown keys and wrong values are errors with the line and
   /// the nearest key. Errors: kInvalidArgument.
   static Result<Catalogue> parse(const std::string& text);
-  /// The shipped catalogue with the user's entries over it; an absent `user_file` path means none.
-  static Result<Catalogue> open(const std::filesystem::path& user_file);
+  /// The shipped catalogue with the imported models of `models_dir` and then the user's entries
+  /// over it. An empty path means none.
+  static Result<Catalogue> open(const std::filesystem::path& user_file,
+                                const std::filesystem::path& models_dir = {});
+
+  void replace(ModelSpec spec) { models_.insert_or_assign(spec.name, std::move(spec)); }
+  bool erase(std::string_view name);  ///< Whether it was there.
 
   const ModelSpec* find(std::string_view name) const;
   /// Errors: kInvalidArgument naming the nearest known model.
@@ -65,6 +103,11 @@ class Catalogue {
  private:
   std::map<std::string, ModelSpec, std::less<>> models_;
 };
+
+/// Names become folder and file names: nothing that could climb out of the models folder.
+bool is_model_name(std::string_view name);
+/// Where `knap models import` keeps its entries.
+std::filesystem::path imported_catalogue(const std::filesystem::path& models_dir);
 
 /// The text of models.yaml, embedded at build time.
 std::string_view shipped_catalogue();

@@ -78,6 +78,60 @@ TEST(Catalogue, RefusesWrongValues) {
   EXPECT_THAT(error_of(""), HasSubstr("mapping"));
 }
 
+TEST(Catalogue, ReadsWhatDecidesMemory) {
+  const auto catalogue = Catalogue::open({});
+  ASSERT_TRUE(catalogue);
+  const ModelSpec* qwen = catalogue->find("qwen2.5-coder-1.5b-instruct");
+  EXPECT_EQ(qwen->parameters, 1'500'000'000U);
+  EXPECT_EQ(qwen->attention.bytes_per_token(), 28'672U);
+  EXPECT_EQ(qwen->memory_bytes(8'192) - qwen->memory_bytes(4'096),
+            4'096U * kContextsHeld * 28'672U);
+  EXPECT_EQ(catalogue->find("qwen3-4b")->memory_bytes(4'096), 0U) << "its size is not known";
+}
+
+TEST(Catalogue, KnowsOtherQuantisationsByTheirOwnName) {
+  const auto catalogue = Catalogue::open({});
+  ASSERT_TRUE(catalogue);
+  const ModelSpec* eight = catalogue->find("llama-3.1-8b-instruct:Q8_0");
+  ASSERT_NE(eight, nullptr);
+  EXPECT_EQ(eight->quantisation, "Q8_0");
+  EXPECT_EQ(eight->family, "Llama 3.1");
+  EXPECT_NE(eight->files.front().sha256,
+            catalogue->find("llama-3.1-8b-instruct")->files.front().sha256);
+}
+
+TEST(Catalogue, SaysUnknownWhereNothingIsKnownAndOnlyThere) {
+  const std::string half = changed("bytes: 10", "bytes: unknown");
+  const auto parsed = Catalogue::parse(half);
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->find("tiny")->files.front().bytes, 0U);
+  std::string ours = half;
+  ours.replace(ours.find("licence"), 0, "run_by_us: true\n    ");
+  EXPECT_THAT(error_of(ours), HasSubstr("is run by us, so bytes and sha256"));
+}
+
+TEST(Catalogue, TellsWhatNoEngineRuns) {
+  const auto catalogue = Catalogue::open({});
+  ASSERT_TRUE(catalogue);
+  EXPECT_TRUE(catalogue->find("all-minilm-l6-v2")->runnable());
+  EXPECT_FALSE(catalogue->find("bge-small-en-v1.5")->runnable()) << "it pools by its first token";
+  EXPECT_FALSE(catalogue->find("bge-reranker-v2-m3")->runnable());
+}
+
+TEST(Catalogue, RefusesWrongNewFields) {
+  EXPECT_THAT(error_of(changed("context: 512", "context: 512\n    parameters: 12")),
+              HasSubstr("as 135M or 1.5B"));
+  EXPECT_THAT(error_of(changed("context: 512", "context: 512\n    pooling: max")),
+              HasSubstr("unknown pooling 'max'"));
+  EXPECT_THAT(error_of(changed("context: 512", "context: 512\n    attention: {layers: 2}")),
+              HasSubstr("'kv_heads' is missing"));
+  EXPECT_THAT(error_of(changed("context: 512", "context: 512\n    variants: {Q/8: {}}")),
+              HasSubstr("no quantisation"));
+  EXPECT_THAT(
+      error_of(changed("bytes: 10", "hub: {repository: a/../b, file: f}\n        bytes: 10")),
+      HasSubstr("plain names"));
+}
+
 TEST(Catalogue, LetsTheUserAddAndReplace) {
   const TestFolder folder;
   const auto catalogue = Catalogue::open(folder.write("models.yaml", kModel));

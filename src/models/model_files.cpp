@@ -63,7 +63,7 @@ Status ModelFiles::check_sizes() const {
       return make_error(ErrorCode::kCorruptData,
                         fmt::format("{} is missing; {}", file.name, repair_advice()));
     }
-    if (bytes != file.bytes) {
+    if (file.bytes > 0 && bytes != file.bytes) {
       return make_error(ErrorCode::kCorruptData,
                         fmt::format("{} has {} bytes instead of {}; {}", file.name, bytes,
                                     file.bytes, repair_advice()));
@@ -96,6 +96,12 @@ Status ModelFiles::verify(const CancelToken& cancel) const {
   KNAP_CHECK_OK(check_sizes());
   const std::string before = stamp_text();
   for (const ModelFile& file : spec_.files) {
+    if (file.sha256.empty()) {
+      return make_error(ErrorCode::kFailedPrecondition,
+                        fmt::format("the catalogue has no checksum of {}: `knap models import FILE "
+                                    "NAME` takes a file that you trust",
+                                    file.name));
+    }
     KNAP_TRY(const std::string found, sha256_of(dir_ / file.name, cancel));
     if (found != file.sha256) {
       return make_error(

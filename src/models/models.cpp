@@ -111,6 +111,7 @@ class LocalModels final : public Models {
       info.run_by_us = spec.run_by_us;
       info.in_use =
           name == options_.embed_model || (name == options_.answer_model && remote_ == nullptr);
+      info.runnable = spec.runnable();
       info.state = state_of(spec);
       info.installed = ModelFiles(spec, options_.models_dir).check_sizes().has_value();
       result.push_back(std::move(info));
@@ -121,7 +122,10 @@ class LocalModels final : public Models {
   Status pull(std::string_view name, const Progress& progress, const CancelToken& cancel) override {
     KNAP_TRY(const ModelSpec* spec, catalogue_.require(name));
     MutexLock one_at_a_time(pull_mutex_);
-    KNAP_CHECK_OK(pull_model(*spec, {.models_dir = options_.models_dir}, progress, cancel));
+    KNAP_CHECK_OK(pull_model(
+        *spec,
+        {.models_dir = options_.models_dir, .hub = options_.hub, .offline = options_.offline},
+        progress, cancel));
     retry(name);
     return {};
   }
@@ -203,7 +207,7 @@ class LocalModels final : public Models {
     const bool usual = wanted == runner::best_precision();
     const std::string key = usual ? spec.name : fmt::format("{}.{}", spec.name, precision);
     if (const auto found = loaded_.find(key); found != loaded_.end()) return &found->second;
-    if (!ModelFiles(spec, options_.models_dir).check_sizes()) return nullptr;
+    if (!spec.runnable() || !ModelFiles(spec, options_.models_dir).check_sizes()) return nullptr;
     LoadedModel model;
     model.supervisor = std::make_shared<Supervisor>(supervise(spec, key, precision), metrics_);
     if (spec.role == Role::kEmbed) {
@@ -294,7 +298,7 @@ Status make_run_dir(const fs::path& run_dir) {
 }  // namespace
 
 Result<std::unique_ptr<Models>> Models::open(ModelsOptions options, observe::Registry& metrics) {
-  KNAP_TRY(Catalogue catalogue, Catalogue::open(options.user_catalogue));
+  KNAP_TRY(Catalogue catalogue, Catalogue::open(options.user_catalogue, options.models_dir));
   KNAP_CHECK_OK(check_role(catalogue, options.embed_model, Role::kEmbed));
   if (options.remote_url.empty())
     KNAP_CHECK_OK(check_role(catalogue, options.answer_model, Role::kAnswer));

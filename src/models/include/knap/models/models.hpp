@@ -105,6 +105,7 @@ struct ModelInfo {
   bool installed = false;
   bool in_use = false;
   bool run_by_us = false;  ///< false: "not run by us"
+  bool runnable = true;    ///< false: the catalogue knows it, no engine of Knap's runs it yet.
   std::string state;       ///< "absent", "installed", "loading", "ready", "failed: REASON"
 };
 
@@ -114,6 +115,8 @@ struct ModelsOptions {
   std::filesystem::path runner_program;  ///< The knap binary, run as `knap runner ...`; empty:
                                          ///< models are managed only, none is run.
   std::filesystem::path user_catalogue;  ///< Optional extra models.yaml.
+  std::string hub;                       ///< Address of a model hub; empty: none.
+  bool offline = false;                  ///< Nothing is fetched.
   std::string embed_model = "all-minilm-l6-v2";  ///< Empty: none.
   std::string answer_model = "smollm2-135m-instruct";
   std::size_t threads = 0;  ///< 0: the cores.
