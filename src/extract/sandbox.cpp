@@ -15,6 +15,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <optional>
 #include <utility>
 
@@ -27,14 +28,27 @@ constexpr std::size_t kDiagnosticsMax = 4096;
 constexpr std::size_t kReadStep = 64 << 10;
 constexpr std::chrono::milliseconds kCancelStep{20};  // how soon a cancelled caller is heard
 constexpr int kFirstRaised = 10;  // descriptors from here on are not in the way of 0, 1 and 2
+constexpr int kNiceness = 10;     // searches and answers go before the reading of files
+constexpr std::size_t kChildStackBytes = 64 << 10;
 
-/// What the child needs, made before the fork: between fork and exec only plain system calls are
-/// safe, because other threads may have held any lock.
+// A fork copies the tables of all memory, 50 ms of a process of 1 GiB. A child that shares the
+// memory until it becomes the helper needs none of that; the calling thread stands still meanwhile.
+// The sanitizers' own bookkeeping does not bear it.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int kStartFlags = SIGCHLD;
+#else
+constexpr int kStartFlags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+#endif
+
+/// What the child needs, made before it starts: until exec only plain system calls are safe,
+/// because it shares the memory with threads that may hold any lock.
 struct Prepared {
   std::vector<char*> arguments;
   sock_fprog filter{};
   int file_rules = -1;
   bool namespaces = false;
+  bool filtered = false;
+  int niceness = 0;
   int input = -1;
   int output = -1;
   int diagnostics = -1;
@@ -66,8 +80,16 @@ bool set_limits(const HelperLimits& limits) {
          limit(RLIMIT_CORE, 0, 0) && limit(RLIMIT_NOFILE, limits.open_files, limits.open_files);
 }
 
-/// The child's side: from the fork to the helper's first instruction. System calls only.
-[[noreturn]] void become_helper(const Prepared& prepared) {
+/// No handler of ours may run in the child: it would change the memory that both share. SIGKILL and
+/// SIGSTOP have none, and the C library keeps two for itself: refusals are no fault.
+void reset_signal_handlers() {
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+}
+
+/// The child's side: from its start to the helper's first instruction. System calls only. It begins
+/// with all signals blocked.
+int become_helper(void* argument) {
+  const auto& prepared = *static_cast<const Prepared*>(argument);
   const int failure = prepared.failure;
   int step = 0;
   const auto check = [&](bool done) {
@@ -76,9 +98,10 @@ bool set_limits(const HelperLimits& limits) {
   };
   sigset_t none;
   ::sigemptyset(&none);
-  check(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::setpgid(0, 0) == 0);
-  check(::pthread_sigmask(SIG_SETMASK, &none, nullptr) == 0 &&
-        ::signal(SIGPIPE, SIG_DFL) != SIG_ERR && ::signal(SIGXFSZ, SIG_DFL) != SIG_ERR);
+  check(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::setpgid(0, 0) == 0 &&
+        ::setpriority(PRIO_PROCESS, 0, prepared.niceness) == 0);
+  reset_signal_handlers();
+  check(::sigprocmask(SIG_SETMASK, &none, nullptr) == 0);
   check(!prepared.namespaces || ::unshare(kNamespaces) == 0);
   check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
   check(prepared.file_rules < 0 ||
@@ -89,10 +112,28 @@ bool set_limits(const HelperLimits& limits) {
   constexpr unsigned kCloseOnExec = 1U << 2;
   check(::syscall(SYS_close_range, 3U, ~0U, kCloseOnExec) == 0);
   check(set_limits(*prepared.limits));
-  check(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prepared.filter) == 0);
+  check(!prepared.filtered || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prepared.filter) == 0);
   char* const no_environment[] = {nullptr};  // NOLINT(*-avoid-c-arrays): what execve takes
   ::execve(prepared.arguments.front(), prepared.arguments.data(), no_environment);
   give_up(failure, 0);
+}
+
+/// Starts `main` in a child that shares our memory until it becomes another program or ends. -1
+/// with errno.
+pid_t start_child(int (*main)(void*), void* argument) {
+  // For the child alone: what it calls must not overwrite the frames of the caller.
+  std::vector<std::byte> stack(kChildStackBytes);
+  auto top = reinterpret_cast<std::uintptr_t>(stack.data() + stack.size());
+  top -= top % alignof(std::max_align_t);
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::clone(main, reinterpret_cast<void*>(top), kStartFlags, argument);
+  const int error_number = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error_number;
+  return pid;
 }
 
 struct Pipe {
@@ -231,9 +272,10 @@ Result<HelperResult> describe_end(int status, const Child& child, const HelperRu
   return result;
 }
 
+int try_namespaces(void* /*argument*/) { ::_exit(::unshare(kNamespaces) == 0 ? 0 : 1); }
+
 bool namespaces_offered() {
-  const pid_t pid = ::fork();
-  if (pid == 0) ::_exit(::unshare(kNamespaces) == 0 ? 0 : 1);
+  const pid_t pid = start_child(try_namespaces, nullptr);
   if (pid < 0) return false;
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -241,22 +283,37 @@ bool namespaces_offered() {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-}  // namespace
+/// A kernel that knows filters complains of the absent one; any other of the request.
+bool call_filters_offered() {
+  return ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr) != 0 && errno == EFAULT;
+}
 
-SandboxSupport probe_sandbox() {
+SandboxSupport probe() {
   SandboxSupport support;
   support.namespaces = namespaces_offered();
-  if (!support.namespaces)
+  support.call_filter = call_filters_offered();
+  support.file_rules = make_file_rules("/", {}).has_value();
+  if (!support.call_filter)
     support.missing.emplace_back(
-        "No own namespaces (the system or the container denies them to users): the list of allowed "
-        "system calls alone keeps helpers from the network.");
-  const auto rules = make_file_rules("/", {});
-  support.file_rules = rules.has_value();
+        "No seccomp filters in this kernel: nothing keeps helpers from the network and from other "
+        "processes.");
   if (!support.file_rules)
     support.missing.emplace_back(
         "No Landlock (Linux 5.13 or later, with landlock among the security modules): helpers can "
         "read every file that Knap itself can read.");
+  if (!support.namespaces)
+    support.weaker.emplace_back(
+        "No own namespaces (the system or the container denies them to users): the list of allowed "
+        "system calls alone keeps helpers from the network.");
   return support;
+}
+
+}  // namespace
+
+const SandboxSupport& probe_sandbox() {
+  // What the kernel offers does not change while a program runs.
+  static const SandboxSupport kSupport = probe();
+  return kSupport;
 }
 
 Result<HelperResult> run_helper(const HelperRun& run, const CancelToken& cancel) {
@@ -267,14 +324,13 @@ Result<HelperResult> run_helper(const HelperRun& run, const CancelToken& cancel)
   if (mode < 0 || (mode & O_ACCMODE) != O_RDONLY)
     return make_error(ErrorCode::kInvalidArgument,
                       "a helper's input must be open for reading only");
-  // What the kernel offers does not change while a program runs.
-  static const SandboxSupport kSupport = probe_sandbox();
-  if (!kSupport.missing.empty() && run.weak == WeakSandbox::kRefuse)
+  const SandboxSupport& support = probe_sandbox();
+  if (!support.contained() && run.weak == WeakSandbox::kRefuse)
     return make_error(ErrorCode::kFailedPrecondition,
                       fmt::format("{} is not run with a weak sandbox: {}",
-                                  run.program.filename().string(), kSupport.missing.front()));
+                                  run.program.filename().string(), support.missing.front()));
   FileDescriptor rules;
-  if (kSupport.file_rules) {
+  if (support.file_rules) {
     KNAP_TRY(rules, make_file_rules(run.program, run.readable));
   }
   KNAP_TRY(auto filter, make_call_filter());
@@ -290,16 +346,17 @@ Result<HelperResult> run_helper(const HelperRun& run, const CancelToken& cancel)
   prepared.arguments.push_back(nullptr);
   prepared.filter = {static_cast<unsigned short>(filter.size()), filter.data()};
   prepared.file_rules = rules.get();
-  prepared.namespaces = kSupport.namespaces;
+  prepared.namespaces = support.namespaces;
+  prepared.niceness = std::max(kNiceness, ::getpriority(PRIO_PROCESS, 0));  // lowering is denied
+  prepared.filtered = support.call_filter;
   prepared.input = input.get();
   prepared.output = output.write_end.get();
   prepared.diagnostics = diagnostics.write_end.get();
   prepared.failure = failure.write_end.get();
   prepared.limits = &run.limits;
 
-  const pid_t pid = ::fork();
+  const pid_t pid = start_child(become_helper, &prepared);
   if (pid < 0) return errno_error(errno, "cannot start", run.program);
-  if (pid == 0) become_helper(prepared);
   Child child(pid);
   for (Pipe* pipe : {&output, &diagnostics, &failure}) pipe->write_end.reset();
   KNAP_CHECK_OK(check_start(failure, run.program));

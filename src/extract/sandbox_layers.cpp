@@ -73,8 +73,9 @@ constexpr std::array kAllowedCalls{
     "rt_sigreturn", "sigaltstack", "futex", "nanosleep", "clock_nanosleep", "clock_gettime",
     "clock_getres", "gettimeofday", "time", "times", "getrusage", "getpid", "gettid", "getppid",
     "getuid", "geteuid", "getgid", "getegid", "getrandom", "getrlimit", "sysinfo", "uname",
-    "sched_yield", "sched_getaffinity", "arch_prctl", "set_tid_address", "set_robust_list", "rseq",
-    "exit", "exit_group", "poll", "ppoll", "select", "pselect6", "restart_syscall",
+    "sched_yield", "sched_getaffinity", "getpriority", "arch_prctl", "set_tid_address",
+    "set_robust_list", "rseq", "exit", "exit_group", "poll", "ppoll", "select", "pselect6",
+    "restart_syscall",
     // The start of the helper itself. Landlock decides which file that can be, and what is started
     // keeps all restrictions.
     "execve"};

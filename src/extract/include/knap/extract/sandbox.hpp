@@ -23,16 +23,24 @@ struct HelperLimits {
 
 /// Which protections this kernel offers, as found by trying them.
 struct SandboxSupport {
-  bool file_rules = false;  ///< Landlock: only named files can be opened
-  bool namespaces = false;  ///< own user, network, IPC and host name
-  /// What is lacking and what follows from it, one sentence each; empty when nothing is.
+  bool file_rules = false;   ///< Landlock: only named files can be opened
+  bool call_filter = false;  ///< seccomp: no sockets, no processes, no writing
+  bool namespaces = false;   ///< own user, network, IPC and host name: a second wall
+  /// What is lacking of what helpers must be kept from, one sentence each.
   std::vector<std::string> missing;
+  /// What holds by one layer where it could by two, one sentence each.
+  std::vector<std::string> weaker;
+
+  /// A helper reaches no network, no other process and no file but those it was given; limits hold
+  /// on every kernel.
+  bool contained() const { return file_rules && call_filter; }
 };
 
-/// Asks the kernel. Starts a child for an instant. Safe from any thread.
-SandboxSupport probe_sandbox();
+/// Asks the kernel, once: the answer holds as long as the program runs. Starts a child for an
+/// instant. Safe from any thread.
+const SandboxSupport& probe_sandbox();
 
-/// Whether a helper runs where the kernel offers less than all protections.
+/// Whether a helper runs where the kernel cannot contain it (SandboxSupport::contained).
 enum class WeakSandbox { kRefuse, kAllow };
 
 /// One run of a helper program.
@@ -58,16 +66,17 @@ struct HelperResult {
 ///
 /// The child has no network, no file but its standard input and what is named above, no other
 /// process, no second thread and no environment. Three layers see to it: own namespaces, Landlock
-/// rules for files, and a seccomp list of allowed system calls; resource limits bound the rest.
-/// None needs root. The list of calls alone already denies sockets, new processes, signals to
-/// others and opening files for writing.
+/// rules for files, and a seccomp list of allowed system calls; resource limits bound the rest. It
+/// runs niced: whoever waits for a search or an answer goes first. None needs root. The list of
+/// calls alone already denies sockets, new processes, signals to others and opening files for
+/// writing.
 ///
 /// Threads: safe from any thread. Blocks up to limits.wall_time.
 /// Errors: kInvalidArgument (program not absolute, no input, or one that could be
 /// written); kNotFound (program);
-/// kFailedPrecondition (a protection is missing and `weak` refuses); kDeadlineExceeded (wall time);
-/// kResourceExhausted (processor time or output); kCancelled; kIo.
-/// A helper out of memory fails in its own way: by exit code or signal.
+/// kFailedPrecondition (the kernel cannot contain it and `weak` refuses); kDeadlineExceeded (wall
+/// time); kResourceExhausted (processor time or output); kCancelled; kIo. A helper out of memory
+/// fails in its own way: by exit code or signal.
 Result<HelperResult> run_helper(const HelperRun& run, const CancelToken& cancel);
 
 }  // namespace knap::extract
