@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+#include "knap/base/deadline.hpp"
+#include "knap/base/result.hpp"
+#include "knap/extract/document.hpp"
+#include "knap/extract/sandbox.hpp"
+
+namespace knap::extract {
+
+/// Formats that are read.
+enum class Format { kPdf };
+
+/// Raised when what comes out of a file changes: kept texts of older versions are made anew.
+inline constexpr std::uint32_t kExtractorVersion = 1;
+
+struct ExtractOptions {
+  WeakSandbox weak = WeakSandbox::kRefuse;
+  HelperLimits limits;  ///< Of each helper; a file may need several.
+  std::uint32_t pages_max = 5'000;
+};
+
+/// Takes the text out of a file. All that reads its bytes runs in the sandbox.
+///
+/// @param file  open for reading only, a regular file; stays the caller's
+/// Errors, final for these bytes: kUnsupported (nothing to take: no text layer, encrypted; the
+/// message is the reason, for people), kCorruptData (not such a file, or broken beyond reading),
+/// kResourceExhausted (over the limits). Others, which may pass: kFailedPrecondition (the helper
+/// program is not installed, or the kernel cannot contain it), kDeadlineExceeded, kCancelled, kIo.
+/// Cost: a hundred pages in about a second. Threads: safe from any thread. Blocks.
+Result<Document> extract(Format format, int file, const ExtractOptions& options, Deadline deadline,
+                         const CancelToken& cancel);
+
+}  // namespace knap::extract
