@@ -36,7 +36,7 @@ struct Config {
     std::string embed = "all-minilm-l6-v2";
     std::string answer = "smollm2-135m-instruct";
     std::uint32_t threads = 0;
-    std::string hub = "https://huggingface.co";
+    std::string hub;
     bool offline = false;
     std::string remote_url, remote_model, remote_key;
   } models;
