@@ -206,6 +206,8 @@ class RealAnswerer final : public Answerer {
                          : WordingOptions::Accept::kSupportedOnly;
     options.max_tokens = asking.request.max_tokens;
     options.threads = static_cast<std::uint32_t>(lease->threads());
+    options.priority = asking.request.priority;
+    options.tenant = asking.request.tenant;
     options.context_tokens = std::min(options_.context_tokens, model.context_tokens() / 2);
     options.language = asking.language;
     options.earlier_question = asking.borrowed;

@@ -195,6 +195,18 @@ TEST_F(AnswererTest, TakesTheModelsWordingWhenItIsSupported) {
   EXPECT_EQ(answer->prompt_tokens, 100U);
 }
 
+TEST_F(AnswererTest, TellsTheModelWhoWaits) {
+  give_model("The bridge was opened in July 1893. [1]");
+  AskRequest request;
+  request.question = "When was the bridge of Loschwitz opened?";
+  request.priority = models::Priority::kBackground;
+  request.tenant = "ann";
+  ASSERT_TRUE(answerer_->ask(request, Deadline::never(), cancel_, {}));
+  const auto& asked = models_.generator_model->last_request();
+  EXPECT_EQ(asked.priority, models::Priority::kBackground);
+  EXPECT_EQ(asked.tenant, "ann");
+}
+
 TEST_F(AnswererTest, QuotesWhenTheModelInvents) {
   give_model("The bridge was opened in May 1901 [1]. And then it closed.");
   const auto answer = ask("When was the bridge of Loschwitz opened?");

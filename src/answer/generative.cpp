@@ -144,6 +144,8 @@ Wording word_answer(std::string_view question, const std::vector<Quote>& quotes,
                                   options.context_tokens);
   request.max_tokens = options.max_tokens;
   request.threads = options.threads;
+  request.priority = options.priority;
+  request.tenant = options.tenant;
   request.stop = {"\nQuestion:", "NOTES-"};
 
   Editor editor(question, quotes, options, on_text);

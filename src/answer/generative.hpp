@@ -28,6 +28,8 @@ struct WordingOptions {
   std::uint32_t max_tokens = 160;
   std::uint32_t threads = 0;  ///< Leased for the model; 0: as the model is configured.
   std::uint32_t context_tokens = 700;
+  models::Priority priority = models::Priority::kInteractive;
+  std::string tenant;
   std::string language;          ///< Of the question.
   std::string earlier_question;  ///< From the conversation, or empty.
 };

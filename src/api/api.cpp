@@ -3,6 +3,7 @@
 #include <charconv>
 #include <optional>
 
+#include "caller.hpp"
 #include "guard.hpp"
 #include "json_views.hpp"
 #include "knap/base/thread_pool.hpp"
@@ -86,6 +87,8 @@ class HttpApi final : public Api {
     if (match.route == nullptr) return reply_unmatched(*call, match);
     call->path_argument = std::move(match.argument);
     if (const auto read = read_deadline_header(*call); !read)
+      return reply_problem(*call, match.route, read.error());
+    if (const auto read = read_caller(*call); !read)
       return reply_problem(*call, match.route, read.error());
     const Status queued = pool_of(match.route->lane).submit([this, call, route = match.route] {
       run(*call, *route);

@@ -100,6 +100,21 @@ TEST_F(ApiTest, DeadlinesOfBodyAndHeaderEndTheWork) {
             "X-Knap-Deadline-Ms");
 }
 
+TEST_F(ApiTest, HeadersSayWhoWaits) {
+  http::Fields fields;
+  fields.set("X-Knap-Priority", "background");
+  fields.set("X-Knap-Tenant", "ann");
+  EXPECT_EQ(call("POST", "/api/ask", R"({"question":"x"})", fields).status, 200);
+  EXPECT_EQ(answerer_.priority, models::Priority::kBackground);
+  EXPECT_EQ(answerer_.tenant, "ann");
+  fields.set("X-Knap-Tenant", std::string(129, 't'));
+  EXPECT_EQ(problem(call("POST", "/api/ask", R"({"question":"x"})", fields), 422), "X-Knap-Tenant");
+  fields.set("X-Knap-Priority", "backgruond");
+  const auto wrong = call("POST", "/api/ask", R"({"question":"x"})", fields);
+  EXPECT_EQ(problem(wrong, 422), "X-Knap-Priority");
+  EXPECT_THAT(wrong.body, HasSubstr("did you mean 'background'?"));
+}
+
 TEST_F(ApiTest, AClientThatGoesStopsTheWork) {
   const CancelToken token;
   std::thread caller([&] {

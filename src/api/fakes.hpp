@@ -153,6 +153,8 @@ class FakeAnswerer final : public answer::Answerer {
   Result<answer::Answer> ask(const answer::AskRequest& request, Deadline, const CancelToken&,
                              const answer::Listener& listener) override {
     history = request.history.size();
+    priority = request.priority;
+    tenant = request.tenant;
     if (request.question == "fail") return make_error(ErrorCode::kUnavailable, "no index yet");
     if (request.model == "nosuchmodel") return make_error(ErrorCode::kNotFound, "no such model");
     answer::Answer answer;
@@ -188,6 +190,8 @@ class FakeAnswerer final : public answer::Answerer {
     return answer;
   }
   std::atomic<std::size_t> history = 0;
+  std::atomic<models::Priority> priority = models::Priority::kInteractive;
+  std::string tenant;  ///< Of the last question; read between calls.
 };
 
 class FakeEmbedder final : public models::Embedder {
@@ -211,8 +215,10 @@ class FakeGenerator final : public models::Generator {
   std::string id() const override { return "fake-chat"; }
   std::uint32_t context_tokens() const override { return 64; }
   Result<models::GenerateResult> generate(
-      const models::GenerateRequest& request, Deadline, const CancelToken&,
+      const models::GenerateRequest& request, Deadline deadline, const CancelToken&,
       const std::function<bool(std::string_view)>& on_token) override {
+    last = request;
+    last_deadline = deadline;
     if (request.messages.back().content == "long") {
       return make_error(ErrorCode::kResourceExhausted, "the prompt has 99 tokens, the window 64");
     }
@@ -225,6 +231,9 @@ class FakeGenerator final : public models::Generator {
     result.completion_tokens = 2;
     return result;
   }
+  // Of the last call; read between calls.
+  models::GenerateRequest last;
+  Deadline last_deadline = Deadline::never();
 };
 
 class FakeModels final : public models::Models {
@@ -251,10 +260,11 @@ class FakeModels final : public models::Models {
   Status pull(std::string_view, const Progress&, const CancelToken&) override { return {}; }
   Status verify(std::string_view) override { return {}; }
   Status remove(std::string_view) override { return {}; }
+  const FakeGenerator& fake_generator() const { return *generator_; }
 
  private:
   std::shared_ptr<models::Embedder> embedder_ = std::make_shared<FakeEmbedder>();
-  std::shared_ptr<models::Generator> generator_ = std::make_shared<FakeGenerator>();
+  std::shared_ptr<FakeGenerator> generator_ = std::make_shared<FakeGenerator>();
 };
 
 }  // namespace knap::api

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::string_view kMethods = "GET, HEAD, POST, DELETE, OPTIONS";
 constexpr std::string_view kHeaders =
-    "Authorization, Content-Type, X-Request-Id, X-Knap-Deadline-Ms";
+    "Authorization, Content-Type, X-Request-Id, X-Knap-Deadline-Ms, X-Knap-Priority, X-Knap-Tenant";
 constexpr std::string_view kExposed = "X-Request-Id, Retry-After, Location";
 
 /// "name:80" -> "name", "[::1]:80" -> "[::1]"; lower case, without a closing dot.

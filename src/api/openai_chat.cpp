@@ -137,6 +137,8 @@ Checked<answer::AskRequest> to_question(const ChatBody& body, std::vector<std::s
   constexpr std::size_t kMaxHistory = 20;
   answer::AskRequest request;
   request.vaults = std::move(vaults);
+  request.priority = body.request.priority;
+  request.tenant = body.request.tenant;
   const auto& messages = body.request.messages;
   if (messages.back().role != "user" || text::trim(messages.back().content).empty()) {
     return refuse(wrong_field("messages", "the last message must be the user's question"));

@@ -83,6 +83,30 @@ TEST_F(OpenAiTest, PlainModelsAnswerThemselves) {
   EXPECT_EQ(error_code(post(kChat, chat("fake-chat", "long")), 400), "context_length_exceeded");
 }
 
+TEST_F(OpenAiTest, TellsTheModelWhoWaitsAndForHowLong) {
+  const auto& asked = models_.fake_generator();
+  post(kChat, chat("fake-chat", "hi"));
+  EXPECT_EQ(asked.last.priority, models::Priority::kInteractive);
+  EXPECT_EQ(asked.last.tenant, "");
+  post(kChat, chat("fake-chat", "hi", R"(,"user":"ann","service_tier":"flex","deadline_ms":5000)"));
+  EXPECT_EQ(asked.last.priority, models::Priority::kBackground);
+  EXPECT_EQ(asked.last.tenant, "ann");
+  EXPECT_LE(asked.last_deadline.remaining_ms(), std::chrono::milliseconds(5000));
+  post(kChat, chat("fake-chat", "hi", R"(,"user":"Ann \u00e4 b","service_tier":"auto")"));
+  EXPECT_EQ(asked.last.tenant.size(), 16U) << "a name that is no tenant stands for one";
+  http::Fields headers;
+  headers.set("X-Knap-Priority", "search");
+  headers.set("X-Knap-Tenant", "bob");
+  call("POST", kChat, chat("fake-chat", "hi", R"(,"user":"ann","service_tier":"flex")"), headers);
+  EXPECT_EQ(asked.last.priority, models::Priority::kSearch);
+  EXPECT_EQ(asked.last.tenant, "bob");
+  call("POST", kChat, chat("knap", "x"), headers);
+  EXPECT_EQ(answerer_.priority, models::Priority::kSearch);
+  EXPECT_EQ(answerer_.tenant, "bob");
+  headers.set("X-Knap-Priority", "urgent");
+  EXPECT_EQ(call("POST", kChat, chat("knap", "x"), headers).status, 400);
+}
+
 TEST_F(OpenAiTest, ErrorsHaveOpenAisShape) {
   for (const char* model : {"gpt-4o", "knap:elsewhere", ""}) {
     EXPECT_EQ(error_code(post(kChat, chat(model, "x")), 404), "model_not_found") << model;

@@ -3,6 +3,10 @@
 #include <array>
 #include <limits>
 
+#include <fmt/format.h>
+
+#include "caller.hpp"
+#include "knap/base/hash.hpp"
 #include "knap/base/text.hpp"
 
 namespace knap::api {
@@ -97,6 +101,21 @@ std::string read_messages(const json::value& value, std::size_t most,
   return {};
 }
 
+/// OpenAI's own words for who waits: the "flex" tier is for work that may take its time, and `user`
+/// is whoever the client asks for. Texts of any form are taken there, so a tenant is made of them.
+void read_caller(BodyReader& reader, models::GenerateRequest& request) {
+  constexpr std::string_view kPatient = "flex";
+  const auto text_of = [&](std::string_view name) {
+    const json::value* value = reader.raw(name);
+    return value != nullptr && value->is_string() ? std::string_view(value->get_string())
+                                                  : std::string_view();
+  };
+  if (text_of("service_tier") == kPatient) request.priority = models::Priority::kBackground;
+  const std::string_view user = text_of("user");
+  if (!user.empty())
+    request.tenant = is_tenant(user) ? std::string(user) : fmt::format("{:016x}", hash64(user));
+}
+
 template <typename Number>
 Number clamp_to(std::int64_t value) {
   return static_cast<Number>(std::min<std::int64_t>(value, std::numeric_limits<Number>::max()));
@@ -177,6 +196,7 @@ Checked<ChatBody> decode_chat(BodyReader reader) {
   reader.number("top_p", 0, 1, top_p);
   reader.texts("stop", kMaxStops, {1, 256}, body.request.stop);
   reader.boolean("stream", stream);
+  read_caller(reader, body.request);
   if (const json::value* options = reader.raw("stream_options");
       options != nullptr && options->is_object()) {
     const json::value* usage = options->get_object().if_contains("include_usage");

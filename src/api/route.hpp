@@ -10,6 +10,7 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/http/server.hpp"
+#include "knap/models/models.hpp"
 #include "knap/service/level.hpp"
 #include "problem.hpp"
 
@@ -24,7 +25,9 @@ struct Call {
   std::string id;             ///< Made or taken over; echoed and logged.
   http::Fields common;        ///< Fields of every response to it: id, CORS.
   std::string path_argument;  ///< What the route's {...} matched.
-  std::optional<std::chrono::milliseconds> header_deadline;  ///< X-Knap-Deadline-Ms
+  std::optional<std::chrono::milliseconds> header_deadline;    ///< X-Knap-Deadline-Ms
+  models::Priority priority = models::Priority::kInteractive;  ///< X-Knap-Priority
+  std::string tenant;  ///< X-Knap-Tenant; empty: the default one.
 
   const CancelToken& cancel() const { return request->cancel; }
   /// Counted from the request's arrival: `limit`, tightened by the header and by the body's wish.

@@ -70,8 +70,10 @@ void add_ask_routes(const Context& context, std::vector<Route>& routes) {
                     [&context](Call& call) -> Outcome {
                       auto reader = body_of(call, BodyReader::Unknown::kRefuse);
                       if (!reader) return refuse(reader.error());
-                      const auto body = decode_ask(std::move(*reader), unix_now());
+                      auto body = decode_ask(std::move(*reader), unix_now());
                       if (!body) return refuse(body.error());
+                      body->request.priority = call.priority;
+                      body->request.tenant = call.tenant;
                       // A caller who names a longer time than the default has the patience for it.
                       const Deadline deadline = call.deadline(body->deadline.value_or(kAskLimit));
                       return body->delivery == Delivery::kStream

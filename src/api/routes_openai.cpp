@@ -51,8 +51,11 @@ Outcome get_model(const Context& context, Call& call) {
 Outcome post_chat(const Context& context, Call& call) {
   auto reader = body_of(call, BodyReader::Unknown::kIgnore);
   if (!reader) return refuse(reader.error());
-  const auto body = decode_chat(std::move(*reader));
+  auto body = decode_chat(std::move(*reader));
   if (!body) return refuse(body.error());
+  // What a header says goes before OpenAI's fields, which clients fill in for other servers.
+  if (call.request->fields.get("X-Knap-Priority")) body->request.priority = call.priority;
+  if (!call.tenant.empty()) body->request.tenant = call.tenant;
   if (body->model == "knap" || body->model.starts_with("knap:")) {
     std::vector<std::string> vaults;
     if (body->model != "knap") {

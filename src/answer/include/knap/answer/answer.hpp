@@ -29,6 +29,10 @@ struct AskRequest {
   std::string model;  ///< Empty: the default.
   Mode mode = Mode::kAuto;
   std::uint32_t max_tokens = 160;
+  /// How urgent the model's wording is among the answers that wait for it, and whose share of the
+  /// model it uses: see models::GenerateRequest.
+  models::Priority priority = models::Priority::kInteractive;
+  std::string tenant;
 };
 
 struct Citation {
