@@ -113,6 +113,7 @@ Quote make_quote(const Evidence& evidence, const Candidate& candidate) {
                     .note_name = view.note_name,
                     .headings = view.headings,
                     .lines = lines,
+                    .place = view.place,
                     .quote = std::string(verbatim)};
   return quote;
 }

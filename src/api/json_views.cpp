@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "knap/vault/parse.hpp"
+
 namespace knap::api {
 namespace {
 
@@ -74,8 +76,15 @@ std::string percent_encode(std::string_view text) {
   return out;
 }
 
-std::string obsidian_uri(std::string_view vault, std::string_view path) {
-  return "obsidian://open?vault=" + percent_encode(vault) + "&file=" + percent_encode(path);
+std::string obsidian_uri(std::string_view vault, std::string_view path, std::uint32_t place) {
+  std::string file(path);
+  if (place > 0 && vault::file_type(path) == vault::FileType::kPdf)
+    file += "#page=" + std::to_string(place);
+  return "obsidian://open?vault=" + percent_encode(vault) + "&file=" + percent_encode(file);
+}
+
+void add_place(json::object& out, std::string_view path, std::uint32_t place) {
+  if (place > 0 && vault::file_type(path) == vault::FileType::kPdf) out["page"] = place;
 }
 
 json::array line_range(vault::LineRange lines) { return {lines.first, lines.last}; }
@@ -102,7 +111,7 @@ json::array stage_list(const std::vector<search::Stage>& stages) {
 
 json::object search_result(const index::SearchHit& hit, const std::vector<std::string>& terms,
                            bool explain, const json::storage_ptr& memory) {
-  constexpr std::size_t kFields = 13;
+  constexpr std::size_t kFields = 14;
   const index::PassageView& passage = hit.passage;
   const search::Snippet snippet = search::make_snippet(passage.plain, terms, passage.language);
   json::array highlights(memory);
@@ -115,13 +124,14 @@ json::object search_result(const index::SearchHit& hit, const std::vector<std::s
   out["title"] = passage.title;
   out["headings"] = text_list(passage.headings, memory);
   out["lines"] = json::array({passage.lines.first, passage.lines.last}, memory);
+  add_place(out, passage.path, passage.place);
   out["block"] = text_or_null(passage.block);
   out["snippet"] = snippet.text;
   out["highlights"] = std::move(highlights);
   out["score"] = std::clamp(static_cast<double>(hit.hit.score), 0.0, 1.0);
   out["tags"] = text_list(passage.tags, memory);
   out["modified"] = iso_time(passage.modified_s);
-  out["uri"] = obsidian_uri(passage.vault, passage.path);
+  out["uri"] = obsidian_uri(passage.vault, passage.path, passage.place);
   if (explain) {
     const search::ScoreParts& parts = hit.hit.parts;
     json::object terms_part;
@@ -140,14 +150,16 @@ json::object search_result(const index::SearchHit& hit, const std::vector<std::s
 json::array citation_list(const std::vector<answer::Citation>& citations) {
   json::array out;
   for (const answer::Citation& citation : citations) {
-    out.push_back(json::object{{"id", citation.id},
-                               {"vault", citation.vault},
-                               {"path", citation.path},
-                               {"title", citation.title},
-                               {"headings", text_list(citation.headings)},
-                               {"lines", line_range(citation.lines)},
-                               {"quote", citation.quote},
-                               {"uri", obsidian_uri(citation.vault, citation.path)}});
+    out.push_back(
+        json::object{{"id", citation.id},
+                     {"vault", citation.vault},
+                     {"path", citation.path},
+                     {"title", citation.title},
+                     {"headings", text_list(citation.headings)},
+                     {"lines", line_range(citation.lines)},
+                     {"quote", citation.quote},
+                     {"uri", obsidian_uri(citation.vault, citation.path, citation.place)}});
+    add_place(out.back().get_object(), citation.path, citation.place);
   }
   return out;
 }

@@ -3,6 +3,7 @@
 #include "json_views.hpp"
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
+#include "knap/vault/parse.hpp"
 
 namespace knap::api {
 namespace {
@@ -33,10 +34,11 @@ json::array annotations_of(const answer::Answer& answer) {
       const std::size_t begin = count_characters(std::string_view(answer.text).substr(0, at));
       out.push_back(json::object{
           {"type", "url_citation"},
-          {"url_citation", json::object{{"start_index", begin},
-                                        {"end_index", begin + mark.size()},
-                                        {"url", obsidian_uri(citation.vault, citation.path)},
-                                        {"title", citation.title}}}});
+          {"url_citation",
+           json::object{{"start_index", begin},
+                        {"end_index", begin + mark.size()},
+                        {"url", obsidian_uri(citation.vault, citation.path, citation.place)},
+                        {"title", citation.title}}}});
     }
   }
   return out;
@@ -204,7 +206,11 @@ std::string render_sources(const answer::Answer& answer) {
       title.push_back(c == '\n' ? ' ' : c);
     }
     out += "\n[" + std::to_string(citation.id) + "] [" + title + "](" +
-           obsidian_uri(citation.vault, citation.path) + "), ";
+           obsidian_uri(citation.vault, citation.path, citation.place) + "), ";
+    if (citation.place > 0 && vault::file_type(citation.path) == vault::FileType::kPdf) {
+      out += "page " + std::to_string(citation.place);
+      continue;
+    }
     out += citation.lines.first == citation.lines.last
                ? "line " + std::to_string(citation.lines.first)
                : "lines " + std::to_string(citation.lines.first) + "-" +

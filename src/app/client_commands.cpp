@@ -11,7 +11,10 @@ namespace {
 
 namespace json = boost::json;
 
+/// Where in its file a result stands: "#page=3", ":7", ":7-9".
 std::string lines_text(const json::value& result) {
+  if (const auto& page = member(result, "page"); page.is_number())
+    return fmt::format("#page={}", page.to_number<std::int64_t>());
   const auto& lines = member(result, "lines");
   if (!lines.is_array() || lines.get_array().size() != 2) return {};
   const auto at = [&](std::size_t i) { return lines.get_array()[i].to_number<std::int64_t>(); };

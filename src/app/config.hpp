@@ -30,6 +30,10 @@ struct Config {
     bool watch = true;
     std::uint32_t scan_interval_s = 300;
     std::uint64_t max_file_bytes = 64U << 20;
+    bool pdf = true;
+    std::uint64_t pdf_max_file_bytes = 256U << 20;
+    std::uint32_t pdf_max_pages = 5'000;
+    std::string weak_sandbox = "refuse";
   } index;
   struct {
     std::filesystem::path dir;

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <thread>
 
+#include "document_readers.hpp"
 #include "knap/base/file.hpp"
 
 namespace knap::app {
@@ -27,6 +28,7 @@ index::ServiceOptions index_options(const Config& config) {
       config.index.watch ? index::ServiceOptions::Watch::kOn : index::ServiceOptions::Watch::kOff;
   out.scan_interval = std::chrono::seconds(config.index.scan_interval_s);
   out.max_file_bytes = config.index.max_file_bytes;
+  out.documents = document_readers(config);
   out.ranking = config.ranking;
   return out;
 }

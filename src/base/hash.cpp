@@ -5,6 +5,9 @@
 #include <cstdio>
 #include <memory>
 #include <random>
+#include <vector>
+
+#include <unistd.h>
 
 #include <openssl/evp.h>
 #include <xxhash.h>
@@ -14,6 +17,7 @@
 namespace knap {
 namespace {
 
+constexpr std::size_t kHashChunkBytes = 256U << 10;
 constexpr char kHexDigits[] = "0123456789abcdef";
 constexpr std::string_view kBase64 =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -83,6 +87,29 @@ std::optional<Hash128> Hash128::from_hex(std::string_view text) {
 
 Hash128 hash128(std::string_view bytes) {
   const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return Hash128{hash.high64, hash.low64};
+}
+
+Result<Hash128> hash128_file(int file, std::uint64_t max_bytes) {
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                       XXH3_freeState);
+  if (!state) return make_error(ErrorCode::kResourceExhausted, "no memory to hash a file");
+  XXH3_128bits_reset(state.get());
+  std::vector<char> chunk(kHashChunkBytes);
+  std::uint64_t done = 0;
+  for (;;) {
+    const ssize_t got = ::pread(file, chunk.data(), chunk.size(), static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return make_error(ErrorCode::kIo, "cannot read a file to hash it");
+    if (got == 0) break;
+    done += static_cast<std::uint64_t>(got);
+    if (done > max_bytes) {
+      return make_error(ErrorCode::kResourceExhausted,
+                        "larger than " + std::to_string(max_bytes) + " bytes");
+    }
+    XXH3_128bits_update(state.get(), chunk.data(), static_cast<std::size_t>(got));
+  }
+  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
   return Hash128{hash.high64, hash.low64};
 }
 

@@ -1,5 +1,8 @@
 #include "knap/base/hash.hpp"
 
+#include <cstdio>
+#include <memory>
+
 #include <gtest/gtest.h>
 
 namespace knap {
@@ -9,6 +12,19 @@ TEST(Hash, HexRoundTrip) {
   const Hash128 hash = hash128("knap");
   EXPECT_EQ(Hash128::from_hex(hash.hex()), hash);
   EXPECT_FALSE(Hash128::from_hex("zz"));
+}
+
+TEST(Hash, OfAFileIsThatOfItsBytes) {
+  const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(std::tmpfile(), std::fclose);
+  std::string bytes;
+  for (int i = 0; i < 100'000; ++i) bytes += std::to_string(i);
+  std::fwrite(bytes.data(), 1, bytes.size(), file.get());
+  std::fflush(file.get());
+  EXPECT_EQ(hash128_file(::fileno(file.get()), bytes.size()).value(), hash128(bytes));
+  const auto over = hash128_file(::fileno(file.get()), bytes.size() - 1);
+  ASSERT_FALSE(over.has_value());
+  EXPECT_EQ(over.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_EQ(hash128_file(-1, 10).error().code, ErrorCode::kIo);
 }
 
 TEST(Hash, Sha256OfTheStandardExample) {

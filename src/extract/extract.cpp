@@ -4,6 +4,18 @@
 
 namespace knap::extract {
 
+Status can_extract(Format format, WeakSandbox weak) {
+  switch (format) {
+    case Format::kPdf: KNAP_CHECK_OK(can_extract_pdf()); break;
+  }
+  const SandboxSupport& support = probe_sandbox();
+  if (support.contained() || weak == WeakSandbox::kAllow) return {};
+  std::string message = "this kernel cannot contain programs that read hostile files";
+  for (const std::string& reason : support.missing) message += "; " + reason;
+  return make_error(ErrorCode::kFailedPrecondition,
+                    message + " (index.weak_sandbox: allow reads them all the same)");
+}
+
 Result<Document> extract(Format format, int file, const ExtractOptions& options, Deadline deadline,
                          const CancelToken& cancel) {
   switch (format) {

@@ -24,6 +24,13 @@ constexpr int kNotPermitted = 3;
 
 constexpr std::string_view kReasonBroken = "not a readable PDF";
 
+Status is_installed(const std::filesystem::path& program) {
+  if (::access(program.c_str(), X_OK) == 0) return {};
+  return make_error(ErrorCode::kFailedPrecondition,
+                    fmt::format("{} is not installed: install the package poppler-utils",
+                                program.filename().string()));
+}
+
 /// Runs poppler's programs over one file.
 class Poppler {
  public:
@@ -35,10 +42,7 @@ class Poppler {
     KNAP_CHECK_OK(still_wanted(cancel_, deadline_));
     HelperRun run;
     run.program = std::filesystem::path("/usr/bin") / program;
-    if (::access(run.program.c_str(), X_OK) != 0)
-      return make_error(
-          ErrorCode::kFailedPrecondition,
-          fmt::format("{} is not installed: install the package poppler-utils", program));
+    KNAP_CHECK_OK(is_installed(run.program));
     run.arguments = std::move(arguments);
     // The place in the file is shared with the run before, which read to the end.
     if (::lseek(file_, 0, SEEK_SET) != 0)
@@ -163,6 +167,11 @@ bool is_pdf(int file) {
 }
 
 }  // namespace
+
+Status can_extract_pdf() {
+  KNAP_CHECK_OK(is_installed("/usr/bin/pdfinfo"));
+  return is_installed("/usr/bin/pdftotext");
+}
 
 Result<Document> extract_pdf(int file, const ExtractOptions& options, Deadline deadline,
                              const CancelToken& cancel) {

@@ -15,11 +15,13 @@ constexpr std::size_t kSmallChangePaths =
     64;  // read and published at once by the indexing thread itself
 constexpr std::size_t kQueuedPathsMax = 200'000;  // more: a walk tells
 constexpr auto kIdleCheck = std::chrono::seconds(5);
+constexpr std::size_t kDocumentsReadMax = 8;  // wait to be published; more hold up their readers
 
 }  // namespace
 
 Indexer::Indexer(const ServiceOptions& options, store::Store& store, const Vaults& vaults,
-                 EmbedQueue& embed_queue, observe::Registry& metrics, std::int64_t next_file_id)
+                 EmbedQueue& embed_queue, service::ComputeLeases& leases,
+                 observe::Registry& metrics, std::int64_t next_file_id)
     : options_(options),
       store_(store),
       vaults_(vaults),
@@ -30,7 +32,14 @@ Indexer::Indexer(const ServiceOptions& options, store::Store& store, const Vault
                                  "Files in the ledger that the last walk did not meet; 0 but for "
                                  "files made meanwhile")),
       next_file_id_(next_file_id),
-      new_id_([this] { return static_cast<store::FileId>(next_file_id_.fetch_add(1)); }) {}
+      new_id_([this] { return static_cast<store::FileId>(next_file_id_.fetch_add(1)); }) {
+  for (const DocumentReader& reader : options_.documents) {
+    document_queues_.push_back(std::make_unique<DocumentQueue>(
+        reader, store_, leases, metrics, [this](VaultState& vault, Prepared prepared) {
+          document_read(vault, std::move(prepared));
+        }));
+  }
+}
 
 Indexer::~Indexer() { stop(); }
 
@@ -39,6 +48,7 @@ void Indexer::start() {
   readers_ = std::make_unique<ThreadPool>(ThreadPool::Options{.name = "knap-read", .threads = 2});
   thread_ = std::thread([this] { run(); });
   ::pthread_setname_np(thread_.native_handle(), "knap-index");
+  for (const auto& queue : document_queues_) queue->start();
 }
 
 void Indexer::stop() {
@@ -48,6 +58,7 @@ void Indexer::stop() {
     stopping_ = true;
     changed_.notify_all();
   }
+  for (const auto& queue : document_queues_) queue->stop();
   if (thread_.joinable()) thread_.join();
   readers_.reset();
 }
@@ -114,6 +125,7 @@ void Indexer::run() {
       if (stopping_) return;
     }
     queue_retries();
+    run_documents();
     run_small_changes();
     run_scans();
     run_large_changes();
@@ -127,7 +139,8 @@ void Indexer::wait_for_work() {
     until = until.earlier(Deadline::after(wait));
   }
   MutexLock lock(mutex_);
-  while (!stopping_ && small_.empty() && large_.empty() && scans_.empty() && !until.expired()) {
+  while (!stopping_ && small_.empty() && large_.empty() && scans_.empty() && documents_.empty() &&
+         !until.expired()) {
     changed_.wait_until(mutex_, until);
   }
   if (next_periodic_.expired()) {
@@ -216,6 +229,7 @@ void Indexer::run_small_changes() {
   for (auto& [vault, paths] : changes) {
     Work work = examine(*vault, {paths.begin(), paths.end()});
     for (FileTask& task : work.tasks) {
+      if (queue_document(*vault, task, DocumentQueue::Urgency::kFirst, work.batch)) continue;
       work.batch.files.push_back(
           prepare(vault->config.root, std::move(task), options_.max_file_bytes));
     }
@@ -224,6 +238,62 @@ void Indexer::run_small_changes() {
       static_cast<void>(relink_notes(*vault).has_value());
     }
   }
+}
+
+std::size_t Indexer::documents_left() const {
+  std::size_t left = 0;
+  // The queues first: what leaves one stands in documents_ before.
+  for (const auto& queue : document_queues_) left += queue->left();
+  MutexLock lock(mutex_);
+  return left + documents_.size() + (publishing_documents_ ? 1 : 0);
+}
+
+void Indexer::document_read(VaultState& vault, Prepared prepared) {
+  MutexLock lock(mutex_);
+  while (!stopping_ && documents_.size() >= kDocumentsReadMax) changed_.wait(mutex_);
+  documents_.emplace_back(&vault, std::move(prepared));
+  changed_.notify_all();
+}
+
+void Indexer::run_documents() {
+  std::map<VaultState*, Publisher::Batch> batches;
+  {
+    MutexLock lock(mutex_);
+    if (documents_.empty()) return;
+    for (auto& [vault, prepared] : documents_) batches[vault].files.push_back(std::move(prepared));
+    documents_.clear();
+    publishing_documents_ = true;
+    changed_.notify_all();
+  }
+  for (auto& [vault, batch] : batches) {
+    // Errors are logged and the files stay pending with the reason.
+    if (publish(*vault, std::move(batch), EmbedQueue::Urgency::kBulk))
+      static_cast<void>(relink_notes(*vault).has_value());
+  }
+  MutexLock lock(mutex_);
+  publishing_documents_ = false;
+  changed_.notify_all();
+}
+
+bool Indexer::queue_document(VaultState& vault, FileTask& task, DocumentQueue::Urgency urgency,
+                             Publisher::Batch& batch) {
+  const DocumentReader* reader = find_reader(options_.documents, task.path);
+  if (reader == nullptr) return false;
+  if (!task.had_content) {
+    batch.files.push_back(name_only(task, Prepared::Outcome::kNamed, store::FileState::kStale, {}));
+  }
+  const auto queue =
+      std::find_if(document_queues_.begin(), document_queues_.end(),
+                   [&](const auto& candidate) { return &candidate->reader() == reader; });
+  (*queue)->add(vault, std::move(task), urgency);
+  return true;
+}
+
+std::optional<FileTask> Indexer::notice(VaultState& vault, const std::string& path,
+                                        const vault::Fingerprint& fingerprint,
+                                        Ledger::Recheck recheck) {
+  return vault.ledger.notice(path, fingerprint, vault.walks, recheck, new_id_,
+                             parser_version_of(find_reader(options_.documents, path)));
 }
 
 Status Indexer::publish(VaultState& vault, Publisher::Batch batch, EmbedQueue::Urgency urgency) {

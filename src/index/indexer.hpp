@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "document_queue.hpp"
 #include "embed_queue.hpp"
 #include "knap/base/thread_pool.hpp"
 #include "publisher.hpp"
@@ -22,7 +23,8 @@ namespace knap::index {
 class Indexer {
  public:
   Indexer(const ServiceOptions& options, store::Store& store, const Vaults& vaults,
-          EmbedQueue& embed_queue, observe::Registry& metrics, std::int64_t next_file_id);
+          EmbedQueue& embed_queue, service::ComputeLeases& leases, observe::Registry& metrics,
+          std::int64_t next_file_id);
   ~Indexer();
 
   void start();
@@ -36,6 +38,8 @@ class Indexer {
   std::optional<Status> finished(std::uint64_t scan) const KNAP_EXCLUDES(mutex_);
   void wait_changed(Deadline deadline) KNAP_EXCLUDES(mutex_);
   Progress progress() const KNAP_EXCLUDES(mutex_);
+  /// Documents whose text is still to come.
+  std::size_t documents_left() const KNAP_EXCLUDES(mutex_);
 
  private:
   struct Results;
@@ -50,6 +54,13 @@ class Indexer {
   void run_scans() KNAP_EXCLUDES(mutex_);
   void run_large_changes() KNAP_EXCLUDES(mutex_);
   void run_small_changes() KNAP_EXCLUDES(mutex_);
+  void run_documents() KNAP_EXCLUDES(mutex_);
+  void document_read(VaultState& vault, Prepared prepared) KNAP_EXCLUDES(mutex_);
+  /// False: the file is no document. Else its text comes later; until then it goes by its name.
+  bool queue_document(VaultState& vault, FileTask& task, DocumentQueue::Urgency urgency,
+                      Publisher::Batch& batch);
+  std::optional<FileTask> notice(VaultState& vault, const std::string& path,
+                                 const vault::Fingerprint& fingerprint, Ledger::Recheck recheck);
   Status scan_vault(VaultState& vault, Ledger::Recheck recheck);
   Status walk_vault(VaultState& vault, const vault::IgnoreRules& rules, Ledger::Recheck recheck,
                     Work& work);
@@ -88,7 +99,11 @@ class Indexer {
   SteadyClock::time_point phase_begin_ KNAP_GUARDED_BY(mutex_){};
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
   Deadline next_periodic_ = Deadline::never();  ///< Of the thread only.
+  /// Documents that were read and wait to be published.
+  std::vector<std::pair<VaultState*, Prepared>> documents_ KNAP_GUARDED_BY(mutex_);
+  bool publishing_documents_ KNAP_GUARDED_BY(mutex_) = false;
   std::unique_ptr<ThreadPool> readers_;
+  std::vector<std::unique_ptr<DocumentQueue>> document_queues_;  ///< One a reader.
   std::thread thread_;
 };
 

@@ -64,10 +64,10 @@ Status Indexer::scan_vault(VaultState& vault, Ledger::Recheck recheck) {
 
 Status Indexer::walk_vault(VaultState& vault, const vault::IgnoreRules& rules,
                            Ledger::Recheck recheck, Work& work) {
-  const std::uint64_t number = ++vault.walks;
+  ++vault.walks;
   std::size_t seen = 0;
   return vault::walk(vault.config.root, rules, {}, stop_, [&](const vault::WalkEntry& entry) {
-    if (auto task = vault.ledger.notice(entry.path, entry.fingerprint, number, recheck, new_id_)) {
+    if (auto task = notice(vault, entry.path, entry.fingerprint, recheck)) {
       if (!entry.problem.empty()) {
         work.batch.files.push_back(prepare_problem(std::move(*task), entry.problem));
       } else {
@@ -75,7 +75,10 @@ Status Indexer::walk_vault(VaultState& vault, const vault::IgnoreRules& rules,
         work.tasks.push_back(std::move(*task));
       }
     }
-    if (++seen % kWalkStep == 0) run_small_changes();
+    if (++seen % kWalkStep == 0) {
+      run_documents();
+      run_small_changes();
+    }
   });
 }
 
@@ -123,8 +126,7 @@ void Indexer::examine_one(VaultState& vault, const vault::IgnoreRules& rules,
   const std::filesystem::path file = vault.config.root / path;
   const auto fingerprint = vault::fingerprint(file);
   if (fingerprint && !is_ignored(rules, path)) {
-    auto task =
-        vault.ledger.notice(path, *fingerprint, vault.walks, Ledger::Recheck::kIfChanged, new_id_);
+    auto task = notice(vault, path, *fingerprint, Ledger::Recheck::kIfChanged);
     if (!task) return;
     if (task->is_new) vault.graph.add_file(task->id, task->path);
     work.tasks.push_back(std::move(*task));
@@ -160,8 +162,14 @@ Status Indexer::read_all(VaultState& vault, Work work) {
     report("keyword", done, total);
   };
   while (next < total || reading > 0) {
-    while (next < total && !stop_.cancelled() && reading < kReadingFiles) {
+    while (next < total && !stop_.cancelled() && reading < kReadingFiles &&
+           batch.files.size() < kBatchFiles) {
       FileTask& task = work.tasks[next];
+      if (queue_document(vault, task, DocumentQueue::Urgency::kBulk, batch)) {
+        ++next;
+        ++done;
+        continue;
+      }
       const std::uint64_t size = task.fingerprint.size_bytes;
       if (reading > 0 && reading_bytes + size > kReadingBytes) break;
       const Status submitted =
@@ -174,7 +182,9 @@ Status Indexer::read_all(VaultState& vault, Work work) {
       reading_bytes += size;
     }
     if (stop_.cancelled() && reading == 0) break;
-    for (Prepared& prepared : results->take(Deadline::after(kBatchAge))) {
+    // Names of documents need no reading.
+    const auto wait = reading > 0 ? Deadline::after(kBatchAge) : Deadline::after({});
+    for (Prepared& prepared : results->take(wait)) {
       --reading;
       ++done;
       reading_bytes -= prepared.task.fingerprint.size_bytes;
@@ -183,6 +193,7 @@ Status Indexer::read_all(VaultState& vault, Work work) {
     }
     const bool late = SteadyClock::now() - batch_begin >= kBatchAge;
     if (late || batch.files.size() >= kBatchFiles || batch_bytes >= kBatchBytes) flush();
+    run_documents();
     run_small_changes();
   }
   if (stop_.cancelled()) return make_error(ErrorCode::kCancelled, "the index is stopping");

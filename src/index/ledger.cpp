@@ -68,7 +68,8 @@ void Ledger::load(const store::FileRecord& record, bool has_content) {
 }
 
 std::optional<FileTask> Ledger::notice(std::string_view path, const vault::Fingerprint& fingerprint,
-                                       std::uint64_t walk, Recheck recheck, const NewId& new_id) {
+                                       std::uint64_t walk, Recheck recheck, const NewId& new_id,
+                                       std::uint32_t parser_version) {
   MutexLock lock(mutex_);
   auto found = entries_.find(path);
   const bool is_new = found == entries_.end();
@@ -81,7 +82,7 @@ std::optional<FileTask> Ledger::notice(std::string_view path, const vault::Finge
   LedgerEntry& entry = found->second;
   entry.seen_in = std::max(entry.seen_in, walk);
   const bool known =
-      !is_new && entry.fingerprint == fingerprint && entry.parser_version == kParserVersion;
+      !is_new && entry.fingerprint == fingerprint && entry.parser_version == parser_version;
   const bool waiting = entry.ticket != 0;
   const bool settled = entry.state != FileState::kPending && entry.state != FileState::kStale;
   const bool due = entry.retry_at_ms != 0 && entry.retry_at_ms <= unix_now_ms();
@@ -89,11 +90,11 @@ std::optional<FileTask> Ledger::notice(std::string_view path, const vault::Finge
   if (entry.state != FileState::kPending && entry.state != FileState::kStale)
     entry.noticed = SteadyClock::now();
   if (is_new) entry.noticed = SteadyClock::now();
-  FileTask task{found->first, entry.id,          fingerprint,    ++tickets_,
-                std::nullopt, entry.has_content, entry.attempts, is_new};
+  FileTask task{found->first,      entry.id,       fingerprint, ++tickets_,    std::nullopt,
+                entry.has_content, entry.attempts, is_new,      parser_version};
   // Content whose hash is the same as before needs no parsing, unless the parser is another one.
   if (recheck == Recheck::kIfChanged && entry.has_content &&
-      entry.parser_version == kParserVersion) {
+      entry.parser_version == parser_version) {
     task.known_hash = entry.hash;
   }
   if (!(entry.fingerprint == fingerprint)) task.attempts = 0;
@@ -125,6 +126,13 @@ void Ledger::settle(const FileTask& task, const store::FileRecord& record, bool 
   entry.ticket = 0;
   plan_retry(entry, record.retry_at_ms);
   set_state(entry, from_store(record.state));
+}
+
+void Ledger::hold(const FileTask& task) {
+  MutexLock lock(mutex_);
+  const auto found = entries_.find(task.path);
+  if (found != entries_.end() && found->second.ticket == task.ticket)
+    found->second.has_content = true;
 }
 
 void Ledger::postpone(const FileTask& task, std::string reason, std::int64_t retry_at_ms) {

@@ -50,6 +50,7 @@ struct FileTask {
   bool had_content = false;
   std::uint32_t attempts = 0;
   bool is_new = false;
+  std::uint32_t parser_version = kParserVersion;  ///< Of what reads it.
 };
 
 struct LedgerCounts {
@@ -72,8 +73,10 @@ class Ledger {
   enum class Recheck { kIfChanged, kAlways };
   /// A file was seen with this fingerprint. Nothing: it is unchanged. Else it is pending (or stale)
   /// from now on.
+  /// @param parser_version  of what reads it now; what another read is read again
   std::optional<FileTask> notice(std::string_view path, const vault::Fingerprint& fingerprint,
-                                 std::uint64_t walk, Recheck recheck, const NewId& new_id)
+                                 std::uint64_t walk, Recheck recheck, const NewId& new_id,
+                                 std::uint32_t parser_version = kParserVersion)
       KNAP_EXCLUDES(mutex_);
   /// False: the file has changed or gone since the task was given out; its result must be thrown
   /// away.
@@ -81,6 +84,8 @@ class Ledger {
   /// The task is done: `record` is what the store holds now.
   void settle(const FileTask& task, const store::FileRecord& record, bool has_content)
       KNAP_EXCLUDES(mutex_);
+  /// The file is known by name while its text is still to come: it stays pending.
+  void hold(const FileTask& task) KNAP_EXCLUDES(mutex_);
   /// The task's result could not be stored: the file stays pending and is tried again.
   void postpone(const FileTask& task, std::string reason, std::int64_t retry_at_ms)
       KNAP_EXCLUDES(mutex_);

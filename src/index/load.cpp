@@ -99,15 +99,13 @@ struct NoteChange {
 /// Ledger and links, from the rows of files and notes.
 Result<std::vector<NoteChange>> load_files(const store::Store& store, VaultState& vault) {
   // Files first: links resolve among all of them, whatever the order of the notes.
+  // A document that was skipped or has failed is still known by its name.
+  const auto has_text = [](const store::FileRecord& file) {
+    return file.state == store::FileState::kIndexed || file.state == store::FileState::kStale;
+  };
   std::unordered_map<store::FileId, store::FileRecord> waiting;
   KNAP_CHECK_OK(store.files(vault.id, [&](store::FileRecord file) {
-    const bool content =
-        file.state == store::FileState::kIndexed || file.state == store::FileState::kStale;
-    if (!content) {
-      vault.ledger.load(file, false);
-      return;
-    }
-    vault.graph.add_file(file.id, file.path);
+    if (has_text(file)) vault.graph.add_file(file.id, file.path);
     waiting.emplace(file.id, std::move(file));
   }));
   std::vector<NoteChange> notes;
@@ -123,6 +121,10 @@ Result<std::vector<NoteChange>> load_files(const store::Store& store, VaultState
       }));
   // A row whose note is missing or damaged counts as never read.
   for (auto& [id, file] : waiting) {
+    if (!has_text(file)) {
+      vault.ledger.load(file, false);
+      continue;
+    }
     file.state = store::FileState::kStale;
     file.parser_version = 0;
     vault.ledger.load(file, false);

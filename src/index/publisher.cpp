@@ -38,6 +38,7 @@ void Publisher::add(VaultState& vault, Prepared& prepared, Plan& plan) {
     case Prepared::Outcome::kUnchanged: unchanged_.add(); break;
     case Prepared::Outcome::kDropped: plan.gone.push_back(prepared.task.id); break;
     case Prepared::Outcome::kIndexed:
+    case Prepared::Outcome::kNamed:
     case Prepared::Outcome::kKept: break;
   }
   plan.writes.changes.push_back(std::move(prepared.change));
@@ -79,7 +80,7 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
   for (const store::FileId id : plan.gone) vault.graph.remove(id);
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const Prepared& file = plan.files[i];
-    if (file.outcome != Prepared::Outcome::kIndexed) continue;
+    if (!file.has_content()) continue;
     vault.graph.set_note(file.task.id, file.task.path, plan.writes.changes[i].note.title,
                          file.meta.aliases, file.meta.links);
   }
@@ -87,7 +88,7 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
   for (const store::FileId id : plan.gone) batch.deletes.push_back(static_cast<search::NoteId>(id));
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const Prepared& file = plan.files[i];
-    if (file.outcome != Prepared::Outcome::kIndexed) continue;
+    if (!file.has_content()) continue;
     store::FileChange& change = plan.writes.changes[i];
     auto& input = batch.upserts.emplace_back(note_input(file.task.id, file.task.path, change.note,
                                                         file.meta, change.file.mtime_ns,
@@ -101,6 +102,10 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
   if (!batch.upserts.empty() || !batch.deletes.empty()) vault.index.apply(std::move(batch));
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const Prepared& file = plan.files[i];
+    if (file.outcome == Prepared::Outcome::kNamed) {
+      vault.ledger.hold(file.task);
+      continue;
+    }
     const bool content = file.outcome == Prepared::Outcome::kIndexed ||
                          (file.outcome != Prepared::Outcome::kDropped && file.task.had_content);
     vault.ledger.settle(file.task, plan.writes.changes[i].file, content);

@@ -13,6 +13,31 @@ constexpr std::int64_t kRetryFirstMs = 1'000;
 constexpr std::int64_t kRetryMaxMs = 300'000;
 constexpr std::uint32_t kRetryDoublingsMax = 9;
 
+}  // namespace
+
+store::FileRecord record_of(const FileTask& task, store::FileState state, std::string reason) {
+  store::FileRecord record;
+  record.id = task.id;
+  record.path = task.path;
+  record.size_bytes = task.fingerprint.size_bytes;
+  record.mtime_ns = task.fingerprint.mtime_ns;
+  record.inode = task.fingerprint.inode;
+  record.state = state;
+  record.reason = std::move(reason);
+  record.indexed_at_ms = unix_now_ms();
+  record.parser_version = task.parser_version;
+  return record;
+}
+
+void plan_retry(const FileTask& task, store::FileRecord& record) {
+  record.attempts = task.attempts + 1;
+  record.retry_at_ms =
+      unix_now_ms() +
+      std::min(kRetryMaxMs, kRetryFirstMs << std::min(task.attempts, kRetryDoublingsMax));
+}
+
+namespace {
+
 bool has_text(vault::FileType type) {
   switch (type) {
     case vault::FileType::kMarkdown:
@@ -27,20 +52,6 @@ bool has_text(vault::FileType type) {
     case vault::FileType::kOther: return false;
   }
   return false;
-}
-
-store::FileRecord record_of(const FileTask& task, store::FileState state, std::string reason) {
-  store::FileRecord record;
-  record.id = task.id;
-  record.path = task.path;
-  record.size_bytes = task.fingerprint.size_bytes;
-  record.mtime_ns = task.fingerprint.mtime_ns;
-  record.inode = task.fingerprint.inode;
-  record.state = state;
-  record.reason = std::move(reason);
-  record.indexed_at_ms = unix_now_ms();
-  record.parser_version = kParserVersion;
-  return record;
 }
 
 /// The message without the folder that the vault lies in: reasons are shown to readers of the
@@ -66,14 +77,13 @@ void retry_later(Prepared& prepared, std::string reason) {
        std::move(reason));
   store::FileRecord& record = prepared.change.file;
   record.hash = task.known_hash;
-  record.attempts = task.attempts + 1;
-  record.retry_at_ms =
-      unix_now_ms() +
-      std::min(kRetryMaxMs, kRetryFirstMs << std::min(task.attempts, kRetryDoublingsMax));
+  plan_retry(task, record);
   if (!task.had_content) return;
   prepared.outcome = Prepared::Outcome::kKept;
   prepared.change.content = store::FileChange::Content::kKeep;
 }
+
+}  // namespace
 
 void report_unreadable(Prepared& prepared, const Error& error, const std::filesystem::path& root) {
   switch (error.code) {
@@ -106,6 +116,7 @@ void fill(Prepared& prepared, vault::Note note) {
     record.kind = static_cast<std::uint8_t>(passage.kind);
     record.first_line = passage.lines.first;
     record.last_line = passage.lines.last;
+    record.place = passage.place;
     record.block = std::move(passage.block);
     record.headings = join_lines(passage.headings);
     record.hash = hash128(embedded_text(record.headings, passage.plain));
@@ -116,8 +127,6 @@ void fill(Prepared& prepared, vault::Note note) {
   }
   prepared.outcome = Prepared::Outcome::kIndexed;
 }
-
-}  // namespace
 
 std::string embedded_text(std::string_view headings, std::string_view plain) {
   std::string out;

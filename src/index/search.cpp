@@ -59,6 +59,7 @@ PassageView view_of(store::PassageRow row, const std::string& vault) {
   view.headings = split_lines(row.passage.headings);
   view.tags = split_lines(row.tags);
   view.lines = {row.passage.first_line, row.passage.last_line};
+  view.place = row.passage.place;
   view.text = std::move(row.passage.text);
   view.plain = std::move(row.passage.plain);
   view.modified_s = row.mtime_ns / 1'000'000'000;

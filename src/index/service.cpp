@@ -106,7 +106,7 @@ ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> s
       fetch_seconds_(metrics.histogram("knap_index_fetch_seconds",
                                        "Time to read the passages of one result page")),
       embed_queue_(std::make_unique<EmbedQueue>(*store_, vaults_, leases, metrics)),
-      indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, metrics,
+      indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, leases, metrics,
                                          next_file_id)),
       snapshots_(options_.data_dir, *store_, vaults_, *embed_queue_, metrics) {}
 
@@ -331,6 +331,19 @@ Status ServiceImpl::wait_for_scan(std::uint64_t number, Deadline deadline,
   }
 }
 
+Status ServiceImpl::wait_for_documents(Deadline deadline, const CancelToken& cancel,
+                                       const std::function<void(const Progress&)>& progress) {
+  std::size_t most = 0;
+  for (;;) {
+    const std::size_t left = indexer_->documents_left();
+    if (left == 0) return {};
+    most = std::max(most, left);
+    KNAP_CHECK_OK(still_wanted(cancel, deadline));
+    if (progress) progress({"documents", most - left, most, 0, {}});
+    indexer_->wait_changed(deadline.earlier(Deadline::after(kProgressEvery)));
+  }
+}
+
 Status ServiceImpl::wait_for_vectors(Deadline deadline, const CancelToken& cancel,
                                      const std::function<void(const Progress&)>& progress) {
   const auto begin = SteadyClock::now();
@@ -366,6 +379,7 @@ Status ServiceImpl::scan(WaitFor wait, Deadline deadline, const CancelToken& can
   embed_queue_->start();
   const std::uint64_t number = indexer_->request_scan(Ledger::Recheck::kIfChanged);
   KNAP_CHECK_OK(wait_for_scan(number, deadline, cancel, progress));
+  KNAP_CHECK_OK(wait_for_documents(deadline, cancel, progress));
   if (wait == WaitFor::kSemantic) KNAP_CHECK_OK(wait_for_vectors(deadline, cancel, progress));
   if (progress) progress({"done", 1, 1, 0, {}});
   return {};
@@ -377,6 +391,7 @@ Status ServiceImpl::rebuild(Deadline deadline, const CancelToken& cancel,
   embed_queue_->start();
   const std::uint64_t number = indexer_->request_scan(Ledger::Recheck::kAlways);
   KNAP_CHECK_OK(wait_for_scan(number, deadline, cancel, progress));
+  KNAP_CHECK_OK(wait_for_documents(deadline, cancel, progress));
   if (progress) progress({"done", 1, 1, 0, {}});
   return {};
 }

@@ -82,6 +82,8 @@ class ServiceImpl final : public Service {
                           std::vector<LinkView>& out) const;
   Status wait_for_scan(std::uint64_t number, Deadline deadline, const CancelToken& cancel,
                        const std::function<void(const Progress&)>& progress);
+  Status wait_for_documents(Deadline deadline, const CancelToken& cancel,
+                            const std::function<void(const Progress&)>& progress);
   Status wait_for_vectors(Deadline deadline, const CancelToken& cancel,
                           const std::function<void(const Progress&)>& progress);
 

@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "documents.hpp"
 #include "knap/base/file.hpp"
 #include "knap/base/text.hpp"
 #include "service_impl.hpp"
@@ -93,7 +94,13 @@ Result<NoteView> ServiceImpl::note(std::string_view vault, std::string_view path
   view.properties = std::move(meta.properties);
   view.headings = std::move(meta.headings);
   // Without a hash it is an attachment: its bytes are no text.
-  if (place.entry.hash) {
+  if (!place.entry.hash) return view;
+  if (const DocumentReader* reader = find_reader(options_.documents, place.path)) {
+    KNAP_TRY(const auto kept, store_->extraction(*place.entry.hash, {reader->id, reader->version}));
+    const auto extracted = kept ? decode_extracted(*kept) : Result<Extracted>(Extracted{});
+    if (extracted && extracted->document)
+      view.text = note_of(text::nfc(place.path), *extracted->document).text;
+  } else {
     KNAP_TRY(const std::string bytes,
              read_file(place.vault->config.root / place.path, options_.max_file_bytes));
     view.text = text::repair_utf8(bytes);

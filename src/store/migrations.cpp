@@ -99,6 +99,18 @@ ALTER TABLE notes ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
     Migration{4, "the model that serves", R"sql(
 ALTER TABLE models ADD COLUMN serves INTEGER NOT NULL DEFAULT 0;
 )sql"},
+    Migration{5, "places and what was taken out of documents", R"sql(
+ALTER TABLE passages ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE extractions (
+  id INTEGER PRIMARY KEY,
+  hash BLOB NOT NULL,
+  reader INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  made_at_ms INTEGER NOT NULL,
+  bytes BLOB NOT NULL
+);
+CREATE UNIQUE INDEX extractions_by_hash ON extractions (hash, reader);
+)sql"},
 };
 
 std::string checksum(const Migration& migration) { return hash128(migration.sql).hex(); }

@@ -80,6 +80,11 @@ class StoreImpl final : public Store {
   Result<std::vector<std::uint32_t>> missing_in_files(ModelKey model,
                                                       std::span<const FileId> files) const override;
   Result<std::vector<VaultId>> vaults_with(const Hash128& hash) const override;
+  Result<std::optional<std::string>> extraction(const Hash128& content,
+                                                const ReaderVersion& by) const override;
+  Status put_extraction(const Hash128& content, const ReaderVersion& by, std::string_view bytes,
+                        std::int64_t now_ms) override;
+  Result<std::size_t> collect_extractions(std::int64_t made_before_ms, std::size_t limit) override;
   Result<std::size_t> collect_garbage(std::int64_t made_before_ms, std::size_t limit) override;
   Status checkpoint() override;
 

@@ -137,7 +137,8 @@ Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
       auto row,
       reader->prepare(
           "SELECT p.hash, p.kind, p.first_line, p.last_line, p.block, p.headings, p.text, p.plain, "
-          "f.vault, f.path, f.mtime_ns, n.title, n.name, n.language, n.tags FROM passages p "
+          "f.vault, f.path, f.mtime_ns, n.title, n.name, n.language, n.tags, p.place FROM passages "
+          "p "
           "JOIN files f ON f.id = (p.id >> 20) JOIN notes n ON n.file = f.id WHERE p.id = ?"));
   static_assert(kOrdinalBits == 20);
   std::vector<std::optional<PassageRow>> out(keys.size());
@@ -161,6 +162,7 @@ Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
       view.name = std::string(row.text(12));
       view.language = std::string(row.text(13));
       view.tags = std::string(row.text(14));
+      view.passage.place = static_cast<std::uint32_t>(row.integer(15));
     }
     row.reset();
   }
@@ -260,7 +262,7 @@ Status StoreImpl::write_content(const FileChange& change, std::uint64_t number) 
   KNAP_TRY(auto insert,
            writer_->prepare(
                "INSERT INTO passages (id, hash, kind, first_line, last_line, block, headings, "
-               "text, plain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+               "text, plain, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   std::int64_t row = first_row(change.file.id);
   for (const PassageRecord& passage : change.passages) {
     insert.bind(row++, passage.hash, std::int64_t{passage.kind}, std::int64_t{passage.first_line},
@@ -271,6 +273,7 @@ Status StoreImpl::write_content(const FileChange& change, std::uint64_t number) 
     } else {
       insert.bind_one(9, std::string_view(passage.plain));
     }
+    insert.bind_one(10, std::int64_t{passage.place});
     KNAP_CHECK_OK(insert.run());
   }
   return {};

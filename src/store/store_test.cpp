@@ -234,6 +234,45 @@ TEST_F(StoreTest, CollectsOnlyOldEmbeddingsThatNothingUses) {
   EXPECT_THAT(used, ElementsAre(hash128("used")));
 }
 
+TEST_F(StoreTest, KeepsWhatWasTakenOutOfAContentByReaderAndVersion) {
+  auto store = open();
+  const Hash128 content = hash128("a pdf");
+  const std::string bytes("D\0text", 6);
+  EXPECT_EQ(store->extraction(content, {1, 1}).value(), std::nullopt);
+  ASSERT_TRUE(store->put_extraction(content, {1, 1}, bytes, 10).has_value());
+  ASSERT_TRUE(store->put_extraction(content, {2, 1}, "other", 10).has_value());
+  EXPECT_EQ(store->extraction(content, {1, 1}).value(), bytes);
+  EXPECT_EQ(store->extraction(content, {2, 1}).value(), "other");
+  EXPECT_EQ(store->extraction(content, {1, 2}).value(), std::nullopt);
+  ASSERT_TRUE(store->put_extraction(content, {1, 2}, "new", 20).has_value());
+  EXPECT_EQ(store->extraction(content, {1, 2}).value(), "new");
+  EXPECT_EQ(store->extraction(content, {1, 1}).value(), std::nullopt);
+}
+
+TEST_F(StoreTest, CollectsOnlyOldExtractionsOfContentThatNoFileHas) {
+  auto store = open();
+  const VaultId vault = store->vault("v", "/v").value();
+  FileChange file = change(1, "a.pdf", {"text"});
+  file.file.hash = hash128("here");
+  ASSERT_TRUE(store->apply(vault, {{file}, {}}).has_value());
+  for (const auto& [content, made] : {std::pair("here", 10), {"gone", 10}, {"young", 100}})
+    ASSERT_TRUE(store->put_extraction(hash128(content), {1, 1}, "x", made).has_value());
+  EXPECT_EQ(store->collect_extractions(50, 10).value(), 1U);
+  EXPECT_TRUE(store->extraction(hash128("here"), {1, 1}).value().has_value());
+  EXPECT_FALSE(store->extraction(hash128("gone"), {1, 1}).value().has_value());
+  EXPECT_TRUE(store->extraction(hash128("young"), {1, 1}).value().has_value());
+}
+
+TEST_F(StoreTest, KeepsThePlaceOfAPassage) {
+  auto store = open();
+  const VaultId vault = store->vault("v", "/v").value();
+  FileChange file = change(1, "a.pdf", {"text"});
+  file.passages[0].place = 7;
+  ASSERT_TRUE(store->apply(vault, {{file}, {}}).has_value());
+  const PassageKey key{static_cast<FileId>(1), 0};
+  EXPECT_EQ(store->passages(std::span(&key, 1)).value()[0]->passage.place, 7U);
+}
+
 TEST_F(StoreTest, KnowsWhichModelServesAndWhatAnotherLacks) {
   std::unique_ptr<Store> store = open();
   EXPECT_EQ(store->serving_model().value(), "");

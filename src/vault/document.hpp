@@ -83,11 +83,13 @@ struct Document {
   bool truncated = false;               ///< The text had more than kLinesMax lines.
   std::uint32_t first_line_number = 1;  ///< Number in the file of lines[0].
   bool one_line_number = false;         ///< All lines stand on first_line_number: a canvas card.
+  std::vector<std::uint32_t> places;    ///< Of each line, see Passage::place; empty: none has one.
 
   std::uint32_t number(std::size_t index) const {
     return one_line_number ? first_line_number
                            : first_line_number + static_cast<std::uint32_t>(index);
   }
+  std::uint32_t place(std::size_t index) const { return index < places.size() ? places[index] : 0; }
   std::string_view plain_of(const Line& line) const {
     return std::string_view(plain).substr(line.plain_begin, line.plain_end - line.plain_begin);
   }

@@ -109,7 +109,7 @@ class Builder {
     if (tokens > max_) {
       // A short lead-in stays with the beginning of what it introduces.
       std::size_t first = block.first;
-      if (group_first_ != kNone && group_tokens_ <= kSmallTokens) {
+      if (group_first_ != kNone && group_tokens_ <= kSmallTokens && same_place(block)) {
         first = group_first_;
         group_first_ = kNone;
       } else {
@@ -120,7 +120,7 @@ class Builder {
     }
     const std::uint32_t total = group_tokens_ + tokens;
     const bool joins =
-        group_first_ != kNone &&
+        group_first_ != kNone && same_place(block) &&
         (total <= target_ || (total <= max_ && (tokens <= kSmallTokens ||
                                                 group_tokens_ <= kSmallTokens || introduces())));
     if (!joins) {
@@ -133,6 +133,11 @@ class Builder {
     }
     group_last_ = block.last;
     group_tokens_ += tokens;
+  }
+
+  /// A passage stands on one page: its citation names it.
+  bool same_place(const Block& block) const {
+    return document_.place(group_first_) == document_.place(block.first);
   }
 
   /// "Do this:" and the list after it are one thought.
@@ -188,6 +193,7 @@ class Builder {
       if (!open.text.empty()) passage.headings.push_back(open.text);
     }
     passage.lines = {.first = document_.number(first), .last = document_.number(last)};
+    passage.place = document_.place(last);  // headings may stand on the page before
     if (piece.empty()) {
       passage.text = splitter_.text(first, last + 1);
     } else {

@@ -40,6 +40,7 @@ struct Citation {
   std::string vault, path, title, note_name;
   std::vector<std::string> headings;
   vault::LineRange lines;
+  std::uint32_t place = 0;  ///< Page, slide or second, see index::PassageView; 0: none.
   std::string quote;  ///< Verbatim text of the note within these lines (white space may be joined).
 };
 

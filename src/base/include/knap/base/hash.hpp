@@ -24,6 +24,9 @@ struct Hash128 {
 };
 
 Hash128 hash128(std::string_view bytes);
+/// The same of a file's bytes, from its beginning; the file's place does not move. Errors: kIo;
+/// kResourceExhausted when longer than max_bytes.
+Result<Hash128> hash128_file(int file, std::uint64_t max_bytes);
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0);
 
 /// SHA-256 in lower-case hex, for files that must match a published checksum. Errors: kIo naming

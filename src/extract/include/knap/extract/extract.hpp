@@ -15,13 +15,17 @@ namespace knap::extract {
 enum class Format { kPdf };
 
 /// Raised when what comes out of a file changes: kept texts of older versions are made anew.
-inline constexpr std::uint32_t kExtractorVersion = 1;
+inline constexpr std::uint16_t kExtractorVersion = 1;
 
 struct ExtractOptions {
   WeakSandbox weak = WeakSandbox::kRefuse;
   HelperLimits limits;  ///< Of each helper; a file may need several.
   std::uint32_t pages_max = 5'000;
 };
+
+/// Whether files of a format can be read here at all: the helper programs are installed and the
+/// kernel contains them, or `weak` allows that it does not. Cheap. Errors: kFailedPrecondition.
+Status can_extract(Format format, WeakSandbox weak);
 
 /// Takes the text out of a file. All that reads its bytes runs in the sandbox.
 ///

@@ -12,6 +12,7 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "knap/extract/document.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
 #include "knap/search/index.hpp"
@@ -40,6 +41,28 @@ struct ModelState {
   } compared;
 };
 
+/// How files of a kind that are no notes (PDFs, recordings, ...) become passages. All kinds go
+/// through one path: queue, ledger, passages, kept results.
+struct DocumentReader {
+  /// Names what it took out of a file in the store, 1-255: 1 PDF, 2 audio, 3 web, 4 office, 5
+  /// images. Never used for another kind.
+  std::uint8_t id = 0;
+  std::string name;           ///< In metrics and logs: "pdf".
+  std::uint16_t version = 1;  ///< 1-4095. Raised when what comes out changes: files are read again.
+  std::vector<vault::FileType> types;  ///< Whose files it reads.
+  std::uint64_t max_file_bytes = 256ULL << 20;
+  std::chrono::seconds limit{120};  ///< For one file.
+  /// Why nothing can be read now, e.g. for want of a program. Asked before each file; cheap.
+  std::function<Status()> ready;
+  /// Called on a thread of the reader's own, one file at a time, while nobody asks for anything.
+  /// @param file  open for reading, a regular file
+  /// Errors, final for these bytes and kept: kUnsupported (nothing to take; the message is the
+  /// reason in the ledger), kCorruptData, kResourceExhausted. Others are tried again later.
+  std::function<Result<extract::Document>(int file, std::string_view path, Deadline deadline,
+                                          const CancelToken& cancel)>
+      read;
+};
+
 struct ServiceOptions {
   std::filesystem::path data_dir;  ///< Holds the store; locked against a second process.
   std::vector<VaultConfig> vaults;
@@ -47,6 +70,8 @@ struct ServiceOptions {
   std::chrono::seconds scan_interval{300};
   std::uint64_t max_file_bytes =
       64U << 20;  ///< Larger notes are skipped, with the reason in the ledger.
+  /// Kinds of files besides notes whose text is indexed; of others only the name is.
+  std::vector<DocumentReader> documents;
   /// Languages of the model are taken from the one that serves.
   search::RankingSettings ranking;
   /// An embedder by Embedder::id(), when this machine can still run it; null otherwise. Called
@@ -90,8 +115,9 @@ struct VaultStatus {
 struct PassageView {
   std::string vault, path, title, note_name, language, block;
   std::vector<std::string> headings, tags;
-  vault::LineRange lines;
-  std::string text;  ///< Verbatim lines.
+  vault::LineRange lines;   ///< Of a document: in the text that NoteView gives.
+  std::uint32_t place = 0;  ///< Page, slide or second by the file's type; 0: none.
+  std::string text;         ///< Verbatim lines.
   std::string plain;
   std::int64_t modified_s = 0;
   Hash128 hash;
@@ -179,7 +205,7 @@ struct DuplicatesRequest {
 };
 
 struct Progress {
-  std::string phase;  ///< "scan", "keyword", "semantic", "done"
+  std::string phase;  ///< "scan", "keyword", "documents", "semantic", "done"
   std::uint64_t done = 0, total = 0;
   double per_second = 0;
   std::chrono::seconds left{};

@@ -65,6 +65,7 @@ struct PassageRecord {
   Hash128 hash;
   std::uint8_t kind = 0;
   std::uint32_t first_line = 1, last_line = 1;
+  std::uint32_t place = 0;  ///< Page, slide or second; 0: none.
   std::string block;
   std::string headings;  ///< Joined by '\n'.
   std::string text, plain;
@@ -112,6 +113,12 @@ struct LoadedNote {
 struct MissingEmbedding {
   Hash128 hash;
   PassageKey passage;  ///< One of the passages with this hash.
+};
+
+/// Who takes the text out of files: a number for each kind of reader, and its version.
+struct ReaderVersion {
+  std::uint32_t reader = 0;
+  std::uint32_t version = 0;
 };
 
 struct EmbeddingRecord {
@@ -197,6 +204,18 @@ class Store {
       ModelKey model, std::span<const FileId> files) const = 0;
   /// Which of the vaults hold a passage with the hash.
   virtual Result<std::vector<VaultId>> vaults_with(const Hash128& hash) const = 0;
+
+  /// What was taken out of a file with this content by this version of a reader, in a form of the
+  /// caller's own; nothing when it is not known. Belongs to the content: copies share it.
+  virtual Result<std::optional<std::string>> extraction(const Hash128& content,
+                                                        const ReaderVersion& by) const = 0;
+  /// Replaces what another version of the reader took out.
+  virtual Status put_extraction(const Hash128& content, const ReaderVersion& by,
+                                std::string_view bytes, std::int64_t now_ms) = 0;
+  /// Forgets extractions whose content no file has any more and that were made before the given
+  /// time, at most `limit`; returns how many.
+  virtual Result<std::size_t> collect_extractions(std::int64_t made_before_ms,
+                                                  std::size_t limit) = 0;
 
   /// Forgets embeddings that no passage uses and that were made before the given time, at most
   /// `limit`; returns how many.

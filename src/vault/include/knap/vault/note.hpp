@@ -88,6 +88,9 @@ struct Passage {
   Kind kind = Kind::kProse;
   std::vector<std::string> headings;  ///< Plain text, outermost first.
   LineRange lines;
+  /// Of a document that is no note: the page or slide it stands on, from 1, or the second it is
+  /// spoken at. 0: none.
+  std::uint32_t place = 0;
   std::string block;  ///< Id of the first block id in it, without "^"; may be empty.
   /// Verbatim lines of the file (UTF-8 repaired, CR removed), joined by '\n'. Of a line too long
   /// for one passage: this passage's part of it. Of a canvas card: its own text, decoded.
