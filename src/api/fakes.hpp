@@ -222,9 +222,15 @@ class FakeGenerator final : public models::Generator {
     if (request.messages.back().content == "long") {
       return make_error(ErrorCode::kResourceExhausted, "the prompt has 99 tokens, the window 64");
     }
+    models::GenerateResult result;
+    if (!request.tools.empty()) {
+      result.finish_reason = "tool_calls";
+      result.tool_calls.push_back({"call_1", "weather", R"({"city":"Oslo"})"});
+      return result;
+    }
+    if (request.top_logprobs && request.on_logprobs) request.on_logprobs(R"([{"token":"Hel"}])");
     on_token("Hel");
     on_token("lo");
-    models::GenerateResult result;
     result.text = "Hello";
     result.finish_reason = "length";
     result.prompt_tokens = 3;

@@ -54,6 +54,28 @@ Completion completion_of(const Call& call, const ChatBody& body) {
   return {"chatcmpl-" + call.id, unix_now(), body.model};
 }
 
+void append_logprobs(std::string_view list, json::array& out) {
+  boost::system::error_code error;
+  json::value parsed = json::parse(list, error);
+  if (error || !parsed.is_array()) return;
+  for (json::value& entry : parsed.get_array()) out.push_back(std::move(entry));
+}
+
+json::object logprobs_object(json::array& list) {
+  return {{"content", std::exchange(list, {})}, {"refusal", nullptr}};
+}
+
+json::object call_object(const models::ToolCall& call) {
+  return {{"id", call.id},
+          {"type", "function"},
+          {"function", json::object{{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
+std::string_view finish_of(const models::GenerateResult& result) {
+  if (!result.tool_calls.empty()) return "tool_calls";
+  return result.finish_reason == "length" ? "length" : "stop";
+}
+
 json::object whole(const Completion& completion, json::object message, std::string_view finish,
                    json::object usage) {
   message["role"] = "assistant";
@@ -83,6 +105,16 @@ class ChunkStream {
   bool text(std::string_view piece) {
     if (!send_role()) return false;
     return piece.empty() || chunk(json::object{{"content", piece}}, nullptr);
+  }
+  /// Of the tokens of the next piece: OpenAI's list.
+  void logprobs(std::string_view list) { append_logprobs(list, logprobs_); }
+  void calls(const std::vector<models::ToolCall>& calls) {
+    send_role();
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      json::object call = call_object(calls[i]);
+      call["index"] = i;
+      chunk(json::object{{"tool_calls", json::array{std::move(call)}}}, nullptr);
+    }
   }
   void finish(std::string_view reason, json::object usage, json::object extra = {}) {
     send_role();
@@ -121,6 +153,8 @@ class ChunkStream {
   bool chunk(json::object delta, json::value finish, json::object extra = {}) {
     json::object out = base();
     json::object choice{{"index", 0}, {"delta", std::move(delta)}, {"logprobs", nullptr}};
+    if (!logprobs_.empty() && role_told_) choice["logprobs"] = logprobs_object(logprobs_);
+    role_told_ = true;
     choice["finish_reason"] = std::move(finish);
     out["choices"] = json::array{std::move(choice)};
     if (include_usage_) out["usage"] = nullptr;
@@ -130,13 +164,27 @@ class ChunkStream {
 
   const Completion completion_;
   const bool include_usage_;
-  bool role_sent_ = false;
+  bool role_sent_ = false, role_told_ = false;
+  json::array logprobs_;  ///< Not sent yet.
   const std::shared_ptr<EventStream> stream_;
 };
+
+bool holds(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 Checked<answer::AskRequest> to_question(const ChatBody& body, std::vector<std::string> vaults) {
   constexpr std::size_t kMaxQuestionCharacters = 4096;
   constexpr std::size_t kMaxHistory = 20;
+  if (holds(body.request.response_format, "json")) {
+    return refuse(wrong_field("response_format",
+                              "the model 'knap' answers in its own form, with citations: ask a "
+                              "plain model for JSON"));
+  }
+  if (holds(body.request.tool_choice, "required") || holds(body.request.tool_choice, "function")) {
+    return refuse(
+        wrong_field("tool_choice", "the model 'knap' calls no tools: ask a plain model for that"));
+  }
   answer::AskRequest request;
   request.vaults = std::move(vaults);
   request.priority = body.request.priority;
@@ -151,7 +199,9 @@ Checked<answer::AskRequest> to_question(const ChatBody& body, std::vector<std::s
   }
   for (std::size_t i = 0; i + 1 < messages.size(); ++i) {
     // System messages are meant for a model; the notes' own rules of answering stay as they are.
-    if (messages[i].role != "system") request.history.push_back(messages[i]);
+    // Nor are those of tools, which 'knap' does not call.
+    if (messages[i].role == "system" || messages[i].role == "tool") continue;
+    if (!messages[i].content.empty()) request.history.push_back(messages[i]);
   }
   if (request.history.size() > kMaxHistory) {
     request.history.erase(request.history.begin(), request.history.end() - kMaxHistory);
@@ -248,21 +298,32 @@ Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body
   request.threads = static_cast<std::uint32_t>(lease->threads());
   if (body.delivery == Delivery::kStream) {
     ChunkStream chunks(context, call, body);
+    request.on_logprobs = [&](std::string_view list) { chunks.logprobs(list); };
     const auto result =
         generator.generate(request, deadline, call.cancel(),
                            [&](std::string_view token) { return chunks.text(token); });
     if (!result) return chunks.fail(generation_problem(result.error()));
-    chunks.finish(result->finish_reason == "length" ? "length" : "stop",
-                  usage_of(result->prompt_tokens, result->completion_tokens));
+    chunks.calls(result->tool_calls);
+    chunks.finish(finish_of(*result), usage_of(result->prompt_tokens, result->completion_tokens));
     return std::nullopt;
   }
+  json::array logprobs;
+  request.on_logprobs = [&](std::string_view list) { append_logprobs(list, logprobs); };
   const auto result =
       generator.generate(request, deadline, call.cancel(), [](std::string_view) { return true; });
   if (!result) return refuse(generation_problem(result.error()));
-  return json_response(200,
-                       whole(completion_of(call, body), json::object{{"content", result->text}},
-                             result->finish_reason == "length" ? "length" : "stop",
-                             usage_of(result->prompt_tokens, result->completion_tokens)));
+  json::object message{{"content", result->text}};
+  if (!result->tool_calls.empty()) {
+    if (result->text.empty()) message["content"] = nullptr;
+    json::array calls;
+    for (const models::ToolCall& each : result->tool_calls) calls.push_back(call_object(each));
+    message["tool_calls"] = std::move(calls);
+  }
+  json::object out = whole(completion_of(call, body), std::move(message), finish_of(*result),
+                           usage_of(result->prompt_tokens, result->completion_tokens));
+  if (request.top_logprobs)
+    out["choices"].at(0).as_object()["logprobs"] = logprobs_object(logprobs);
+  return json_response(200, out);
 }
 
 }  // namespace knap::api

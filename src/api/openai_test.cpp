@@ -107,6 +107,47 @@ TEST_F(OpenAiTest, TellsTheModelWhoWaitsAndForHowLong) {
   EXPECT_EQ(call("POST", kChat, chat("knap", "x"), headers).status, 400);
 }
 
+TEST_F(OpenAiTest, PassesOnToolsFormatsAndChances) {
+  const auto& asked = models_.fake_generator();
+  const std::string tools =
+      R"(,"tools":[{"type":"function","function":{"name":"weather"}}],"tool_choice":"auto")";
+  const auto body = json(post(kChat, chat("fake-chat", "hi", tools)));
+  const auto& choice = body.at("choices").at(0);
+  EXPECT_EQ(text(choice.at("finish_reason")), "tool_calls");
+  EXPECT_TRUE(choice.at("message").at("content").is_null());
+  EXPECT_EQ(text(choice.at("message").at("tool_calls").at(0).at("function").at("name")), "weather");
+  EXPECT_EQ(asked.last.tool_choice, "\"auto\"");
+  const auto streamed = post(kChat, chat("fake-chat", "hi", tools + R"(,"stream":true)")).body;
+  EXPECT_THAT(streamed, HasSubstr(R"("tool_calls":[{"id":"call_1")"));
+  EXPECT_THAT(streamed, HasSubstr(R"("finish_reason":"tool_calls")"));
+  post(kChat, R"({"model":"fake-chat","messages":[{"role":"user","content":"x"},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"1"}]},
+      {"role":"tool","tool_call_id":"1","content":"sun"}],"seed":5})");
+  EXPECT_EQ(asked.last.messages[1].tool_calls, R"([{"id":"1"}])");
+  EXPECT_EQ(asked.last.messages[2].tool_call_id, "1");
+  EXPECT_EQ(asked.last.seed, 5U);
+  const auto likely =
+      json(post(kChat, chat("fake-chat", "hi", R"(,"logprobs":true,"top_logprobs":2)")));
+  EXPECT_EQ(text(likely.at("choices").at(0).at("logprobs").at("content").at(0).at("token")), "Hel");
+  EXPECT_EQ(asked.last.top_logprobs, 2U);
+  EXPECT_THAT(post(kChat, chat("fake-chat", "hi", R"(,"logprobs":true,"stream":true)")).body,
+              HasSubstr(R"("delta":{"content":"Hel"},"logprobs":{"content":[{"token":"Hel"}])"));
+  post(kChat, chat("fake-chat", "hi", R"(,"response_format":{"type":"json_object"},"seed":null)"));
+  EXPECT_EQ(asked.last.response_format, R"({"type":"json_object"})");
+  EXPECT_FALSE(asked.last.seed);
+}
+
+TEST_F(OpenAiTest, RefusesWrongToolsAndFormats) {
+  for (const char* wrong : {R"(,"tools":{})", R"(,"tool_choice":7)", R"(,"response_format":"json")",
+                            R"(,"logprobs":true,"top_logprobs":21)", R"(,"logprobs":"yes")"})
+    EXPECT_EQ(post(kChat, chat("fake-chat", "hi", wrong)).status, 400) << wrong;
+  // 'knap' answers in its own form, which no schema describes.
+  for (const char* wrong : {R"(,"response_format":{"type":"json_object"})",
+                            R"(,"tools":[{}],"tool_choice":"required")"})
+    EXPECT_EQ(post(kChat, chat("knap", "x", wrong)).status, 400) << wrong;
+  EXPECT_EQ(post(kChat, chat("knap", "x", R"(,"tools":[{"type":"function"}])")).status, 200);
+}
+
 TEST_F(OpenAiTest, ErrorsHaveOpenAisShape) {
   for (const char* model : {"gpt-4o", "knap:elsewhere", ""}) {
     EXPECT_EQ(error_code(post(kChat, chat(model, "x")), 404), "model_not_found") << model;

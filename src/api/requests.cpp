@@ -1,5 +1,6 @@
 #include "requests.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -7,6 +8,7 @@
 
 #include "caller.hpp"
 #include "knap/base/hash.hpp"
+#include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 
 namespace knap::api {
@@ -23,6 +25,7 @@ constexpr std::size_t kMaxHistory = 100;
 constexpr std::size_t kMaxChatMessages = 1000;
 constexpr std::size_t kMaxMessageBytes = 1U << 20;
 constexpr std::size_t kMaxStops = 4;
+constexpr std::int64_t kMaxTopLogprobs = 20;
 /// As OpenAI; handed to the model in parts of what it takes at once.
 constexpr std::size_t kMaxEmbeddingInputs = 2048;
 constexpr std::size_t kMaxEmbeddingCharacters = 1U << 20;
@@ -76,8 +79,24 @@ bool read_content(const json::value& content, std::string& out) {
   return true;
 }
 
+enum class Tools { kNone, kAllowed };
+
+/// Reads what the messages of tools have beside text. Returns what is wrong.
+std::string read_tool_fields(const json::object& entry, models::ChatMessage& message) {
+  const json::value* calls = entry.if_contains("tool_calls");
+  if (message.role == "assistant" && calls != nullptr && !calls->is_null()) {
+    if (!calls->is_array()) return "holds tool_calls that are no list";
+    if (!calls->get_array().empty()) message.tool_calls = json_text(*calls);
+  }
+  const json::value* id = entry.if_contains("tool_call_id");
+  if (message.role != "tool") return {};
+  if (id == nullptr || !id->is_string()) return "holds a tool's message without tool_call_id";
+  message.tool_call_id = std::string(id->get_string());
+  return {};
+}
+
 /// Returns what is wrong with a list of messages; empty: nothing.
-std::string read_messages(const json::value& value, std::size_t most,
+std::string read_messages(const json::value& value, std::size_t most, Tools tools,
                           std::vector<models::ChatMessage>& out) {
   if (!value.is_array()) return "must be a list of messages";
   if (value.get_array().size() > most) return "has more than " + std::to_string(most) + " messages";
@@ -89,10 +108,17 @@ std::string read_messages(const json::value& value, std::size_t most,
     if (role == nullptr || !role->is_string()) return "holds a message without role";
     message.role = std::string(role->get_string());
     if (message.role == "developer") message.role = "system";
-    if (message.role != "system" && message.role != "user" && message.role != "assistant") {
-      return "holds a role that is none of system, user, assistant";
+    const bool known = message.role == "system" || message.role == "user" ||
+                       message.role == "assistant" ||
+                       (message.role == "tool" && tools == Tools::kAllowed);
+    if (!known) return "holds a role that is none of system, user, assistant";
+    if (tools == Tools::kAllowed) {
+      std::string wrong = read_tool_fields(entry.get_object(), message);
+      if (!wrong.empty()) return wrong;
     }
-    if (content == nullptr || !read_content(*content, message.content)) {
+    const bool calls_only =
+        !message.tool_calls.empty() && (content == nullptr || content->is_null());
+    if (!calls_only && (content == nullptr || !read_content(*content, message.content))) {
       return "holds a message whose content is neither a text nor text parts";
     }
     if (message.content.size() > kMaxMessageBytes) return "holds a message over 1 MiB";
@@ -114,6 +140,30 @@ void read_caller(BodyReader& reader, models::GenerateRequest& request) {
   const std::string_view user = text_of("user");
   if (!user.empty())
     request.tenant = is_tenant(user) ? std::string(user) : fmt::format("{:016x}", hash64(user));
+}
+
+/// What form the answer must have. Whoever runs the model judges schemas and tools.
+void read_form(BodyReader& reader, models::GenerateRequest& request) {
+  using Kinds = std::initializer_list<json::kind>;
+  const auto keep = [&](std::string_view name, Kinds kinds, const char* what, std::string& out) {
+    const json::value* value = reader.raw(name);
+    if (value == nullptr || value->is_null()) return;
+    if (std::ranges::find(kinds, value->kind()) == kinds.end()) {
+      reader.fail(wrong_field(name, fmt::format("'{}' must be {}", name, what)));
+    } else if (!value->is_array() || !value->get_array().empty()) {
+      out = json_text(*value);
+    }
+  };
+  keep("response_format", {json::kind::object}, "an object", request.response_format);
+  keep("tools", {json::kind::array}, "a list", request.tools);
+  keep("tool_choice", {json::kind::string, json::kind::object}, "a text or an object",
+       request.tool_choice);
+  reader.boolean("parallel_tool_calls", request.parallel_tool_calls);
+  bool logprobs = false;
+  std::int64_t top = 0;
+  reader.boolean("logprobs", logprobs);
+  reader.integer("top_logprobs", 0, kMaxTopLogprobs, top);
+  if (logprobs) request.top_logprobs = static_cast<std::uint32_t>(std::max<std::int64_t>(top, 0));
 }
 
 template <typename Number>
@@ -153,7 +203,8 @@ Checked<AskBody> decode_ask(BodyReader reader, std::int64_t now_s) {
   reader.texts("vault", kMaxVaults, kName, body.request.vaults);
   read_filter(reader, now_s, body.request.filter);
   if (const json::value* history = reader.raw("history")) {
-    const std::string wrong = read_messages(*history, kMaxHistory, body.request.history);
+    const std::string wrong =
+        read_messages(*history, kMaxHistory, Tools::kNone, body.request.history);
     if (!wrong.empty()) reader.fail(wrong_field("history", "'history' " + wrong));
   }
   reader.text("model", Need::kOptional, {0, kName.max}, body.request.model);
@@ -173,13 +224,14 @@ Checked<ChatBody> decode_chat(BodyReader reader) {
   ChatBody body;
   std::int64_t max_tokens = body.request.max_tokens;
   std::int64_t choices = 1;
-  std::int64_t seed = 0;
+  std::optional<std::int64_t> seed;
   double temperature = 0;
   double top_p = 1;
   bool stream = false;
   reader.text("model", Need::kRequired, {0, kName.max}, body.model);
   if (const json::value* messages = reader.raw("messages")) {
-    const std::string wrong = read_messages(*messages, kMaxChatMessages, body.request.messages);
+    const std::string wrong =
+        read_messages(*messages, kMaxChatMessages, Tools::kAllowed, body.request.messages);
     if (!wrong.empty()) reader.fail(wrong_field("messages", "'messages' " + wrong));
     if (wrong.empty() && body.request.messages.empty()) {
       reader.fail(wrong_field("messages", "'messages' is empty"));
@@ -190,13 +242,16 @@ Checked<ChatBody> decode_chat(BodyReader reader) {
   reader.integer("max_tokens", 1, 1'000'000, max_tokens);
   reader.integer("max_completion_tokens", 1, 1'000'000, max_tokens);
   reader.integer("n", 1, 1, choices);
-  reader.integer("seed", std::numeric_limits<std::int64_t>::min(),
-                 std::numeric_limits<std::int64_t>::max(), seed);
+  if (const json::value* given = reader.raw("seed"); given != nullptr && !given->is_null()) {
+    reader.integer("seed", std::numeric_limits<std::int64_t>::min(),
+                   std::numeric_limits<std::int64_t>::max(), seed.emplace());
+  }
   reader.number("temperature", 0, 2, temperature);
   reader.number("top_p", 0, 1, top_p);
   reader.texts("stop", kMaxStops, {1, 256}, body.request.stop);
   reader.boolean("stream", stream);
   read_caller(reader, body.request);
+  read_form(reader, body.request);
   if (const json::value* options = reader.raw("stream_options");
       options != nullptr && options->is_object()) {
     const json::value* usage = options->get_object().if_contains("include_usage");
@@ -205,7 +260,7 @@ Checked<ChatBody> decode_chat(BodyReader reader) {
   read_deadline(reader, body.deadline);
   if (const auto finished = reader.finish(); !finished) return refuse(finished.error());
   body.request.max_tokens = clamp_to<std::uint32_t>(max_tokens);
-  body.request.seed = static_cast<std::uint64_t>(seed);
+  if (seed) body.request.seed = static_cast<std::uint64_t>(*seed);
   body.request.temperature = static_cast<float>(temperature);
   body.request.top_p = static_cast<float>(top_p);
   if (stream) body.delivery = Delivery::kStream;

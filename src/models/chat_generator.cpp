@@ -19,6 +19,7 @@ constexpr std::size_t kMessagesMax = 200;
 constexpr std::array<const char*, 3> kPriorities{"interactive", "search", "background"};
 constexpr std::size_t kErrorBytesMax = 64U << 10;
 constexpr std::size_t kAnswerBytesMax = 4U << 20;
+constexpr std::size_t kToolCallsMax = 64;
 // The runner keeps the deadline itself and answers with what it has; the connection waits this much
 // longer for that.
 constexpr std::chrono::milliseconds kDeadlineGrace{500};
@@ -26,8 +27,9 @@ constexpr std::chrono::milliseconds kDeadlineGrace{500};
 /// Gathers one streamed answer.
 class AnswerStream {
  public:
-  AnswerStream(SteadyClock::time_point begin, const std::function<bool(std::string_view)>& on_token)
-      : begin_(begin), on_token_(on_token) {}
+  AnswerStream(SteadyClock::time_point begin, const GenerateRequest& request,
+               const std::function<bool(std::string_view)>& on_token)
+      : begin_(begin), request_(request), on_token_(on_token) {}
 
   bool feed(std::string_view bytes) {
     // Error answers are no event streams: kept apart, cut at a limit.
@@ -75,8 +77,12 @@ class AnswerStream {
       result.finish_reason = std::string(reason->get_string());
       finished_ = true;
     }
+    read_logprobs(choice);
     const auto* delta = choice.if_contains("delta");
     if (delta == nullptr || !delta->is_object()) return true;
+    if (const auto* calls = delta->get_object().if_contains("tool_calls");
+        calls != nullptr && calls->is_array() && !read_calls(calls->get_array()))
+      return false;
     const auto* content = delta->get_object().if_contains("content");
     if (content == nullptr || !content->is_string() || content->get_string().empty()) return true;
     const std::string_view piece = content->get_string();
@@ -96,6 +102,49 @@ class AnswerStream {
     return true;
   }
 
+  void read_logprobs(const json::object& choice) const {
+    const auto* logprobs = choice.if_contains("logprobs");
+    if (!request_.on_logprobs || logprobs == nullptr || !logprobs->is_object()) return;
+    const auto* content = logprobs->get_object().if_contains("content");
+    if (content != nullptr && content->is_array() && !content->get_array().empty())
+      request_.on_logprobs(json_text(*content));
+  }
+
+  // Some servers send a call in pieces: its name first, then parts of its arguments.
+  bool read_calls(const json::array& parts) {
+    for (const json::value& part : parts) {
+      const auto* object = part.if_object();
+      if (object == nullptr) continue;
+      const auto* index = object->if_contains("index");
+      boost::system::error_code error;
+      const auto at =
+          index == nullptr ? result.tool_calls.size() : index->to_number<std::size_t>(error);
+      if (error || at >= kToolCallsMax || at > result.tool_calls.size()) {
+        failure_ =
+            make_error(ErrorCode::kCorruptData, "the model's stream holds a wrong tool call");
+        return false;
+      }
+      if (at == result.tool_calls.size()) result.tool_calls.emplace_back();
+      ToolCall& call = result.tool_calls[at];
+      call_bytes_ += add_text(*object, "id", call.id);
+      if (const auto* function = object->if_contains("function");
+          function != nullptr && function->is_object()) {
+        call_bytes_ += add_text(function->get_object(), "name", call.name);
+        call_bytes_ += add_text(function->get_object(), "arguments", call.arguments);
+      }
+    }
+    if (call_bytes_ <= kAnswerBytesMax) return true;
+    failure_ = make_error(ErrorCode::kResourceExhausted, "the model's tool calls are too long");
+    return false;
+  }
+
+  static std::size_t add_text(const json::object& object, std::string_view name, std::string& out) {
+    const auto* value = object.if_contains(name);
+    if (value == nullptr || !value->is_string()) return 0;
+    out += std::string_view(value->get_string());
+    return value->get_string().size();
+  }
+
   void read_usage(const json::object& object) {
     const auto* usage = object.if_contains("usage");
     if (usage == nullptr || !usage->is_object()) return;
@@ -110,12 +159,22 @@ class AnswerStream {
   }
 
   const SteadyClock::time_point begin_;
+  const GenerateRequest& request_;
   const std::function<bool(std::string_view)>& on_token_;
   SseReader reader_;
   std::string raw_;
   std::optional<Error> failure_;
+  std::size_t call_bytes_ = 0;
   bool finished_ = false, stopped_ = false;
 };
+
+// What was JSON when it came stays as it was.
+void put_json(json::object& body, const char* name, const std::string& text) {
+  if (text.empty()) return;
+  boost::system::error_code error;
+  json::value value = json::parse(text, error);
+  if (!error) body[name] = std::move(value);
+}
 
 class ChatGenerator final : public Generator {
  public:
@@ -165,7 +224,7 @@ class ChatGenerator final : public Generator {
     call.body = make_body(request, deadline);
 
     const auto begin = SteadyClock::now();
-    AnswerStream stream(begin, on_token);
+    AnswerStream stream(begin, request, on_token);
     const Deadline patience =
         deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
     auto response = target_.client().stream(
@@ -214,6 +273,8 @@ class ChatGenerator final : public Generator {
       item["role"] = message.role;
       item["content"] = text::is_valid_utf8(message.content) ? message.content
                                                              : text::repair_utf8(message.content);
+      put_json(item, "tool_calls", message.tool_calls);
+      if (!message.tool_call_id.empty()) item["tool_call_id"] = message.tool_call_id;
       messages.push_back(std::move(item));
     }
     json::object body;
@@ -222,8 +283,18 @@ class ChatGenerator final : public Generator {
     body["max_tokens"] = request.max_tokens;
     body["temperature"] = request.temperature;
     body["top_p"] = request.top_p;
-    body["seed"] = request.seed & 0x7FFFFFFFU;
+    if (request.seed) body["seed"] = *request.seed & 0x7FFFFFFFU;
     if (!request.stop.empty()) body["stop"] = json::value_from(request.stop);
+    put_json(body, "response_format", request.response_format);
+    put_json(body, "tools", request.tools);
+    if (!request.tools.empty()) {
+      put_json(body, "tool_choice", request.tool_choice);
+      if (!request.parallel_tool_calls) body["parallel_tool_calls"] = false;
+    }
+    if (request.top_logprobs) {
+      body["logprobs"] = true;
+      body["top_logprobs"] = *request.top_logprobs;
+    }
     body["stream"] = true;
     body["stream_options"] = json::object{{"include_usage", true}};
     if (target_.local) {

@@ -78,5 +78,60 @@ TEST_F(ChatGeneratorTest, TellsAForeignServerNothingOfThat) {
     EXPECT_FALSE(body_.contains(ours)) << ours;
 }
 
+TEST_F(ChatGeneratorTest, PassesOnWhatFormTheAnswerMustHave) {
+  ASSERT_TRUE(generate());
+  for (const char* left_out : {"response_format", "tools", "tool_choice", "logprobs", "seed"})
+    EXPECT_FALSE(body_.contains(left_out)) << left_out;
+  request_.response_format = R"({"type":"json_object"})";
+  request_.tools = R"([{"type":"function"}])";
+  request_.tool_choice = "\"required\"";
+  request_.parallel_tool_calls = false;
+  request_.top_logprobs = 2;
+  request_.seed = 0;
+  request_.messages = {{"assistant", "", R"([{"id":"1"}])", ""}, {"tool", "sun", "", "1"}};
+  ASSERT_TRUE(generate());
+  EXPECT_EQ(body_.at("response_format").at("type").as_string(), "json_object");
+  EXPECT_EQ(body_.at("tools").as_array().size(), 1U);
+  EXPECT_EQ(body_.at("tool_choice").as_string(), "required");
+  EXPECT_FALSE(body_.at("parallel_tool_calls").as_bool());
+  EXPECT_TRUE(body_.at("logprobs").as_bool());
+  EXPECT_EQ(body_.at("top_logprobs").to_number<int>(), 2);
+  EXPECT_EQ(body_.at("seed").to_number<int>(), 0);
+  EXPECT_EQ(body_.at("messages").at(0).at("tool_calls").at(0).at("id").as_string(), "1");
+  EXPECT_EQ(body_.at("messages").at(1).at("tool_call_id").as_string(), "1");
+}
+
+std::string event_of(const std::string& delta, const std::string& more = "") {
+  return R"(data: {"choices":[{"delta":)" + delta + more + "}]}\n\n";
+}
+
+TEST_F(ChatGeneratorTest, JoinsToolCallsThatComeInPieces) {
+  events_ =
+      event_of(R"({"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]})") +
+      event_of(R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"a\""}}]})") +
+      event_of(R"({"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]})") +
+      event_of(
+          R"({"tool_calls":[{"index":1,"id":"d","function":{"name":"g","arguments":"{}"}}]})") +
+      event_of("{}", R"(,"finish_reason":"tool_calls")") + "data: [DONE]\n\n";
+  const auto result = generate();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->finish_reason, "tool_calls");
+  ASSERT_EQ(result->tool_calls.size(), 2U);
+  EXPECT_EQ(result->tool_calls[0].id, "c");
+  EXPECT_EQ(result->tool_calls[0].arguments, R"({"a":1})");
+  EXPECT_EQ(result->tool_calls[1].name, "g");
+  events_ = event_of(R"({"tool_calls":[{"index":9,"id":"c"}]})");
+  EXPECT_EQ(generate().error().code, ErrorCode::kCorruptData);
+}
+
+TEST_F(ChatGeneratorTest, TellsHowLikelyTokensWere) {
+  events_ = event_of(R"({"content":"Hi"})", R"(,"logprobs":{"content":[{"token":"Hi"}]})") +
+            event_of("{}", R"(,"finish_reason":"stop")") + "data: [DONE]\n\n";
+  std::string heard;
+  request_.on_logprobs = [&](std::string_view list) { heard += list; };
+  ASSERT_TRUE(generate());
+  EXPECT_EQ(heard, R"([{"token":"Hi"}])");
+}
+
 }  // namespace
 }  // namespace knap::models

@@ -11,6 +11,7 @@
 #include "knap/base/assert.hpp"
 #include "knap/observe/log.hpp"
 #include "runner/chat_tokens.hpp"
+#include "runner/token_sampler.hpp"
 
 namespace knap::models::runner {
 namespace {
@@ -18,8 +19,6 @@ namespace {
 constexpr std::size_t kPieceBytesMax = 256;
 // Even blanks and rulers seldom make longer tokens; a text beyond it is not worth tokenizing.
 constexpr std::size_t kTokenBytesMax = 64;
-// llama.cpp's usual choice: the tail of 50,000 candidates costs time and adds nothing.
-constexpr int kTopK = 40;
 
 // What llama.cpp says while it loads explains a broken file. Later it reports each aborted step as
 // an error, which is how answers are cancelled; real failures come back as codes.
@@ -72,29 +71,6 @@ Threadpool make_threadpool(std::size_t threads) {
   ggml_threadpool_params parameters = ggml_threadpool_params_default(static_cast<int>(threads));
   return {create(&parameters), destroy};
 }
-
-class LlamaSampler final : public TokenSampler {
- public:
-  explicit LlamaSampler(const GenerationRequest& request) : chain_(nullptr, llama_sampler_free) {
-    if (request.temperature <= 0) return;
-    chain_.reset(llama_sampler_chain_init(llama_sampler_chain_default_params()));
-    llama_sampler_chain_add(chain_.get(), llama_sampler_init_top_k(kTopK));
-    llama_sampler_chain_add(chain_.get(), llama_sampler_init_temp(request.temperature));
-    if (request.top_p < 1)
-      llama_sampler_chain_add(chain_.get(), llama_sampler_init_top_p(request.top_p, 1));
-    llama_sampler_chain_add(chain_.get(), llama_sampler_init_dist(request.seed));
-  }
-
-  Token choose(llama_context* context, std::int32_t index, std::int32_t vocabulary) {
-    if (chain_) return llama_sampler_sample(chain_.get(), context, index);
-    // The likeliest is found without the table of candidates that a chain fills for each token.
-    const float* logits = llama_get_logits_ith(context, index);
-    return static_cast<Token>(std::max_element(logits, logits + vocabulary) - logits);
-  }
-
- private:
-  std::unique_ptr<llama_sampler, void (*)(llama_sampler*)> chain_;
-};
 
 /// The arrays that a llama_batch points to.
 class Batch {
@@ -189,8 +165,10 @@ class LlamaEngine final : public AnswerEngine {
 
   bool is_end(Token token) const override { return llama_vocab_is_eog(vocabulary_, token); }
 
-  std::unique_ptr<TokenSampler> make_sampler(const GenerationRequest& request) const override {
-    return std::make_unique<LlamaSampler>(request);
+  Result<std::unique_ptr<TokenSampler>> make_sampler(
+      const GenerationRequest& request) const override {
+    KNAP_TRY(auto sampler, LlamaSampler::make(vocabulary_, request));
+    return std::unique_ptr<TokenSampler>(std::move(sampler));
   }
 
   void drop(Slot slot) override { llama_memory_seq_rm(memory_, slot, -1, -1); }
@@ -225,7 +203,7 @@ class LlamaEngine final : public AnswerEngine {
       last += static_cast<std::int32_t>(items[i].tokens.size());
       if (items[i].sampler == nullptr) continue;
       chosen[i] = static_cast<LlamaSampler*>(items[i].sampler)
-                      ->choose(context_.get(), last, llama_vocab_n_tokens(vocabulary_));
+                      ->choose(llama_get_logits_ith(context_.get(), last));
     }
     return chosen;
   }

@@ -16,7 +16,14 @@ namespace knap::models::runner {
 /// How one answer's tokens are chosen from the model's output, with the state of that choice.
 class TokenSampler {
  public:
+  struct Chances {
+    Token token;
+    float logprob;
+    std::vector<std::pair<Token, float>> top;  ///< The likeliest, best first.
+  };
   virtual ~TokenSampler() = default;
+  /// Of the token chosen last; null when they are not wanted.
+  virtual const Chances* chances() const { return nullptr; }
 };
 
 /// A language model that computes steps: some tokens of several sequences at once. Which ones is
@@ -60,13 +67,16 @@ class AnswerEngine {
   virtual Result<std::vector<Token>> tokenize(const std::vector<Message>& messages) const = 0;
   virtual std::string piece(Token token) const = 0;  ///< Bytes, maybe half a character.
   virtual bool is_end(Token token) const = 0;
-  virtual std::unique_ptr<TokenSampler> make_sampler(const GenerationRequest& request) const = 0;
+  /// Errors: kInvalidArgument (the request's grammar).
+  virtual Result<std::unique_ptr<TokenSampler>> make_sampler(
+      const GenerationRequest& request) const = 0;
 
   virtual void drop(Slot slot) = 0;
   virtual void cut(Slot slot, std::size_t length) = 0;
   virtual void fork(Slot from, Slot to, std::size_t length) = 0;  ///< `to` is empty.
 
-  /// Computes one step. @return for each item the token chosen, or kNoToken
+  /// Computes one step. @return for each item the token chosen, or kNoToken: none was wanted, or a
+  /// grammar lets none follow
   /// Errors: kCancelled (should_abort said so), kInternal. Then all slots hold what they held
   /// before, where the model's state can be cut; where not, the items' slots are empty.
   /// @param should_abort  asked often while it computes, by the computing threads

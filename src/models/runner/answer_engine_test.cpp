@@ -3,9 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cmath>
+#include <iterator>
 #include <optional>
 
 #include "runner/answer_loop.hpp"
+#include "runner/json_grammar.hpp"
 #include "test_folder.hpp"
 
 namespace knap::models::runner {
@@ -19,10 +24,11 @@ class Waiting final : public AnswerListener {
  public:
   explicit Waiting(std::function<bool(const std::string&)> on_text)
       : on_text_(std::move(on_text)) {}
-  void on_text(std::string text, const Outcome& so_far) override {
+  void on_text(std::string text, const Outcome& so_far, std::vector<TokenChance> chances) override {
     MutexLock lock(mutex_);
     so_far_ = so_far;
     text_ += text;
+    std::ranges::move(chances, std::back_inserter(chances_));
     if (!on_text_(text_)) cancel.cancel();
   }
   void on_end(const Result<Outcome>& outcome) override {
@@ -39,6 +45,10 @@ class Waiting final : public AnswerListener {
     MutexLock lock(mutex_);
     return text_;
   }
+  std::vector<TokenChance> chances() const {
+    MutexLock lock(mutex_);
+    return chances_;
+  }
   Outcome so_far() const {
     MutexLock lock(mutex_);
     return so_far_;
@@ -51,6 +61,7 @@ class Waiting final : public AnswerListener {
   mutable Mutex mutex_;
   CondVar ended_;
   std::string text_ KNAP_GUARDED_BY(mutex_);
+  std::vector<TokenChance> chances_ KNAP_GUARDED_BY(mutex_);
   Outcome so_far_ KNAP_GUARDED_BY(mutex_);
   std::optional<Result<Outcome>> end_ KNAP_GUARDED_BY(mutex_);
 };
@@ -84,6 +95,7 @@ class AnswerEngineTest : public testing::Test {
     auto outcome = waiting->wait();
     text_ = waiting->text();
     so_far_ = waiting->so_far();
+    chances_ = waiting->chances();
     return outcome;
   }
 
@@ -91,6 +103,7 @@ class AnswerEngineTest : public testing::Test {
   GenerationRequest request_;
   std::string text_;
   Outcome so_far_;
+  std::vector<TokenChance> chances_;
   std::size_t stop_after_ = 1U << 20;
   bool cancelled_ = false;
 };
@@ -165,6 +178,70 @@ TEST_F(AnswerEngineTest, KeepsSeedsAndStops) {
   ASSERT_TRUE(stopped);
   EXPECT_EQ(stopped->finish_reason, "stop");
   EXPECT_LT(text_.size(), first.size());
+}
+
+TEST_F(AnswerEngineTest, WritesOnlyWhatTheGrammarAllows) {
+  JsonGrammar grammar;
+  const auto root = grammar.add_schema(
+      boost::json::parse(R"({"type":"object","required":["colour","count"],"properties":
+        {"colour":{"enum":["red","blue"]},"count":{"type":"integer","minimum":3,"maximum":12}}})"),
+      JsonGrammar::Keep::kExact);
+  ASSERT_TRUE(root);
+  request_.grammar.rules = std::move(grammar).finish(*root);
+  request_.max_tokens = 100;
+  for (const float temperature : {0.0F, 2.0F}) {
+    for (std::uint32_t seed = 0; seed < 5; ++seed) {
+      request_.temperature = temperature;
+      request_.seed = seed;
+      const auto outcome = run();
+      ASSERT_TRUE(outcome) << outcome.error().message;
+      EXPECT_EQ(outcome->finish_reason, "stop");
+      const auto value = boost::json::parse(text_).as_object();
+      EXPECT_THAT(std::string(value.at("colour").as_string()), testing::AnyOf("red", "blue"));
+      EXPECT_GE(value.at("count").as_int64(), 3);
+      EXPECT_LE(value.at("count").as_int64(), 12);
+    }
+  }
+}
+
+TEST_F(AnswerEngineTest, KeepsAGrammarFromItsTriggerOn) {
+  request_.max_tokens = 60;
+  ASSERT_TRUE(run());
+  const std::string free = text_;
+  ASSERT_GT(free.size(), 12U);
+  request_.grammar = {"root ::= \"!\"\n", free.substr(0, 6)};
+  ASSERT_TRUE(run());
+  EXPECT_TRUE(text_.starts_with(free.substr(0, 6)));
+  EXPECT_LE(text_.size(), free.size());
+  request_.grammar.trigger = "never written";
+  ASSERT_TRUE(run());
+  EXPECT_EQ(text_, free);
+}
+
+TEST_F(AnswerEngineTest, RefusesAGrammarThatLeadsNowhere) {
+  request_.grammar.rules = "root ::= a\na ::= a \"x\"\n";
+  const auto outcome = run();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(AnswerEngineTest, TellsHowLikelyTokensWere) {
+  ASSERT_TRUE(run());
+  EXPECT_TRUE(chances_.empty());
+  request_.top_logprobs = 3;
+  const auto outcome = run();
+  ASSERT_TRUE(outcome);
+  std::string joined;
+  for (const TokenChance& chance : chances_) {
+    joined += chance.bytes;
+    EXPECT_LE(chance.logprob, 0);
+    ASSERT_EQ(chance.top.size(), 3U);
+    EXPECT_EQ(chance.top[0].bytes, chance.bytes) << "at temperature 0 the likeliest is taken";
+    EXPECT_GE(chance.top[0].logprob, chance.top[1].logprob);
+    EXPECT_LE(std::exp(chance.top[0].logprob) + std::exp(chance.top[1].logprob), 1.001);
+  }
+  EXPECT_EQ(joined, text_);
+  EXPECT_EQ(chances_.size(), outcome->completion_tokens);
 }
 
 // Different numbers of tokens in a step go through different kernels, whose sums round differently:

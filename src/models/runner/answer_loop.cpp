@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "knap/base/assert.hpp"
 
@@ -68,11 +69,14 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
     return Refusal{make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed"),
                    std::nullopt};
   }
+  auto sampler = engine_->make_sampler(request);
+  if (!sampler) return Refusal{std::move(sampler).error(), std::nullopt};
   const std::uint64_t tokens_max =
       std::min<std::uint64_t>(request.max_tokens, engine_->context() - size);
   Running running{.listener = std::move(listener),
-                  .sampler = engine_->make_sampler(request),
+                  .sampler = *std::move(sampler),
                   .text = TextStream(request.stop),
+                  .chances = {},
                   .cancel = cancel,
                   .deadline = deadline,
                   .tokens_max = tokens_max,
@@ -108,7 +112,7 @@ Status AnswerLoop::warm_up() {
   std::string words;
   for (std::size_t i = 0; i < kWarmUpTokens; ++i) words += "a ";
   KNAP_TRY(std::vector<Token> tokens, engine_->tokenize({{"user", words}}));
-  const auto sampler = engine_->make_sampler({});
+  KNAP_TRY(const auto sampler, engine_->make_sampler({}));
   tokens.resize(std::min({tokens.size(), kWarmUpTokens, std::size_t{engine_->context()} - 2}));
   const std::span all(tokens);
   const auto timed = [&](std::size_t begin, std::span<const Token> part) -> Status {
@@ -235,14 +239,24 @@ void AnswerLoop::settle(const Scheduler::Plan& plan, const Result<std::vector<To
   }
 }
 
+TokenChance AnswerLoop::chance_of(const TokenSampler::Chances& chances) const {
+  TokenChance chance{engine_->piece(chances.token), chances.logprob, {}};
+  for (const auto& [token, logprob] : chances.top)
+    chance.top.push_back({engine_->piece(token), logprob, {}});
+  return chance;
+}
+
 void AnswerLoop::take_token(Key key, Token token, Time now) {
   Running& running = running_.at(key);
   if (!running.first_token) running.first_token = now;
-  if (engine_->is_end(token)) return finish(key, "stop", now);
+  // No token: a grammar's text is whole, and the model knows no end.
+  if (token == AnswerEngine::kNoToken || engine_->is_end(token)) return finish(key, "stop", now);
+  if (const auto* chances = running.sampler->chances())
+    running.chances.push_back(chance_of(*chances));
   scheduler_.append(key, token);
   const std::string text = running.text.push(engine_->piece(token));
   const Outcome so_far = outcome_of(key, running, now);
-  if (!text.empty()) running.listener->on_text(text, so_far);
+  if (!text.empty()) running.listener->on_text(text, so_far, std::exchange(running.chances, {}));
   if (running.text.stopped()) return finish(key, "stop", now);
   if (so_far.completion_tokens >= running.tokens_max) finish(key, "length", now);
 }
@@ -251,8 +265,8 @@ void AnswerLoop::finish(Key key, const char* reason, Time now) {
   Running& running = running_.at(key);
   Outcome outcome = outcome_of(key, running, now);
   outcome.finish_reason = reason;
-  if (const std::string rest = running.text.finish(); !rest.empty())
-    running.listener->on_text(rest, outcome);
+  if (const std::string rest = running.text.finish(); !rest.empty() || !running.chances.empty())
+    running.listener->on_text(rest, outcome, std::exchange(running.chances, {}));
   ++stats_.answers;
   stats_.prompt_tokens += outcome.prompt_tokens;
   stats_.reused_tokens += outcome.reused_tokens;

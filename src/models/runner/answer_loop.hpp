@@ -24,7 +24,9 @@ class AnswerListener {
  public:
   virtual ~AnswerListener() = default;
   /// Valid UTF-8, and what the answer has cost so far.
-  virtual void on_text(std::string text, const Outcome& so_far) = 0;
+  /// @param chances  of the tokens since the last call, when they are wanted
+  virtual void on_text(std::string text, const Outcome& so_far,
+                       std::vector<TokenChance> chances) = 0;
   /// The last call. Errors: kCancelled, kDeadlineExceeded (nothing was written in time; later the
   /// outcome is "length"), kUnavailable (the loop ends), kInternal (the engine failed).
   virtual void on_end(const Result<Outcome>& outcome) = 0;
@@ -87,6 +89,7 @@ class AnswerLoop {
     std::shared_ptr<AnswerListener> listener;
     std::unique_ptr<TokenSampler> sampler;
     TextStream text;
+    std::vector<TokenChance> chances;  ///< Of tokens whose text is held back.
     CancelToken cancel;
     Deadline deadline;
     std::uint64_t tokens_max;
@@ -99,6 +102,7 @@ class AnswerLoop {
   void compute(const Scheduler::Plan& plan) KNAP_EXCLUDES(mutex_);
   void settle(const Scheduler::Plan& plan, const Result<std::vector<Token>>& chosen,
               std::chrono::nanoseconds elapsed) KNAP_REQUIRES(mutex_);
+  TokenChance chance_of(const TokenSampler::Chances& chances) const;
   void take_token(Key key, Token token, Time now) KNAP_REQUIRES(mutex_);
   void finish(Key key, const char* reason, Time now) KNAP_REQUIRES(mutex_);
   void fail(Key key, const Error& error, Scheduler::State state = Scheduler::State::kKept)

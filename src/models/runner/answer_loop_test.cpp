@@ -16,7 +16,7 @@ using testing::HasSubstr;
 class Heard final : public AnswerListener {
  public:
   explicit Heard(std::shared_ptr<FakeClock> clock) : clock_(std::move(clock)) {}
-  void on_text(std::string piece, const Outcome& outcome) override {
+  void on_text(std::string piece, const Outcome& outcome, std::vector<TokenChance>) override {
     if (text.empty()) first = clock_->now;
     text += piece;
     so_far = outcome;

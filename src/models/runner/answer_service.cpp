@@ -89,7 +89,9 @@ class AnswerService final : public Service {
                               .number = ++answers_,
                               .stream = parsed->stream,
                               .include_usage = parsed->include_usage,
-                              .running_usage = parsed->running_usage},
+                              .running_usage = parsed->running_usage,
+                              .logprobs = parsed->work.top_logprobs.has_value(),
+                              .tools = parsed->tools.names},
         request.cancel, responder, writers_);
     if (const auto refused =
             loop_.submit(parsed->work, deadline, request.cancel, std::move(writer))) {

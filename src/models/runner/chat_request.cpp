@@ -6,6 +6,8 @@
 #include <array>
 #include <boost/json.hpp>
 
+#include "runner/response_format.hpp"
+
 namespace knap::models::runner {
 namespace {
 
@@ -18,7 +20,8 @@ constexpr std::int64_t kThreadsMax = 1'024;
 constexpr std::int64_t kTokensMax = 1'048'576;
 constexpr std::int64_t kDeadlineMaxMs = 86'400'000;
 constexpr std::size_t kTenantBytesMax = 128;
-constexpr std::array<std::string_view, 3> kRoles{"system", "user", "assistant"};
+constexpr std::int64_t kTopLogprobsMax = 20;
+constexpr std::array<std::string_view, 4> kRoles{"system", "user", "assistant", "tool"};
 constexpr std::array<std::string_view, 3> kUrgencies{"interactive", "search", "background"};
 
 Error wrong(std::string message) {
@@ -70,23 +73,60 @@ Result<std::string> read_content(const json::value* content) {
   return text;
 }
 
+bool is_tool_answer(const json::object& message) {
+  const auto* role = message.if_contains("role");
+  return role != nullptr && role->is_string() && role->get_string() == "tool";
+}
+
+Result<Message> read_message(const json::object& object) {
+  const auto* role = object.if_contains("role");
+  if (role == nullptr || !role->is_string()) return wrong("a message has no 'role'");
+  std::string name(role->get_string());
+  if (name == "developer") name = "system";
+  if (std::ranges::find(kRoles, name) == kRoles.end())
+    return wrong("'role' must be system, user, assistant or tool");
+  const auto* calls = object.if_contains("tool_calls");
+  const bool called = name == "assistant" && calls != nullptr && !calls->is_null();
+  const auto* content = object.if_contains("content");
+  std::string text;
+  if (!called || (content != nullptr && !content->is_null())) {
+    KNAP_TRY(text, read_content(content));
+  }
+  if (called) {
+    KNAP_TRY(text, calls_as_text(std::move(text), *calls));
+  }
+  if (name == "tool") return Message{"user", tool_answer_as_text(text)};
+  return Message{std::move(name), std::move(text)};
+}
+
 Status read_messages(const json::object& body, GenerationRequest& work) {
   const auto* messages = body.if_contains("messages");
   if (messages == nullptr || !messages->is_array() || messages->get_array().empty() ||
       messages->get_array().size() > kMessagesMax) {
     return wrong(fmt::format("'messages' must be a list of 1 to {} messages", kMessagesMax));
   }
+  bool last_was_tool = false;
   for (const json::value& each : messages->get_array()) {
     const auto* object = each.if_object();
-    const auto* role = object == nullptr ? nullptr : object->if_contains("role");
-    if (role == nullptr || !role->is_string()) return wrong("a message has no 'role'");
-    std::string name(role->get_string());
-    if (name == "developer") name = "system";
-    if (std::ranges::find(kRoles, name) == kRoles.end())
-      return wrong("'role' must be system, user or assistant");
-    KNAP_TRY(std::string content, read_content(object->if_contains("content")));
-    work.messages.push_back({std::move(name), std::move(content)});
+    if (object == nullptr) return wrong("a message has no 'role'");
+    KNAP_TRY(Message message, read_message(*object));
+    // The answers of several tools are one message to the model.
+    const bool joined = is_tool_answer(*object) && !work.messages.empty() && last_was_tool;
+    last_was_tool = is_tool_answer(*object);
+    if (joined) {
+      work.messages.back().content += "\n" + message.content;
+    } else {
+      work.messages.push_back(std::move(message));
+    }
   }
+  return {};
+}
+
+Status read_logprobs(const json::object& body, GenerationRequest& work) {
+  if (!read_flag(body, "logprobs")) return {};
+  std::int64_t top = 0;
+  KNAP_CHECK_OK(read_integer(body, "top_logprobs", 0, kTopLogprobsMax, top));
+  work.top_logprobs = static_cast<std::uint32_t>(top);
   return {};
 }
 
@@ -141,8 +181,11 @@ Result<ChatRequest> parse_chat_request(const std::string& text) {
   KNAP_CHECK_OK(read_stop(body, request.work));
   KNAP_CHECK_OK(read_urgency(body, request.work));
   KNAP_CHECK_OK(read_tenant(body, request.work));
+  KNAP_CHECK_OK(read_logprobs(body, request.work));
+  KNAP_CHECK_OK(read_response_format(body, request.work));
+  KNAP_TRY(request.tools, read_tools(body, request.work));
   std::int64_t max_tokens = request.work.max_tokens;
-  std::int64_t seed = 0;
+  std::int64_t seed = -1;
   std::int64_t threads = 0;
   std::int64_t deadline_ms = 0;
   KNAP_CHECK_OK(read_integer(body, "max_tokens", 1, kTokensMax, max_tokens));
@@ -153,7 +196,7 @@ Result<ChatRequest> parse_chat_request(const std::string& text) {
   KNAP_CHECK_OK(read_float(body, "temperature", 0, 2, request.work.temperature));
   KNAP_CHECK_OK(read_float(body, "top_p", 0, 1, request.work.top_p));
   request.work.max_tokens = static_cast<std::uint32_t>(max_tokens);
-  request.work.seed = static_cast<std::uint32_t>(seed);
+  if (seed >= 0) request.work.seed = static_cast<std::uint32_t>(seed);
   request.work.threads = static_cast<std::size_t>(threads);
   if (body.contains("deadline_ms")) request.deadline = std::chrono::milliseconds(deadline_ms);
   request.stream = read_flag(body, "stream");

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "knap/base/result.hpp"
+#include "runner/chat_tools.hpp"
 #include "runner/generation.hpp"
 
 namespace knap::models::runner {
@@ -18,11 +19,12 @@ struct ChatRequest {
   /// Usage in every chunk (stream_options.continuous_usage_stats, a name vLLM made common): what a
   /// caller that stops early has used.
   bool running_usage = false;
+  ToolUse tools;
   std::optional<std::chrono::milliseconds> deadline;
 };
 
-/// Errors: kInvalidArgument, naming the field. Unknown fields are ignored, as OpenAI's clients
-/// expect.
+/// Errors: kInvalidArgument, naming the field or the place in a schema. Unknown fields are ignored,
+/// as OpenAI's clients expect.
 Result<ChatRequest> parse_chat_request(const std::string& body);
 
 }  // namespace knap::models::runner

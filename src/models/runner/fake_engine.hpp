@@ -62,7 +62,9 @@ class FakeEngine final : public AnswerEngine {
   }
   std::string piece(Token token) const override { return {static_cast<char>(token)}; }
   bool is_end(Token token) const override { return token == traits_.end; }
-  std::unique_ptr<TokenSampler> make_sampler(const GenerationRequest&) const override {
+  Result<std::unique_ptr<TokenSampler>> make_sampler(
+      const GenerationRequest& request) const override {
+    if (request.grammar.rules == "wrong") return make_error(ErrorCode::kInvalidArgument, "grammar");
     return std::make_unique<TokenSampler>();
   }
 

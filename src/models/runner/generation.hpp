@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,14 +19,29 @@ struct Message {
   std::string role, content;
 };
 
+/// A grammar that what is written must be a text of.
+struct Grammar {
+  std::string rules;    ///< llama.cpp's GBNF with the start rule "root"; empty: any text will do.
+  std::string trigger;  ///< It holds for what follows this text; empty: from the beginning.
+};
+
+/// A token that was written, and how likely the model found it and its best alternatives.
+struct TokenChance {
+  std::string bytes;  ///< Maybe half a character.
+  float logprob = 0;
+  std::vector<TokenChance> top;  ///< The likeliest tokens in its place, best first.
+};
+
 /// One answer that is asked for.
 struct GenerationRequest {
   std::vector<Message> messages;
   std::uint32_t max_tokens = 256;
   float temperature = 0;  ///< 0: always the likeliest token.
   float top_p = 1;
-  std::uint32_t seed = 0;
+  std::optional<std::uint32_t> seed;  ///< Unset: another one each time.
   std::vector<std::string> stop;
+  Grammar grammar;
+  std::optional<std::uint32_t> top_logprobs;  ///< Set: TokenChance is wanted, with so many others.
   std::size_t threads = 0;  ///< Compute threads leased for it; 0: all of the runner's.
   Urgency urgency = Urgency::kInteractive;
   std::string tenant;  ///< Whose share of the runner it uses; empty: the default one.

@@ -55,6 +55,102 @@ TEST(ChatRequest, NamesTheWrongField) {
   EXPECT_FALSE(parse_chat_request(R"({"messages":[{"role":"root","content":"x"}]})"));
 }
 
+/// A request for an answer to "x" with these further fields.
+Result<ChatRequest> with_fields(const std::string& fields) {
+  return parse_chat_request(R"({"messages":[{"role":"user","content":"x"}],)" + fields + "}");
+}
+
+constexpr const char* kTools =
+    R"("tools":[{"type":"function","function":{"name":"weather","description":"Tells it.",
+       "parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}},
+       {"type":"function","function":{"name":"time"}}])";
+
+TEST(ChatRequest, MakesGrammarsOfFormats) {
+  EXPECT_EQ(with_fields(R"("response_format":{"type":"text"})")->work.grammar.rules, "");
+  EXPECT_THAT(with_fields(R"("response_format":{"type":"json_object"})")->work.grammar.rules,
+              HasSubstr("root ::= object"));
+  const auto schema = with_fields(
+      R"("response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"const":"zz"}}})");
+  ASSERT_TRUE(schema) << schema.error().message;
+  EXPECT_THAT(schema->work.grammar.rules, HasSubstr("zz"));
+  for (const char* wrong :
+       {R"("response_format":7)", R"("response_format":{"type":"xml"})",
+        R"("response_format":{"type":"json_schema"})", R"("response_format":{})"}) {
+    EXPECT_THAT(with_fields(wrong).error().message, HasSubstr("response_format")) << wrong;
+  }
+}
+
+TEST(ChatRequest, TellsTheModelOfTools) {
+  const auto request = with_fields(kTools);
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(request->tools.choice, ToolUse::Choice::kAuto);
+  EXPECT_THAT(request->tools.names, ElementsAre("weather", "time"));
+  EXPECT_EQ(request->work.messages[0].role, "system");
+  EXPECT_THAT(request->work.messages[0].content, HasSubstr("Tells it."));
+  EXPECT_EQ(request->work.grammar.trigger, "<tool_call>");
+  const auto forced = with_fields(
+      std::string(kTools) + R"(,"tool_choice":{"type":"function","function":{"name":"time"}})");
+  ASSERT_TRUE(forced) << forced.error().message;
+  EXPECT_THAT(forced->tools.names, ElementsAre("time"));
+  EXPECT_EQ(forced->work.grammar.trigger, "");
+  EXPECT_THAT(forced->work.grammar.rules, HasSubstr("time"));
+  EXPECT_THAT(forced->work.grammar.rules, testing::Not(HasSubstr("weather")));
+  const auto none = with_fields(std::string(kTools) + R"(,"tool_choice":"none")");
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(none->tools.any());
+  EXPECT_EQ(none->work.messages.size(), 1U);
+}
+
+TEST(ChatRequest, RefusesWrongTools) {
+  const auto error = [](const std::string& fields) {
+    const auto request = with_fields(fields);
+    return request ? std::string("accepted") : request.error().message;
+  };
+  EXPECT_THAT(error(R"("tools":{})"), HasSubstr("'tools' must be a list"));
+  EXPECT_THAT(error(R"("tools":[{"type":"other"}])"), HasSubstr("'tools'"));
+  EXPECT_THAT(error(R"("tools":[{"type":"function","function":{"name":"a b"}}])"),
+              HasSubstr("name"));
+  EXPECT_THAT(error(std::string(kTools) + R"(,"tool_choice":"maybe")"), HasSubstr("tool_choice"));
+  EXPECT_THAT(error(std::string(kTools) +
+                    R"(,"tool_choice":{"type":"function","function":{"name":"other"}})"),
+              HasSubstr("tool_choice"));
+  EXPECT_THAT(error(R"("tools":[{"type":"function","function":{"name":"a","strict":true,
+                "parameters":{"type":"object","properties":{"x":{"pattern":"y"}}}}}])"),
+              HasSubstr("the parameters of tool a"));
+  EXPECT_EQ(error(R"("tools":[{"type":"function","function":{"name":"a",
+                "parameters":{"type":"object","properties":{"x":{"pattern":"y"}}}}}])"),
+            "accepted");
+  EXPECT_THAT(error(std::string(kTools) +
+                    R"(,"tool_choice":"required","response_format":{"type":"json_object"})"),
+              HasSubstr("tool_choice"));
+}
+
+TEST(ChatRequest, WritesCallsAndTheirAnswersForTheModel) {
+  const auto request = parse_chat_request(R"({"messages":[{"role":"user","content":"x"},
+    {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":
+      {"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]},
+    {"role":"tool","tool_call_id":"1","content":"rain"},
+    {"role":"tool","tool_call_id":"2","content":"sun"}]})");
+  ASSERT_TRUE(request) << request.error().message;
+  ASSERT_EQ(request->work.messages.size(), 3U);
+  EXPECT_EQ(request->work.messages[1].content,
+            "<tool_call>\n{\"name\": \"weather\", \"arguments\": "
+            "{\"city\":\"Oslo\"}}\n</tool_call>");
+  EXPECT_EQ(request->work.messages[2].role, "user");
+  EXPECT_EQ(request->work.messages[2].content,
+            "<tool_response>\nrain\n</tool_response>\n<tool_response>\nsun\n</tool_response>");
+  EXPECT_FALSE(parse_chat_request(R"({"messages":[{"role":"assistant","content":null}]})"));
+}
+
+TEST(ChatRequest, ReadsHowManyChancesAreWanted) {
+  EXPECT_FALSE(with_fields(R"("logprobs":false,"top_logprobs":3)")->work.top_logprobs);
+  EXPECT_EQ(with_fields(R"("logprobs":true)")->work.top_logprobs, 0U);
+  EXPECT_EQ(with_fields(R"("logprobs":true,"top_logprobs":20)")->work.top_logprobs, 20U);
+  EXPECT_FALSE(with_fields(R"("logprobs":true,"top_logprobs":21)"));
+  EXPECT_FALSE(with_fields(R"("seed":null)")->work.seed);
+  EXPECT_EQ(with_fields(R"("seed":0)")->work.seed, 0U);
+}
+
 TEST(BertConfig, RefusesAbsurdShapes) {
   const auto with = [](const std::string& heads) {
     return parse_bert_config(

@@ -50,8 +50,16 @@ class Embedder {
 };
 
 struct ChatMessage {
-  std::string role;  ///< "system", "user", "assistant"
+  std::string role;  ///< "system", "user", "assistant", "tool"
   std::string content;
+  std::string tool_calls = {};    ///< Of an assistant: OpenAI's list, as JSON; empty: none.
+  std::string tool_call_id = {};  ///< Of a tool: which call it answers.
+};
+
+/// A function that a model asks its caller to run.
+struct ToolCall {
+  std::string id, name;
+  std::string arguments;  ///< JSON, as the model wrote it.
 };
 
 struct GenerateRequest {
@@ -59,8 +67,16 @@ struct GenerateRequest {
   std::uint32_t max_tokens = 256;
   float temperature = 0;
   float top_p = 1;
-  std::uint64_t seed = 0;
+  std::optional<std::uint64_t> seed;  ///< Unset: another one each time.
   std::vector<std::string> stop;
+  /// Fields of OpenAI's request, as JSON; empty: left out. A local model keeps a response_format by
+  /// a grammar, and refuses a schema that the grammar cannot express.
+  std::string response_format, tools, tool_choice;
+  bool parallel_tool_calls = true;
+  /// Set: how likely each token was is wanted, with so many of the likeliest in its place (0-20).
+  std::optional<std::uint32_t> top_logprobs;
+  /// Told of each piece's tokens before the piece itself: OpenAI's list, as JSON. May be empty.
+  std::function<void(std::string_view)> on_logprobs;
   std::uint32_t threads =
       0;  ///< Compute threads leased for it; 0: ModelsOptions::threads. Local models only.
   /// Of the answers that wait for a local model: the more urgent goes first, and within one urgency
@@ -73,7 +89,8 @@ struct GenerateRequest {
 
 struct GenerateResult {
   std::string text;
-  std::string finish_reason;  ///< "stop", "length", "cancelled"
+  std::string finish_reason;  ///< "stop", "length", "tool_calls", "cancelled"
+  std::vector<ToolCall> tool_calls;
   std::uint64_t prompt_tokens = 0, completion_tokens = 0;
   std::chrono::milliseconds first_token{};
 };
@@ -88,7 +105,8 @@ class Generator {
   /// A model that is not loaded yet is loaded first, within the deadline.
   /// Errors: kUnavailable (crashed, starting), kFailedPrecondition (cannot be loaded),
   /// kResourceExhausted (prompt over the context: says both numbers), kDeadlineExceeded (nothing
-  /// was produced in time; text produced before is an answer with "length"), kCancelled. A local
+  /// was produced in time; text produced before is an answer with "length"), kCancelled,
+  /// kInvalidArgument (tools or response_format: says where and what). A local
   /// model refuses with kUnavailable at once what by measured speed cannot begin by the deadline.
   virtual Result<GenerateResult> generate(
       const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
