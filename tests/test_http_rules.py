@@ -202,7 +202,8 @@ def test_metrics_are_prometheus(server):
     text = server.call("GET", "/metrics").text
     assert server.call("GET", "/metrics").headers["content-type"].startswith("text/plain")
     typed = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
-    assert typed and all(name.startswith("knap_") for name in typed)
+    common = {"cache_hit_rate", "cache_hits_total", "cache_requests_total", "http_request_duration_seconds", "model_queue_length"}
+    assert typed and all(name.startswith(("knap_", "process_")) or name in common for name in typed)
     for line in text.splitlines():
         if line and not line.startswith("#"):
             name = line.partition("{")[0].split()[0]

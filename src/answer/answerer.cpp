@@ -64,9 +64,15 @@ class RealAnswerer final : public Answerer {
     const auto start = SteadyClock::now();
     KNAP_TRY(auto model, choose_model(request));
     Answer answer;
+    auto stage_begin = start;
+    const auto stage = [&](std::string_view name) {
+      const auto now = SteadyClock::now();
+      stage_seconds(name).record(now - std::exchange(stage_begin, now));
+    };
     index::SearchOutcome found;
     const std::string borrowed = borrow_from_history(request.question, request.history);
     KNAP_CHECK_OK(search(request, borrowed, deadline, cancel, answer, found));
+    stage("search");
     const Evidence evidence = weigh(request, borrowed, found, deadline, cancel, answer);
     const std::string language =
         guess_language(request.question, found.hits.empty() ? std::string_view("en")
@@ -76,6 +82,7 @@ class RealAnswerer final : public Answerer {
     const std::vector<Quote> quotes = choose_quotes(evidence, options_.quotes);
     const bool refuse = quotes.empty() || answer.confidence < options_.refuse_below;
     if (!refuse) answer.citations = citations_of(quotes);
+    stage("quote");
     sources_seconds_.record(SteadyClock::now() - start);
     if (listener.on_sources) listener.on_sources(answer.citations);
     if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "the caller has gone");
@@ -87,6 +94,7 @@ class RealAnswerer final : public Answerer {
       Asking asking{request, borrowed, language, quotes, deadline, cancel, listener, start};
       word(asking, model, found, answer);
     }
+    stage("word");
     if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "the caller has gone");
     finish(answer, start, listener);
     return answer;
@@ -104,6 +112,12 @@ class RealAnswerer final : public Answerer {
     const Listener& listener;
     SteadyClock::time_point start;
   };
+
+  observe::Histogram& stage_seconds(std::string_view stage) {
+    return metrics_.histogram("knap_answer_stage_seconds",
+                              "Time of one stage of an answer; queue is a part of word",
+                              {{"stage", std::string(stage)}});
+  }
 
   Result<std::shared_ptr<models::Generator>> choose_model(const AskRequest& request) {
     const std::size_t characters = count_characters(request.question);
@@ -195,6 +209,7 @@ class RealAnswerer final : public Answerer {
     auto lease = leases_.acquire(service::Lane::kGeneration, leases_.usage().cores, model_deadline,
                                  asking.cancel, model.id());
     answer.queue = since(queued);
+    stage_seconds("queue").record(SteadyClock::now() - queued);
     if (!lease || late()) {
       answer.degraded.emplace_back(
           "the answer model was busy until the deadline: the best sentences are quoted");

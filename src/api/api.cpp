@@ -125,6 +125,7 @@ class HttpApi final : public Api {
 
   /// On a pool's thread.
   void run(Call& call, const Route& route) {
+    metrics_.record_wait(route.lane, SteadyClock::now() - call.request->received);
     // For asks the level's limit is what their sources may take: later than that, waiting was in
     // vain.
     if (call.deadline(service::spec(route.level).limit).expired() || call.cancel().cancelled()) {
@@ -154,8 +155,13 @@ class HttpApi final : public Api {
   }
 
   void record(const Call& call, const Route* route, int status) {
-    const auto took = SteadyClock::now() - call.request->received;
+    const auto now = SteadyClock::now();
+    const auto took = now - call.request->received;
     metrics_.record(route, status, took);
+    if (route != nullptr) {
+      metrics_.record_level(route->level, status,
+                            call.served.value_or(now) - call.request->received);
+    }
     if (status >= 500 && status != 503 && status != 504) {
       observe::log_warning("http_request_failed", "a request failed",
                            {{"route", route == nullptr ? "unmatched" : std::string(route->pattern)},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -28,6 +29,8 @@ struct Call {
   std::optional<std::chrono::milliseconds> header_deadline;    ///< X-Knap-Deadline-Ms
   models::Priority priority = models::Priority::kInteractive;  ///< X-Knap-Priority
   std::string tenant;  ///< X-Knap-Tenant; empty: the default one.
+  /// When a streaming route sent what its level's limit holds for; unset: with the last byte.
+  std::optional<SteadyClock::time_point> served;
 
   const CancelToken& cancel() const { return request->cancel; }
   /// Counted from the request's arrival: `limit`, tightened by the header and by the body's wish.
@@ -47,6 +50,17 @@ enum class Lane {
   kSearch,
   kAsk,
 };
+inline constexpr std::array kLanes{Lane::kStatus, Lane::kSearch, Lane::kAsk};
+
+/// Also the metrics label.
+constexpr std::string_view to_string(Lane lane) {
+  switch (lane) {
+    case Lane::kStatus: return "status";
+    case Lane::kSearch: return "search";
+    case Lane::kAsk: return "ask";
+  }
+  return "search";
+}
 
 enum class ErrorShape { kProblem, kOpenAi };
 

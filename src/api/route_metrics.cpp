@@ -26,10 +26,47 @@ RouteMetrics::RouteMetrics(observe::Registry& registry, const std::vector<Route>
                                      {{"reason", "queue_full"}})),
       refused_late_(registry.counter("knap_http_refused_total", "Requests refused before any work",
                                      {{"reason", "late"}})) {
+  // The name that ready-made dashboards ask for.
+  registry.alias("knap_http_request_seconds", "http_request_duration_seconds");
+  make_levels(registry);
   for (const Route& route : routes) {
     series_.emplace(&route,
                     make(registry, route.pattern, route.method, service::spec(route.level).name));
   }
+}
+
+void RouteMetrics::make_levels(observe::Registry& registry) {
+  constexpr std::array kFates{"good", "slow", "refused", "failed"};
+  for (const auto& level : service::kLevels) {
+    LevelSeries& series = levels_[static_cast<std::size_t>(level.level)];
+    const std::string name(level.name);
+    for (std::size_t i = 0; i < kFates.size(); ++i) {
+      series.by_fate[i] = &registry.counter(
+          "knap_level_requests_total",
+          "Requests by service level: good within its limit, slow beyond it, refused, failed",
+          {{"level", name}, {"result", kFates[i]}});
+    }
+    series.seconds = &registry.histogram(
+        "knap_level_seconds", "Time to the answer, or to the first quotes", {{"level", name}});
+  }
+  for (const Lane lane : kLanes) {
+    waits_[static_cast<std::size_t>(lane)] =
+        &registry.histogram("knap_http_queue_seconds", "Time that requests waited for a thread",
+                            {{"lane", std::string(to_string(lane))}});
+  }
+}
+
+void RouteMetrics::record_level(service::Level level, int status, std::chrono::nanoseconds took) {
+  LevelSeries& series = levels_[static_cast<std::size_t>(level)];
+  Fate fate = took <= service::spec(level).limit ? kGood : kSlow;
+  if (status == 429 || status == 503) fate = kRefused;
+  if (status >= 500 && status != 503) fate = kFailed;
+  series.by_fate[fate]->add();
+  if (status < 400) series.seconds->record(took);
+}
+
+void RouteMetrics::record_wait(Lane lane, std::chrono::nanoseconds waited) {
+  waits_[static_cast<std::size_t>(lane)]->record(waited);
 }
 
 void RouteMetrics::record(const Route* route, int status, std::chrono::nanoseconds took) {

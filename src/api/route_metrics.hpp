@@ -18,6 +18,10 @@ class RouteMetrics {
 
   /// @param route  null: the request matched none
   void record(const Route* route, int status, std::chrono::nanoseconds took);
+  /// How a request fared against its level's limit. Of answers that stream, `took` is the time to
+  /// their first quotes.
+  void record_level(service::Level level, int status, std::chrono::nanoseconds took);
+  void record_wait(Lane lane, std::chrono::nanoseconds waited);
   void refused_full() { refused_full_.add(); }
   void refused_late() { refused_late_.add(); }
 
@@ -26,11 +30,19 @@ class RouteMetrics {
     std::array<observe::Counter*, 5> by_class{};  ///< 1xx (never) to 5xx.
     observe::Histogram* seconds = nullptr;
   };
+  enum Fate { kGood, kSlow, kRefused, kFailed };
+  struct LevelSeries {
+    std::array<observe::Counter*, 4> by_fate{};
+    observe::Histogram* seconds = nullptr;
+  };
+  void make_levels(observe::Registry& registry);
   static Series make(observe::Registry& registry, std::string_view route, std::string_view method,
                      std::string_view level);
 
   std::unordered_map<const Route*, Series> series_;
   Series unmatched_;
+  std::array<LevelSeries, service::kLevels.size()> levels_;
+  std::array<observe::Histogram*, 3> waits_{};
   observe::Counter& refused_full_;
   observe::Counter& refused_late_;
 };

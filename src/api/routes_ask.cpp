@@ -15,21 +15,24 @@ Problem ask_problem(const Error& error, const AskBody& body) {
   return problem;
 }
 
-Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline,
-                  const Call& call) {
-  const auto answer = context.parts.answerer.ask(body.request, deadline, call.cancel(), {});
+Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline, Call& call) {
+  answer::Listener listener;
+  listener.on_sources = [&](const std::vector<answer::Citation>&) {
+    call.served = SteadyClock::now();
+  };
+  const auto answer = context.parts.answerer.ask(body.request, deadline, call.cancel(), listener);
   if (!answer) return refuse(ask_problem(answer.error(), body));
   return json_response(200, answer_body(*answer));
 }
 
-Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadline,
-                     const Call& call) {
+Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadline, Call& call) {
   const auto stream = std::make_shared<EventStream>(call);
   context.heartbeat.watch(stream);
   bool sources_sent = false;
   bool claims_sent = false;
   const auto send_sources = [&](const std::vector<answer::Citation>& citations) {
     if (std::exchange(sources_sent, true)) return;
+    call.served = SteadyClock::now();
     stream->send("sources", json_text(json::object{{"citations", citation_list(citations)}}));
   };
   const auto send_claims = [&](const answer::Answer& answer) {

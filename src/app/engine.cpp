@@ -75,7 +75,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
   std::unique_ptr<Engine> engine(new Engine);
   KNAP_TRY(engine->run_dir_, make_run_dir());
   const std::size_t cores = config.models.threads == 0 ? core_count() : config.models.threads;
-  engine->leases_ = std::make_unique<service::ComputeLeases>(cores);
+  engine->leases_ = std::make_unique<service::ComputeLeases>(cores, &engine->metrics_);
   auto options = models_options(config, engine->run_dir_);
   if (runners == Runners::kNone) {
     options.embed_model.clear();

@@ -11,6 +11,7 @@
 #include "engine.hpp"
 #include "knap/base/version.hpp"
 #include "knap/observe/log.hpp"
+#include "sampling.hpp"
 #include "terminal.hpp"
 
 namespace knap::app {
@@ -82,6 +83,8 @@ int serve(const Config& config) {
                                                   parts.leases(), parts.metrics()});
   if (!api) return report(api.error());
   parts.index().start();
+  const auto sampler = make_sampler(parts, config);
+  sampler->start();
   print_welcome(config, (*api)->port());
   observe::log_info(
       "started", "serving",

@@ -213,7 +213,20 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
   KNAP_TRY(const auto vaults, wanted_vaults(request.vaults));
   KNAP_CHECK_OK(still_wanted(cancel, deadline));
   if (request.mode != search::Mode::kKeyword) recent_.add(std::string(text::trim(request.text)));
-  return search_in(vaults, request, deadline, cancel);
+  auto outcome = search_in(vaults, request, deadline, cancel);
+  if (outcome) record_stages(*outcome);
+  return outcome;
+}
+
+void ServiceImpl::record_stages(const SearchOutcome& outcome) const {
+  for (const search::Stage& stage : outcome.stages) {
+    metrics_
+        .histogram("knap_search_stage_seconds", "Time of one stage of a search",
+                   {{"stage", stage.name}})
+        .record(stage.took);
+  }
+  if (!outcome.degraded.empty())
+    metrics_.counter("knap_search_degraded_total", "Searches that left a stage out").add();
 }
 
 Result<SearchOutcome> ServiceImpl::search_in(const std::vector<VaultState*>& vaults,

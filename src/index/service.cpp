@@ -105,6 +105,7 @@ ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> s
                          "Age of the oldest change that keyword search does not know")),
       fetch_seconds_(metrics.histogram("knap_index_fetch_seconds",
                                        "Time to read the passages of one result page")),
+      metrics_(metrics),
       embed_queue_(std::make_unique<EmbedQueue>(*store_, vaults_, leases, metrics)),
       indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, leases, metrics,
                                          next_file_id)),

@@ -65,6 +65,7 @@ class ServiceImpl final : public Service {
   Result<SearchOutcome> search_in(const std::vector<VaultState*>& vaults,
                                   const SearchRequest& request, Deadline deadline,
                                   const CancelToken& cancel);
+  void record_stages(const SearchOutcome& outcome) const;
   search::Query query_of(const SearchRequest& request, const SearchOutcome& outcome,
                          std::uint64_t space) const;
   /// Returns the space of the embedding, when one was made.
@@ -93,6 +94,7 @@ class ServiceImpl final : public Service {
   service::ComputeLeases& leases_;
   observe::Gauge& lag_;
   observe::Histogram& fetch_seconds_;
+  observe::Registry& metrics_;
   RecentQuestions recent_;
   StagePace embed_pace_;  ///< Of a query's embedding, waiting for its lease included.
   std::unique_ptr<EmbedQueue> embed_queue_;

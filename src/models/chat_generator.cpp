@@ -180,9 +180,16 @@ class ChatGenerator final : public Generator {
  public:
   ChatGenerator(ChatTarget target, observe::Registry& metrics)
       : target_(std::move(target)),
-        first_token_(
-            metrics.histogram("knap_models_first_token_seconds", "Time to a model's first token")),
-        generate_(metrics.histogram("knap_models_generate_seconds", "Time of one whole answer")),
+        first_token_(metrics.histogram("knap_models_first_token_seconds",
+                                       "Time to a model's first token", {{"model", target_.id}})),
+        generate_(metrics.histogram("knap_models_generate_seconds", "Time of one whole answer",
+                                    {{"model", target_.id}})),
+        rate_(metrics.histogram("knap_models_tokens_per_second",
+                                "Tokens a second that one answer was written at",
+                                {{"model", target_.id}}, observe::Scale::kRate)),
+        queue_(metrics.gauge("knap_models_queue_length",
+                             "Answers that were asked for and have no token yet",
+                             {{"model", target_.id}})),
         prompt_tokens_(metrics.counter("knap_models_prompt_tokens_total",
                                        "Prompt tokens sent to answer models")),
         generated_tokens_(metrics.counter("knap_models_generated_tokens_total",
@@ -224,7 +231,12 @@ class ChatGenerator final : public Generator {
     call.body = make_body(request, deadline);
 
     const auto begin = SteadyClock::now();
-    AnswerStream stream(begin, request, on_token);
+    observe::Occupied queued(queue_);
+    const std::function<bool(std::string_view)> listener = [&](std::string_view token) {
+      queued.leave();
+      return !on_token || on_token(token);
+    };
+    AnswerStream stream(begin, request, listener);
     const Deadline patience =
         deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
     auto response = target_.client().stream(
@@ -261,8 +273,16 @@ class ChatGenerator final : public Generator {
       }
       result.finish_reason = "length";
     }
-    if (!result.text.empty()) first_token_.record(result.first_token);
-    generate_.record(SteadyClock::now() - begin);
+    const auto took = SteadyClock::now() - begin;
+    generate_.record(took);
+    if (!result.text.empty()) {
+      first_token_.record(result.first_token);
+      const std::chrono::duration<double> writing = took - result.first_token;
+      // The first token is what the prompt took.
+      if (result.completion_tokens > 1 && writing.count() > 0) {
+        rate_.record_rate(static_cast<double>(result.completion_tokens - 1) / writing.count());
+      }
+    }
     return std::move(result);
   }
 
@@ -312,6 +332,8 @@ class ChatGenerator final : public Generator {
   const ChatTarget target_;
   observe::Histogram& first_token_;
   observe::Histogram& generate_;
+  observe::Histogram& rate_;
+  observe::Gauge& queue_;
   observe::Counter& prompt_tokens_;
   observe::Counter& generated_tokens_;
   observe::Counter& failures_;

@@ -1,19 +1,52 @@
 #include "knap/observe/metrics.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
+#include <map>
+#include <tuple>
 
 #include <fmt/format.h>
 
 #include "knap/base/assert.hpp"
+#include "knap/base/mutex.hpp"
 
 namespace knap::observe {
 namespace {
 
-constexpr std::size_t kSeriesMax = 2'000;
-constexpr std::array kBucketEdges = {.001, .0025, .005, .01, .025, .05, .1, .25,
-                                     .5,   1.,    2.,   5.,  10.,  30., 60.};
+constexpr std::size_t kSeriesMax = 4'000;
+/// Of one name: the routes, each with its methods and classes of status, are the most.
+constexpr std::size_t kFamilyMax = 512;
+constexpr std::size_t kLabelBytesMax = 128;
+constexpr std::string_view kOverflowName = "knap_metrics_overflow_total";
+constexpr std::string_view kOverflowHelp = "Series refused because of the limits";
+
+bool is_name(std::string_view name) {
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
+  return !name.empty() && letter(name.front()) &&
+         std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
+bool holds(const Labels& labels, const Labels& match) {
+  return std::ranges::all_of(
+      match, [&](const auto& pair) { return std::ranges::find(labels, pair) != labels.end(); });
+}
+
+/// Values that are too long are cut: they come from us, but some name files or models.
+Labels bounded(const Labels& labels) {
+  Labels out = labels;
+  for (auto& [name, value] : out) {
+    KNAP_ASSERT(is_name(name));
+    if (value.size() > kLabelBytesMax) value.resize(kLabelBytesMax);
+  }
+  return out;
+}
+
+Labels all_other(const Labels& labels) {
+  Labels out = labels;
+  for (auto& pair : out) pair.second = "other";
+  return out;
+}
 
 std::string escape_label(std::string_view value) {
   std::string out;
@@ -58,62 +91,17 @@ std::string format_labels(const Labels& labels, std::string_view extra = {}) {
 
 }  // namespace
 
-// Value v (µs) below 2^kSubBits has a bucket of its own; above, the top kSubBits+1 bits choose it.
 namespace {
-constexpr std::size_t bucket_of(std::uint64_t us, int sub_bits, std::size_t buckets) {
-  if (us < (1ULL << sub_bits)) return us;
-  const int exponent = 63 - std::countl_zero(us) - sub_bits;
-  const std::size_t index = (static_cast<std::size_t>(exponent + 1) << sub_bits) +
-                            ((us >> exponent) - (1ULL << sub_bits));
-  return std::min(index, buckets - 1);
-}
+/// Of a name: what is needed to write it after the lock was given back. Series and texts never go
+/// and never change, so pointers to them stay good.
+template <typename T>
+struct FamilyView {
+  std::string_view name, help;
+  const std::string* alias = nullptr;
+  std::vector<std::pair<const Labels*, const T*>> series;
+};
 
-/// Largest value of a bucket, µs.
-constexpr std::uint64_t upper_edge(std::size_t bucket, int sub_bits) {
-  const std::size_t octave = bucket >> sub_bits;
-  if (octave == 0) return bucket;
-  const std::uint64_t base = (bucket & ((1ULL << sub_bits) - 1)) + (1ULL << sub_bits);
-  return ((base + 1) << (octave - 1)) - 1;
-}
 }  // namespace
-
-void Histogram::record(std::chrono::nanoseconds duration) {
-  const auto us = static_cast<std::uint64_t>(std::max<std::int64_t>(0, duration.count()) / 1000);
-  buckets_[bucket_of(us, kSubBits, kBuckets)].fetch_add(1, std::memory_order_relaxed);
-  sum_us_.fetch_add(us, std::memory_order_relaxed);
-}
-
-std::uint64_t Histogram::count() const {
-  std::uint64_t total = 0;
-  for (const auto& bucket : buckets_) total += bucket.load(std::memory_order_relaxed);
-  return total;
-}
-
-double Histogram::sum_seconds() const {
-  return static_cast<double>(sum_us_.load(std::memory_order_relaxed)) * 1e-6;
-}
-
-double Histogram::quantile_seconds(double q) const {
-  const std::uint64_t total = count();
-  if (total == 0) return 0;
-  const auto wanted = std::max<std::uint64_t>(
-      1, static_cast<std::uint64_t>(std::ceil(q * static_cast<double>(total))));
-  std::uint64_t seen = 0;
-  for (std::size_t i = 0; i < kBuckets; ++i) {
-    seen += buckets_[i].load(std::memory_order_relaxed);
-    if (seen >= wanted) return static_cast<double>(upper_edge(i, kSubBits)) * 1e-6;
-  }
-  return static_cast<double>(upper_edge(kBuckets - 1, kSubBits)) * 1e-6;
-}
-
-std::uint64_t Histogram::count_at_most(double seconds) const {
-  std::uint64_t total = 0;
-  for (std::size_t i = 0; i < kBuckets; ++i) {
-    if (static_cast<double>(upper_edge(i, kSubBits)) * 1e-6 > seconds) break;
-    total += buckets_[i].load(std::memory_order_relaxed);
-  }
-  return total;
-}
 
 struct Registry::Impl {
   template <typename T>
@@ -121,32 +109,57 @@ struct Registry::Impl {
     std::string help;
     std::map<Labels, std::unique_ptr<T>> series;
   };
+  template <typename T>
+  using Families = std::map<std::string, Family<T>, std::less<>>;
+
   mutable Mutex mutex;
-  std::map<std::string, Family<Counter>, std::less<>> counters KNAP_GUARDED_BY(mutex);
-  std::map<std::string, Family<Gauge>, std::less<>> gauges KNAP_GUARDED_BY(mutex);
-  std::map<std::string, Family<Histogram>, std::less<>> histograms KNAP_GUARDED_BY(mutex);
+  Families<Counter> counters KNAP_GUARDED_BY(mutex);
+  Families<Gauge> gauges KNAP_GUARDED_BY(mutex);
+  Families<Gauge> totals KNAP_GUARDED_BY(mutex);
+  Families<Histogram> histograms KNAP_GUARDED_BY(mutex);
+  std::map<std::string, std::string, std::less<>> aliases KNAP_GUARDED_BY(mutex);
   std::size_t count KNAP_GUARDED_BY(mutex) = 0;
   Counter overflow_counter, overflow;
   Gauge overflow_gauge;
-  Histogram overflow_histogram;
+  Histogram overflow_histogram, overflow_rates{Scale::kRate};
 
-  template <typename T>
-  T& find(std::map<std::string, Family<T>, std::less<>>& families, T& spare, std::string_view name,
-          std::string_view help, const Labels& labels) KNAP_REQUIRES(mutex) {
+  template <typename T, typename Make>
+  T& find(Families<T>& families, T& spare, std::string_view name, std::string_view help,
+          const Labels& labels, const Make& make) KNAP_REQUIRES(mutex) {
+    KNAP_ASSERT(is_name(name));
     auto family = families.find(name);
     if (family == families.end())
       family = families.emplace(std::string(name), Family<T>{std::string(help), {}}).first;
-    auto& slot = family->second.series[labels];
-    if (!slot) {
-      if (count >= kSeriesMax) {
-        family->second.series.erase(labels);
-        overflow.add();
-        return spare;
-      }
-      ++count;
-      slot = std::make_unique<T>();
+    auto& series = family->second.series;
+    Labels key = bounded(labels);
+    if (const auto found = series.find(key); found != series.end()) return *found->second;
+    if (count >= kSeriesMax) {
+      overflow.add();
+      return spare;
     }
-    return *slot;
+    if (series.size() >= kFamilyMax) {
+      overflow.add();
+      key = all_other(key);
+      if (const auto found = series.find(key); found != series.end()) return *found->second;
+    }
+    ++count;
+    return *series.emplace(std::move(key), make()).first->second;
+  }
+
+  template <typename T>
+  std::vector<FamilyView<T>> view(const Families<T>& families) const KNAP_REQUIRES(mutex) {
+    std::vector<FamilyView<T>> out;
+    out.reserve(families.size());
+    for (const auto& [name, family] : families) {
+      FamilyView<T> view{name, family.help, nullptr, {}};
+      if (const auto found = aliases.find(name); found != aliases.end())
+        view.alias = &found->second;
+      view.series.reserve(family.series.size());
+      for (const auto& [labels, series] : family.series)
+        view.series.emplace_back(&labels, series.get());
+      out.push_back(std::move(view));
+    }
+    return out;
   }
 };
 
@@ -155,75 +168,169 @@ Registry::~Registry() = default;
 
 Counter& Registry::counter(std::string_view name, std::string_view help, const Labels& labels) {
   const MutexLock lock(impl_->mutex);
-  return impl_->find(impl_->counters, impl_->overflow_counter, name, help, labels);
+  return impl_->find(impl_->counters, impl_->overflow_counter, name, help, labels,
+                     [] { return std::make_unique<Counter>(); });
 }
 
 Gauge& Registry::gauge(std::string_view name, std::string_view help, const Labels& labels) {
   const MutexLock lock(impl_->mutex);
-  return impl_->find(impl_->gauges, impl_->overflow_gauge, name, help, labels);
+  return impl_->find(impl_->gauges, impl_->overflow_gauge, name, help, labels,
+                     [] { return std::make_unique<Gauge>(); });
 }
 
-Histogram& Registry::histogram(std::string_view name, std::string_view help, const Labels& labels) {
+Gauge& Registry::total(std::string_view name, std::string_view help, const Labels& labels) {
   const MutexLock lock(impl_->mutex);
-  return impl_->find(impl_->histograms, impl_->overflow_histogram, name, help, labels);
+  return impl_->find(impl_->totals, impl_->overflow_gauge, name, help, labels,
+                     [] { return std::make_unique<Gauge>(); });
 }
+
+Histogram& Registry::histogram(std::string_view name, std::string_view help, const Labels& labels,
+                               Scale scale) {
+  const MutexLock lock(impl_->mutex);
+  Histogram& spare = scale == Scale::kRate ? impl_->overflow_rates : impl_->overflow_histogram;
+  return impl_->find(impl_->histograms, spare, name, help, labels,
+                     [scale] { return std::make_unique<Histogram>(scale); });
+}
+
+void Registry::alias(std::string_view name, std::string_view common) {
+  KNAP_ASSERT(is_name(name) && is_name(common));
+  const MutexLock lock(impl_->mutex);
+  impl_->aliases.emplace(name, common);
+}
+
+namespace {
+
+void write_head(std::string& out, std::string_view name, std::string_view help,
+                std::string_view type) {
+  out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, escape_help(help), name, type);
+}
+
+template <typename T>
+void write_values(std::string& out, std::string_view name, const FamilyView<T>& family,
+                  std::string_view type) {
+  write_head(out, name, family.help, type);
+  for (const auto& [labels, series] : family.series)
+    out += fmt::format("{}{} {}\n", name, format_labels(*labels), series->value());
+}
+
+void write_histogram(std::string& out, std::string_view name, const Labels& labels,
+                     const Histogram& histogram) {
+  const Histogram::Cumulative now = histogram.cumulative();
+  const auto edges = edges_of(histogram.scale());
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    out += fmt::format("{}_bucket{} {}\n", name,
+                       format_labels(labels, fmt::format("le=\"{}\"", edges[i])), now.at[i]);
+  }
+  const std::string plain = format_labels(labels);
+  out += fmt::format("{}_bucket{} {}\n{}_sum{} {}\n{}_count{} {}\n", name,
+                     format_labels(labels, "le=\"+Inf\""), now.count, name, plain, now.sum, name,
+                     plain, now.count);
+}
+
+void write_histograms(std::string& out, std::string_view name,
+                      const FamilyView<Histogram>& family) {
+  bool begun = false;
+  for (const auto& [labels, series] : family.series) {
+    if (series->count() == 0) continue;
+    if (!std::exchange(begun, true)) write_head(out, name, family.help, "histogram");
+    write_histogram(out, name, *labels, *series);
+  }
+}
+
+}  // namespace
 
 std::string Registry::prometheus() const {
-  const MutexLock lock(impl_->mutex);
+  std::vector<FamilyView<Counter>> counters;
+  std::vector<FamilyView<Gauge>> totals, gauges;
+  std::vector<FamilyView<Histogram>> histograms;
+  {
+    const MutexLock lock(impl_->mutex);
+    counters = impl_->view(impl_->counters);
+    totals = impl_->view(impl_->totals);
+    gauges = impl_->view(impl_->gauges);
+    histograms = impl_->view(impl_->histograms);
+  }
   std::string out;
-  const auto head = [&out](std::string_view name, std::string_view help, std::string_view type) {
-    out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, escape_help(help), name, type);
-  };
-  for (const auto& [name, family] : impl_->counters) {
-    head(name, family.help, "counter");
-    for (const auto& [labels, series] : family.series)
-      out += fmt::format("{}{} {}\n", name, format_labels(labels), series->value());
-  }
-  for (const auto& [name, family] : impl_->gauges) {
-    head(name, family.help, "gauge");
-    for (const auto& [labels, series] : family.series)
-      out += fmt::format("{}{} {}\n", name, format_labels(labels), series->value());
-  }
-  for (const auto& [name, family] : impl_->histograms) {
-    head(name, family.help, "histogram");
-    for (const auto& [labels, series] : family.series) {
-      for (const double edge : kBucketEdges) {
-        out += fmt::format("{}_bucket{} {}\n", name,
-                           format_labels(labels, fmt::format("le=\"{}\"", edge)),
-                           series->count_at_most(edge));
-      }
-      const std::uint64_t count = series->count();
-      out += fmt::format("{}_bucket{} {}\n", name, format_labels(labels, "le=\"+Inf\""), count);
-      out += fmt::format("{}_sum{} {}\n", name, format_labels(labels), series->sum_seconds());
-      out += fmt::format("{}_count{} {}\n", name, format_labels(labels), count);
+  const auto write_all = [&out](const auto& families, const auto& write) {
+    for (const auto& family : families) {
+      write(family.name, family);
+      if (family.alias != nullptr) write(*family.alias, family);
     }
-  }
-  if (const auto lost = impl_->overflow.value()) {
-    head("knap_metrics_overflow_total", "Series refused because of the limit", "counter");
-    out += fmt::format("knap_metrics_overflow_total {}\n", lost);
-  }
+  };
+  const auto as = [&out](std::string_view type) {
+    return [&out, type](std::string_view name, const auto& family) {
+      write_values(out, name, family, type);
+    };
+  };
+  write_all(counters, as("counter"));
+  write_all(totals, as("counter"));
+  write_all(gauges, as("gauge"));
+  write_all(histograms, [&out](std::string_view name, const auto& family) {
+    write_histograms(out, name, family);
+  });
+  write_head(out, kOverflowName, kOverflowHelp, "counter");
+  out += fmt::format("{} {}\n", kOverflowName, impl_->overflow.value());
   return out;
 }
 
 std::vector<Registry::SeriesValue> Registry::values() const {
-  const MutexLock lock(impl_->mutex);
   std::vector<SeriesValue> out;
-  for (const auto& [name, family] : impl_->counters)
-    for (const auto& [labels, series] : family.series)
-      out.push_back(
-          {name, labels, SeriesValue::Kind::kCounter, static_cast<double>(series->value())});
-  for (const auto& [name, family] : impl_->gauges)
-    for (const auto& [labels, series] : family.series)
-      out.push_back({name, labels, SeriesValue::Kind::kGauge, series->value()});
-  for (const auto& [name, family] : impl_->histograms)
-    for (const auto& [labels, series] : family.series)
-      out.push_back({name, labels, SeriesValue::Kind::kHistogram,
-                     static_cast<double>(series->count()), series->quantile_seconds(.5),
-                     series->quantile_seconds(.95), series->quantile_seconds(.99),
-                     series->sum_seconds()});
+  std::vector<const Histogram*> histograms;
+  {
+    const MutexLock lock(impl_->mutex);
+    const auto add = [&](const auto& families, SeriesValue::Kind kind) {
+      for (const auto& [name, family] : families)
+        for (const auto& [labels, series] : family.series)
+          out.push_back({name, labels, kind, static_cast<double>(series->value())});
+    };
+    add(impl_->counters, SeriesValue::Kind::kCounter);
+    add(impl_->totals, SeriesValue::Kind::kCounter);
+    add(impl_->gauges, SeriesValue::Kind::kGauge);
+    for (const auto& [name, family] : impl_->histograms) {
+      for (const auto& [labels, series] : family.series) {
+        out.push_back({name, labels, SeriesValue::Kind::kHistogram});
+        histograms.push_back(series.get());
+      }
+    }
+  }
+  auto value = out.end() - static_cast<std::ptrdiff_t>(histograms.size());
+  for (const Histogram* histogram : histograms) {
+    value->value = static_cast<double>(histogram->count());
+    value->p50 = histogram->quantile_seconds(.5);
+    value->p95 = histogram->quantile_seconds(.95);
+    value->p99 = histogram->quantile_seconds(.99);
+    value->sum = histogram->sum_seconds();
+    ++value;
+  }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
     return std::tie(a.name, a.labels) < std::tie(b.name, b.labels);
   });
+  return out;
+}
+
+std::optional<double> Registry::sum(std::string_view name, const Labels& match) const {
+  const MutexLock lock(impl_->mutex);
+  std::optional<double> total;
+  const auto add = [&](const auto& families) {
+    const auto family = families.find(name);
+    if (family == families.end()) return;
+    for (const auto& [labels, series] : family->second.series)
+      if (holds(labels, match)) total = total.value_or(0) + static_cast<double>(series->value());
+  };
+  add(impl_->counters);
+  add(impl_->totals);
+  add(impl_->gauges);
+  return total;
+}
+
+std::vector<const Histogram*> Registry::histograms(std::string_view name,
+                                                   const Labels& match) const {
+  const MutexLock lock(impl_->mutex);
+  std::vector<const Histogram*> out;
+  const auto family = impl_->histograms.find(name);
+  if (family == impl_->histograms.end()) return out;
+  for (const auto& [labels, series] : family->second.series)
+    if (holds(labels, match)) out.push_back(series.get());
   return out;
 }
 

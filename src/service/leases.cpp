@@ -15,6 +15,8 @@ namespace {
 /// How often a waiter looks at its cancel token, which has no condition of its own.
 constexpr auto kCancelPoll = std::chrono::milliseconds(20);
 
+constexpr std::array kLanes{Lane::kInteractive, Lane::kGeneration, Lane::kBackground};
+
 constexpr std::size_t index_of(Lane lane) { return static_cast<std::size_t>(lane); }
 }  // namespace
 
@@ -28,6 +30,8 @@ struct ComputeLeases::Impl {
   std::string group KNAP_GUARDED_BY(mutex);
   std::size_t sharing KNAP_GUARDED_BY(mutex) = 0;
   std::map<std::string, std::size_t, std::less<>> waiting_groups KNAP_GUARDED_BY(mutex);
+  observe::Registry* metrics = nullptr;
+  std::array<observe::Histogram*, 3> wait_seconds{};
 
   bool may_join(std::string_view name) const KNAP_REQUIRES(mutex) {
     return !name.empty() && name == group &&
@@ -91,8 +95,16 @@ Lease::~Lease() {
   if (owner_ != nullptr) owner_->release(lane_, threads_);
 }
 
-ComputeLeases::ComputeLeases(std::size_t cores) : impl_(std::make_unique<Impl>()) {
+ComputeLeases::ComputeLeases(std::size_t cores, observe::Registry* metrics)
+    : impl_(std::make_unique<Impl>()) {
   impl_->cores = std::max<std::size_t>(1, cores);
+  impl_->metrics = metrics;
+  if (metrics == nullptr) return;
+  for (const Lane lane : kLanes) {
+    impl_->wait_seconds[index_of(lane)] =
+        &metrics->histogram("knap_leases_wait_seconds", "Time until compute threads were leased",
+                            {{"lane", std::string(to_string(lane))}});
+  }
 }
 
 ComputeLeases::~ComputeLeases() {
@@ -103,6 +115,7 @@ ComputeLeases::~ComputeLeases() {
 Result<Lease> ComputeLeases::acquire(Lane lane, std::size_t wanted, Deadline deadline,
                                      const CancelToken& cancel, std::string_view group) {
   if (wanted == 0) return make_error(ErrorCode::kInvalidArgument, "a lease of no threads");
+  const auto begin = SteadyClock::now();
   const MutexLock lock(impl_->mutex);
   impl_->count_waiting(lane, group, 1);
   Status wait;
@@ -116,6 +129,8 @@ Result<Lease> ComputeLeases::acquire(Lane lane, std::size_t wanted, Deadline dea
     impl_->changed.notify_all();
     return std::move(wait).error();
   }
+  if (auto* seconds = impl_->wait_seconds[index_of(lane)])
+    seconds->record(SteadyClock::now() - begin);
   return Lease(this, lane, impl_->grant(lane, wanted, group));
 }
 
@@ -135,6 +150,25 @@ ComputeLeases::Usage ComputeLeases::usage() const {
           .generation = held[1],
           .background = held[2],
           .waiting = waiting[0] + waiting[1] + waiting[2]};
+}
+
+void ComputeLeases::refresh_metrics() const {
+  if (impl_->metrics == nullptr) return;
+  std::array<std::size_t, 3> held{}, waiting{};
+  {
+    const MutexLock lock(impl_->mutex);
+    held = impl_->held;
+    waiting = impl_->waiting;
+  }
+  for (const Lane lane : kLanes) {
+    const observe::Labels labels{{"lane", std::string(to_string(lane))}};
+    impl_->metrics->gauge("knap_leases_threads", "Compute threads leased", labels)
+        .set(static_cast<double>(held[index_of(lane)]));
+    impl_->metrics->gauge("knap_leases_waiting", "Callers that wait for compute threads", labels)
+        .set(static_cast<double>(waiting[index_of(lane)]));
+  }
+  impl_->metrics->gauge("knap_leases_cores", "Compute threads there are")
+      .set(static_cast<double>(impl_->cores));
 }
 
 void ComputeLeases::release(Lane lane, std::size_t threads) {

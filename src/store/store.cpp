@@ -90,7 +90,11 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
 
 ReaderPool::Lease ReaderPool::take() {
   MutexLock lock(mutex_);
-  while (free_.empty()) wake_.wait(mutex_);
+  if (free_.empty()) {
+    const auto begin = SteadyClock::now();
+    while (free_.empty()) wake_.wait(mutex_);
+    if (wait_seconds_ != nullptr) wait_seconds_->record(SteadyClock::now() - begin);
+  }
   std::unique_ptr<Database> database = std::move(free_.back());
   free_.pop_back();
   return Lease(*this, std::move(database));
@@ -114,6 +118,9 @@ StoreImpl::StoreImpl(StoreOptions options, FileDescriptor lock, std::unique_ptr<
   if (options_.metrics != nullptr) {
     transaction_seconds_ = &options_.metrics->histogram("knap_store_transaction_seconds",
                                                         "Time of one writing transaction");
+    readers_.measure(options_.metrics->histogram(
+        "knap_store_reader_wait_seconds",
+        "Time that reads waited for a connection, of those that had to wait"));
   }
 }
 

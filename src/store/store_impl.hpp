@@ -31,12 +31,15 @@ class ReaderPool {
 
   explicit ReaderPool(std::vector<std::unique_ptr<Database>> free) : free_(std::move(free)) {}
   Lease take() KNAP_EXCLUDES(mutex_);
+  /// Before the first take(): where waits are counted.
+  void measure(observe::Histogram& wait_seconds) { wait_seconds_ = &wait_seconds; }
 
  private:
   void give_back(std::unique_ptr<Database> database) KNAP_EXCLUDES(mutex_);
   Mutex mutex_;
   CondVar wake_;
   std::vector<std::unique_ptr<Database>> free_ KNAP_GUARDED_BY(mutex_);
+  observe::Histogram* wait_seconds_ = nullptr;
 };
 
 class StoreImpl final : public Store {

@@ -1,16 +1,15 @@
 #pragma once
 
-#include <array>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "knap/base/mutex.hpp"
+#include "knap/observe/histogram.hpp"
 
 namespace knap::observe {
 
@@ -39,42 +38,45 @@ class Gauge {
   std::atomic<double> value_ = 0;
 };
 
-/// Log-linear histogram of durations (HdrHistogram's idea): 1 µs to about 1 hour with at most 3 %
-/// error. Recording is wait-free; reading sees a state at most a few records apart. Safe from any
-/// thread.
-class Histogram {
+/// Raises a gauge for as long as it lives: how many are at something now. Threads: one at a time.
+class Occupied {
  public:
-  void record(std::chrono::nanoseconds duration);
-  std::uint64_t count() const;
-  double sum_seconds() const;
-  /// @param q  0-1. The upper edge of the bucket that holds the quantile, in seconds; 0 when empty.
-  double quantile_seconds(double q) const;
-  /// How many records are at most `seconds`.
-  std::uint64_t count_at_most(double seconds) const;
+  explicit Occupied(Gauge& gauge) : gauge_(&gauge) { gauge_->add(1); }
+  ~Occupied() { leave(); }
+  Occupied(const Occupied&) = delete;
+  Occupied& operator=(const Occupied&) = delete;
+  /// Now already; again it does nothing.
+  void leave() {
+    if (gauge_ != nullptr) std::exchange(gauge_, nullptr)->add(-1);
+  }
 
  private:
-  static constexpr int kSubBits = 5;  // 32 buckets an octave: 1/32 = 3 %
-  static constexpr int kOctaves = 32;
-  static constexpr std::size_t kBuckets = (kOctaves + 1) << kSubBits;
-  std::array<std::atomic<std::uint64_t>, kBuckets> buckets_{};
-  std::atomic<std::uint64_t> sum_us_ = 0;
+  Gauge* gauge_;
 };
 
 /// All series of the program. Series live as long as the registry; ask once, keep the reference.
 ///
-/// Threads: safe. Names follow Prometheus: knap_<room>_<what>_<unit>[_total].
-/// At most 2,000 series: one more returns a shared overflow series (and counts in
-/// knap_metrics_overflow_total).
+/// Threads: safe. Names follow Prometheus: knap_<room>_<what>_<unit>[_total]; a name that
+/// Prometheus would refuse is a bug and ends the program. At most 4,000 series and 512 of one name:
+/// one more of a name that is full goes to a series whose label values are all "other", one more of
+/// all to a shared series that is not shown. Both count in knap_metrics_overflow_total.
 class Registry {
  public:
   Registry();
   ~Registry();
   Counter& counter(std::string_view name, std::string_view help, const Labels& labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, const Labels& labels = {});
-  Histogram& histogram(std::string_view name, std::string_view help, const Labels& labels = {});
+  /// A counter of what something else counts, e.g. the kernel, in fractions too. The caller sees to
+  /// it that it only grows.
+  Gauge& total(std::string_view name, std::string_view help, const Labels& labels = {});
+  Histogram& histogram(std::string_view name, std::string_view help, const Labels& labels = {},
+                       Scale scale = Scale::kDuration);
 
-  /// Prometheus text format 0.0.4. Histogram buckets: .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2 5
-  /// 10 30 60 s.
+  /// Shows all series of `name` a second time as `common`: the name that ready-made dashboards use.
+  void alias(std::string_view name, std::string_view common);
+
+  /// Prometheus text format 0.0.4. Buckets of durations: .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2
+  /// 5 10 30 60 s. A histogram that has recorded nothing yet is left out.
   std::string prometheus() const;
 
   struct SeriesValue {
@@ -85,6 +87,12 @@ class Registry {
     double p50 = 0, p95 = 0, p99 = 0, sum = 0;  ///< Seconds, histograms only.
   };
   std::vector<SeriesValue> values() const;  ///< Sorted by name and labels.
+
+  /// The sum over all counters or gauges of a name whose labels hold `match`; nothing when there is
+  /// no such series.
+  std::optional<double> sum(std::string_view name, const Labels& match = {}) const;
+  /// The histograms of a name whose labels hold `match`. They live as long as the registry.
+  std::vector<const Histogram*> histograms(std::string_view name, const Labels& match = {}) const;
 
  private:
   struct Impl;

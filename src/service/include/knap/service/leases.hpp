@@ -6,11 +6,22 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "knap/observe/metrics.hpp"
 
 namespace knap::service {
 
 /// Who asks for compute. Earlier ones go first.
 enum class Lane { kInteractive, kGeneration, kBackground };
+
+/// Also the metrics label.
+constexpr std::string_view to_string(Lane lane) {
+  switch (lane) {
+    case Lane::kInteractive: return "interactive";
+    case Lane::kGeneration: return "generation";
+    case Lane::kBackground: return "background";
+  }
+  return "background";
+}
 
 class ComputeLeases;
 
@@ -44,7 +55,8 @@ class Lease {
 /// Threads: safe. Must outlive its leases.
 class ComputeLeases {
  public:
-  explicit ComputeLeases(std::size_t cores);
+  /// @param metrics  of the waits, when given; must outlive this
+  explicit ComputeLeases(std::size_t cores, observe::Registry* metrics = nullptr);
   ~ComputeLeases();
 
   /// Errors: kDeadlineExceeded, kCancelled. Returns at least 1 thread, at most `wanted`.
@@ -59,6 +71,8 @@ class ComputeLeases {
     std::size_t cores = 0, interactive = 0, generation = 0, background = 0, waiting = 0;
   };
   Usage usage() const;
+  /// Brings the gauges of the registry up to date: for observe::Sampler.
+  void refresh_metrics() const;
 
  private:
   friend class Lease;
