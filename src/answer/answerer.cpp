@@ -206,6 +206,13 @@ class RealAnswerer final : public Answerer {
                                         ? asking.deadline
                                         : Deadline::at(asking.deadline.point() - kFinishTime);
     const auto queued = SteadyClock::now();
+    // Loaded before compute is leased: others may answer meanwhile.
+    auto hold = model.load(model_deadline, asking.cancel);
+    if (!hold) {
+      answer.queue = since(queued);
+      answer.degraded.push_back("answer model: " + hold.error().message);
+      return false;
+    }
     auto lease = leases_.acquire(service::Lane::kGeneration, leases_.usage().cores, model_deadline,
                                  asking.cancel, model.id());
     answer.queue = since(queued);
@@ -223,6 +230,7 @@ class RealAnswerer final : public Answerer {
     options.threads = static_cast<std::uint32_t>(lease->threads());
     options.priority = asking.request.priority;
     options.tenant = asking.request.tenant;
+    options.hold = *std::move(hold);
     options.context_tokens = std::min(options_.context_tokens, model.context_tokens() / 2);
     options.language = asking.language;
     options.earlier_question = asking.borrowed;

@@ -146,6 +146,7 @@ Wording word_answer(std::string_view question, const std::vector<Quote>& quotes,
   request.threads = options.threads;
   request.priority = options.priority;
   request.tenant = options.tenant;
+  request.hold = options.hold;
   request.stop = {"\nQuestion:", "NOTES-"};
 
   Editor editor(question, quotes, options, on_text);

@@ -27,6 +27,7 @@ struct WordingOptions {
   } accept = Accept::kSupportedOnly;
   std::uint32_t max_tokens = 160;
   std::uint32_t threads = 0;  ///< Leased for the model; 0: as the model is configured.
+  models::Hold hold;          ///< Keeps the model loaded; null: it loads by itself.
   std::uint32_t context_tokens = 700;
   models::Priority priority = models::Priority::kInteractive;
   std::string tenant;

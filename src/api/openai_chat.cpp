@@ -289,12 +289,16 @@ Outcome chat_with_notes(const Context& context, Call& call, const ChatBody& body
 Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body,
                         models::Generator& generator) {
   const Deadline deadline = call.deadline(body.deadline.value_or(kChatLimit));
+  // Loaded first: a model that loads computes little, and others may answer meanwhile.
+  auto hold = generator.load(deadline, call.cancel());
+  if (!hold) return refuse(generation_problem(hold.error()));
   // Leased like every generation, or it would fight with embedding and answers for the cores.
   auto lease =
       context.parts.leases.acquire(service::Lane::kGeneration, context.parts.leases.usage().cores,
                                    deadline, call.cancel(), generator.id());
   if (!lease) return refuse(to_problem(lease.error()));
   models::GenerateRequest request = body.request;
+  request.hold = *std::move(hold);
   request.threads = static_cast<std::uint32_t>(lease->threads());
   if (body.delivery == Delivery::kStream) {
     ChunkStream chunks(context, call, body);

@@ -22,6 +22,15 @@ json::object embedding_of(const index::ModelState& state) {
   return out;
 }
 
+json::object pool_of(const models::PoolTotals& totals) {
+  return {{"budget_bytes", totals.budget_bytes},
+          {"counted_bytes", totals.counted_bytes},
+          {"loaded", totals.loaded},
+          {"loads", totals.loads},
+          {"evictions", totals.evictions},
+          {"leaks", totals.leaks}};
+}
+
 Outcome get_models(const Context& context) {
   json::array list;
   for (const models::ModelInfo& model : context.parts.models.list()) {
@@ -32,10 +41,14 @@ Outcome get_models(const Context& context) {
                                 {"bytes", model.bytes},
                                 {"installed", model.installed},
                                 {"run_by_us", model.run_by_us},
+                                {"memory_bytes", model.memory_bytes},
+                                {"resident_bytes", model.resident_bytes},
+                                {"pinned", model.pinned},
                                 {"state", without_paths(model.state)}});
   }
   return json_response(
       200, json::object{{"models", std::move(list)},
+                        {"pool", pool_of(context.parts.models.totals())},
                         {"embedding", embedding_of(context.parts.index.model_state())}});
 }
 

@@ -34,7 +34,14 @@ json::array model_list(const Context& context) {
     data.push_back(model_entry(context, "knap:" + vault));
   for (const models::ModelInfo& model : context.parts.models.list()) {
     const bool served = model.role == "answer" || model.role == "embed";
-    if (model.installed && served) data.push_back(model_entry(context, model.name));
+    if (!model.installed || !served) continue;
+    json::object entry = model_entry(context, model.name);
+    entry["knap"] = json::object{{"role", model.role},
+                                 {"state", without_paths(model.state)},
+                                 {"memory_bytes", model.memory_bytes},
+                                 {"resident_bytes", model.resident_bytes},
+                                 {"pinned", model.pinned}};
+    data.push_back(std::move(entry));
   }
   return data;
 }
@@ -86,15 +93,12 @@ json::value embedding_value(std::span<const float> row, EmbeddingsBody::Encoding
   return values;
 }
 
-/// The embedder that a name means; null: none.
+/// The embedder that a name means: `knap` is the one in use. Null: none.
 std::shared_ptr<models::Embedder> find_embedder(const Context& context, const std::string& name) {
+  if (name.empty()) return nullptr;
   auto embedder = context.parts.models.embedder();
-  if (!embedder || name == "knap" || embedder->id() == name)
-    return name.empty() ? nullptr : embedder;
-  for (const models::ModelInfo& model : context.parts.models.list()) {
-    if (model.role == "embed" && model.in_use && model.name == name) return embedder;
-  }
-  return nullptr;
+  if (name == "knap" || (embedder && embedder->id() == name)) return embedder;
+  return context.parts.models.embedder(name);
 }
 
 Outcome post_embeddings(const Context& context, Call& call) {
@@ -116,7 +120,7 @@ Outcome post_embeddings(const Context& context, Call& call) {
   for (std::size_t begin = 0; begin < input.size(); begin += kEmbedBatch) {
     const auto part = input.subspan(begin, std::min(kEmbedBatch, input.size() - begin));
     const auto priority =
-        input.size() > 8 ? models::Priority::kBackground : models::Priority::kInteractive;
+        input.size() > 8 ? models::Priority::kBackground : models::Priority::kSearch;
     const auto embedded = embedder->embed(part, body->kind, priority, deadline, call.cancel());
     if (!embedded) return refuse(to_problem(embedded.error()));
     tokens += embedded->tokens;

@@ -40,6 +40,9 @@ struct Config {
     std::string embed = "all-minilm-l6-v2";
     std::string answer = "smollm2-135m-instruct";
     std::uint32_t threads = 0;
+    std::uint64_t memory_bytes = 0;
+    std::uint32_t keep_alive_s = 1'800;
+    std::vector<std::string> warm, pinned;
     std::string hub;
     bool offline = false;
     std::string remote_url, remote_model, remote_key;

@@ -58,11 +58,15 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.models_dir = config.models.dir;
   out.run_dir = run_dir;
   out.runner_program = own_program();
-  if (const auto user = config.models.dir / "models.yaml"; std::filesystem::exists(user))
-    out.user_catalogue = user;
+  out.user_catalogue = config.models.dir / "models.yaml";
   out.embed_model = config.models.embed;
   out.answer_model = config.models.answer;
   out.threads = config.models.threads;
+  out.memory_bytes =
+      config.models.memory_bytes > 0 ? config.models.memory_bytes : models::usual_memory_bytes();
+  out.keep_alive = std::chrono::seconds(config.models.keep_alive_s);
+  out.warm = config.models.warm;
+  out.pinned = config.models.pinned;
   out.hub = config.models.hub;
   out.offline = config.models.offline;
   out.remote_url = config.models.remote_url;
@@ -80,6 +84,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
   if (runners == Runners::kNone) {
     options.embed_model.clear();
     options.answer_model.clear();
+    options.warm.clear();
+    options.pinned.clear();
   }
   KNAP_TRY(engine->models_, models::Models::open(std::move(options), engine->metrics_));
   auto index = index_options(config);

@@ -212,6 +212,8 @@ int models(const Config& config, const ServerAddress& server, const ModelsComman
   auto options = models_options(config, *run_dir);
   // Nothing is to be started here; list() still marks what the configuration uses.
   options.runner_program.clear();
+  options.warm.clear();
+  options.pinned.clear();
   if (command.action == ModelsCommand::Action::kImport) return import_file(options, command.names);
   if (command.action == ModelsCommand::Action::kShow && !command.names.empty())
     return show_model(options, command.names.front(), command.output);

@@ -32,6 +32,8 @@ constexpr std::uint64_t kRepackedPercent = 70;
 // 411 MiB beside its file, for it is widened.
 constexpr std::uint64_t kEncoderBytes = 140U << 20;
 constexpr std::uint64_t kPackBytes = 420U << 20;
+// Of models whose shape is not known: state and computing together, by far enough for small ones.
+constexpr std::uint64_t kUnknownBytes = 512U << 20;
 constexpr std::size_t kNearLimit = 5;  // further away, a suggestion only confuses
 
 // Thrown inside this file only; yaml-cpp throws too. Both are caught in Catalogue::parse().
@@ -384,16 +386,46 @@ bool ModelSpec::fetchable() const {
   });
 }
 
-std::uint64_t ModelSpec::memory_bytes(std::uint32_t tokens) const {
-  if (std::ranges::any_of(files, [](const ModelFile& file) { return file.bytes == 0; })) return 0;
+MemoryNeed ModelSpec::memory_need(std::uint32_t tokens) const {
+  if (std::ranges::any_of(files, [](const ModelFile& file) { return file.bytes == 0; })) return {};
+  MemoryNeed need;
+  need.weights = bytes();
   if (role == Role::kAnswer) {
-    if (attention.layers == 0) return 0;
+    if (attention.layers == 0) return {};
     const bool repacked = quantisation.starts_with("Q4_K") || quantisation.starts_with("Q4_0");
-    return bytes() + (repacked ? bytes() * kRepackedPercent / 100 : 0) +
-           kContextsHeld * tokens * attention.bytes_per_token() + kAnswerBytes;
+    if (repacked) need.rewritten = bytes() * kRepackedPercent / 100;
+    need.state = kContextsHeld * tokens * attention.bytes_per_token();
+    need.computing = kAnswerBytes;
+  } else if (has_file(*this, "model.e5")) {
+    need.rewritten = kPackBytes;
+  } else {
+    need.rewritten = parameters * sizeof(float);
+    need.computing = kEncoderBytes;
   }
-  if (has_file(*this, "model.e5")) return bytes() + kPackBytes;
-  return bytes() + parameters * sizeof(float) + kEncoderBytes;
+  return need;
+}
+
+MemoryNeed ModelSpec::expected_memory() const {
+  MemoryNeed need = memory_need(context);
+  if (need.total() > 0) return need;
+  need.weights = bytes();
+  need.rewritten = bytes() * kRepackedPercent / 100;
+  need.computing = kUnknownBytes;
+  return need;
+}
+
+std::string MemoryNeed::arithmetic() const {
+  std::string out;
+  const auto add = [&](std::uint64_t bytes, std::string_view what) {
+    if (bytes == 0) return;
+    out += fmt::format("{}{:.2f} GiB {}", out.empty() ? "" : " + ",
+                       static_cast<double>(bytes) / (1U << 30), what);
+  };
+  add(weights, "weights");
+  add(rewritten, "weights laid out for computing");
+  add(state, "state of its contexts");
+  add(computing, "computing");
+  return out;
 }
 
 std::uint64_t ModelSpec::bytes() const {
@@ -446,7 +478,7 @@ Result<Catalogue> Catalogue::open(const std::filesystem::path& user_file,
   std::error_code error;
   if (!models_dir.empty() && std::filesystem::exists(imported_catalogue(models_dir), error))
     files.push_back(imported_catalogue(models_dir));
-  if (!user_file.empty()) files.push_back(user_file);
+  if (!user_file.empty() && std::filesystem::exists(user_file, error)) files.push_back(user_file);
   for (const auto& file : files) {
     KNAP_TRY(const std::string text, read_file(file, kCatalogueBytesMax));
     auto added = parse(text);

@@ -51,6 +51,16 @@ struct AttentionShape {
 /// A runner holds the state of so many full contexts, all answers together.
 inline constexpr std::uint64_t kContextsHeld = 2;
 
+/// What a runner takes, in bytes, by what it is for.
+struct MemoryNeed {
+  std::uint64_t weights = 0;    ///< The files.
+  std::uint64_t rewritten = 0;  ///< Weights laid out anew for the processor, or widened.
+  std::uint64_t state = 0;      ///< Keys and values of the contexts that are held.
+  std::uint64_t computing = 0;
+  std::uint64_t total() const { return weights + rewritten + state + computing; }
+  std::string arithmetic() const;  ///< "1.04 GiB weights + ...", parts that are 0 left out.
+};
+
 struct ModelSpec {
   std::string name;                   ///< "NAME" or, for another quantisation of it, "NAME:Q8_0".
   std::string family;                 ///< E.g. "Qwen 2.5"; empty: none.
@@ -78,7 +88,10 @@ struct ModelSpec {
   /// What a runner takes, in bytes: weights, the state of kContextsHeld contexts of `tokens`, and
   /// room for computing. 0: not known, because the files' sizes or
   /// the attention's shape are not.
-  std::uint64_t memory_bytes(std::uint32_t tokens) const;
+  std::uint64_t memory_bytes(std::uint32_t tokens) const { return memory_need(tokens).total(); }
+  MemoryNeed memory_need(std::uint32_t tokens) const;  ///< All 0: not known.
+  /// memory_need() of its own context; where that is not known, a cautious guess.
+  MemoryNeed expected_memory() const;
 };
 
 /// The models that Knap knows, by name.

@@ -199,6 +199,11 @@ class ChatGenerator final : public Generator {
   std::string id() const override { return target_.id; }
   std::uint32_t context_tokens() const override { return target_.context; }
 
+  Result<Hold> load(Deadline deadline, const CancelToken& cancel) override {
+    KNAP_TRY(auto connection, target_.connect(nullptr, deadline, cancel));
+    return std::move(connection.hold);
+  }
+
   Result<GenerateResult> generate(const GenerateRequest& request, Deadline deadline,
                                   const CancelToken& cancel,
                                   const std::function<bool(std::string_view)>& on_token) override {
@@ -221,7 +226,8 @@ class ChatGenerator final : public Generator {
                         fmt::format("1 to {} messages are taken", kMessagesMax));
     }
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
-    if (target_.prepare) KNAP_CHECK_OK(target_.prepare(deadline, cancel));
+    KNAP_TRY(const ChatTarget::Connection connection,
+             target_.connect(request.hold, deadline, cancel));
     http::ClientRequest call;
     call.method = "POST";
     call.path = target_.path;
@@ -239,14 +245,15 @@ class ChatGenerator final : public Generator {
     AnswerStream stream(begin, request, listener);
     const Deadline patience =
         deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
-    auto response = target_.client().stream(
+    auto response = connection.client->stream(
         call, patience, cancel, [&](std::string_view bytes) { return stream.feed(bytes); });
-    return finish(std::move(response), stream, begin, deadline, cancel);
+    return finish(std::move(response), stream, begin, deadline, cancel, connection);
   }
 
   Result<GenerateResult> finish(Result<http::Response> response, AnswerStream& stream,
                                 SteadyClock::time_point begin, Deadline deadline,
-                                const CancelToken& cancel) {
+                                const CancelToken& cancel,
+                                const ChatTarget::Connection& connection) {
     if (response && response->status >= 400) {
       return remote_error(response->status, response->body.empty() ? stream.raw() : response->body,
                           target_.id);
@@ -262,7 +269,7 @@ class ChatGenerator final : public Generator {
       // Text produced before the deadline is an answer that was cut; a stream that just ends is a
       // model that died.
       if (!deadline.expired()) {
-        if (target_.on_broken) target_.on_broken();
+        if (connection.on_broken) connection.on_broken();
         if (!response) return connection_error(std::move(response).error(), target_.id);
         return make_error(ErrorCode::kUnavailable,
                           fmt::format("model {} stopped while answering; try again", target_.id));

@@ -18,10 +18,16 @@ struct ChatTarget {
   std::uint32_t context = 0;
   bool local = false;  ///< A runner of ours: takes deadline_ms and threads.
   std::size_t threads = 0;
-  std::function<Status(Deadline, const CancelToken&)>
-      prepare;                      ///< E.g. starts the runner; empty: nothing to do.
-  std::function<void()> on_broken;  ///< Told when a connection broke; empty: nothing to do.
-  std::function<http::Client&()> client;
+  /// A connection of the server's, kept usable by what holds it.
+  struct Connection {
+    std::shared_ptr<const void> hold;
+    http::Client* client = nullptr;
+    std::function<void()> on_broken;  ///< Told when it broke; empty: nothing to do.
+  };
+  /// E.g. loads the model. `held` is what an earlier call gave as hold, or null.
+  std::function<Result<Connection>(const std::shared_ptr<const void>& held, Deadline,
+                                   const CancelToken&)>
+      connect;
 };
 
 /// A generator that talks to an OpenAI-shaped server.

@@ -36,7 +36,10 @@ class ChatGeneratorTest : public testing::Test {
     client_ = http::Client::create(endpoint, {});
     target_.id = target_.model = "m";
     target_.path = "/v1/chat/completions";
-    target_.client = [this]() -> http::Client& { return *client_; };
+    target_.connect = [this](const Hold&, Deadline, const CancelToken&) {
+      return Result<ChatTarget::Connection>(
+          {.hold = nullptr, .client = client_.get(), .on_broken = {}});
+    };
     request_.messages = {{"user", "hello"}};
   }
 

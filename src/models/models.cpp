@@ -11,7 +11,9 @@
 #include "chat_generator.hpp"
 #include "knap/base/mutex.hpp"
 #include "knap/observe/log.hpp"
+#include "live_catalogue.hpp"
 #include "model_files.hpp"
+#include "pool.hpp"
 #include "pull.hpp"
 #include "runner/precision.hpp"
 #include "runner_embedder.hpp"
@@ -27,30 +29,31 @@ namespace fs = std::filesystem;
 constexpr std::uint32_t kRemoteContextTokens = 8'192;
 // The system's limit for a socket's path is 107 bytes.
 constexpr std::size_t kSocketPathMax = 100;
-constexpr std::size_t kLongestPrecision = 10;  // "int8-plain"
+constexpr std::uint32_t kSocketsMax = 100'000;
+constexpr std::size_t kSocketNameBytes = 12;  // ".99999.sock" and a slash
 
-/// One local model that has been asked for.
-struct LoadedModel {
-  std::shared_ptr<Supervisor> supervisor;
+/// One local model that has been asked for, in the revision that lies there.
+struct KnownModel {
+  std::string revision;
+  std::shared_ptr<RunnerPool::Slot> slot;
   std::shared_ptr<Embedder> embedder;
   std::shared_ptr<Generator> generator;
 };
 
 class LocalModels final : public Models {
  public:
-  LocalModels(ModelsOptions options, Catalogue catalogue, observe::Registry& metrics)
+  LocalModels(ModelsOptions options, std::unique_ptr<LiveCatalogue> catalogue,
+              observe::Registry& metrics)
       : options_(std::move(options)),
         catalogue_(std::move(catalogue)),
         metrics_(metrics),
+        pool_(RunnerPool::create(
+            {.memory_bytes = options_.memory_bytes, .keep_alive = options_.keep_alive}, metrics)),
         threads_(options_.threads > 0 ? options_.threads
                                       : std::max(1U, std::thread::hardware_concurrency())) {}
 
   // Embedders and generators that callers still hold answer kUnavailable from here on.
-  ~LocalModels() override {
-    MutexLock lock(mutex_);
-    for (auto& each : loaded_) each.second.supervisor->begin_stop();
-    for (auto& each : loaded_) each.second.supervisor->stop();
-  }
+  ~LocalModels() override { pool_->stop(); }
   LocalModels(const LocalModels&) = delete;
   LocalModels& operator=(const LocalModels&) = delete;
 
@@ -60,9 +63,12 @@ class LocalModels final : public Models {
     KNAP_CHECK_OK(refuse_broken(options_.embed_model));
     if (remote_ == nullptr) KNAP_CHECK_OK(refuse_broken(options_.answer_model));
     if (const auto model = embedder(); model == nullptr && !options_.embed_model.empty()) {
-      observe::log_warning("model_missing", state_of(*catalogue_.find(options_.embed_model)),
+      const auto catalogue = catalogue_->current();
+      observe::log_warning("model_missing", state_of(*catalogue->find(options_.embed_model)),
                            {{"model", options_.embed_model}});
     }
+    for (const auto* names : {&options_.pinned, &options_.warm})
+      for (const std::string& name : *names) load_early(name);
     return {};
   }
 
@@ -70,7 +76,8 @@ class LocalModels final : public Models {
 
   std::shared_ptr<Embedder> embedder(std::string_view name_or_id) override {
     const auto id = split_embedder_id(name_or_id);
-    const ModelSpec* spec = catalogue_.find(id.name);
+    const auto catalogue = catalogue_->current();
+    const ModelSpec* spec = catalogue->find(id.name);
     if (spec == nullptr || spec->role != Role::kEmbed) return nullptr;
     runner::Precision precision = runner::best_precision();
     if (!id.precision.empty()) {
@@ -79,9 +86,11 @@ class LocalModels final : public Models {
       precision = *wanted;
     }
     MutexLock lock(mutex_);
-    LoadedModel* model = load(*spec, precision);
+    KnownModel* model = know(*spec, precision);
     if (model == nullptr) return nullptr;
-    if (!options_.runner_program.empty()) model->supervisor->start();  // searches need it at once
+    // Searches need it at once.
+    if (!options_.runner_program.empty() && spec->name == options_.embed_model)
+      pool_->want(model->slot);
     return model->embedder;
   }
 
@@ -92,16 +101,19 @@ class LocalModels final : public Models {
 
   std::shared_ptr<Generator> generator(std::string_view name) override {
     if (remote_ != nullptr && name == options_.remote_model) return remote_;
-    const ModelSpec* spec = catalogue_.find(name);
-    if (spec == nullptr || spec->role != Role::kAnswer) return nullptr;
+    const auto catalogue = catalogue_->current();
+    const ModelSpec* spec = catalogue->find(name);
     MutexLock lock(mutex_);
-    LoadedModel* model = load(*spec, runner::best_precision());
+    if (spec == nullptr) forget(name);  // removed since
+    if (spec == nullptr || spec->role != Role::kAnswer) return nullptr;
+    KnownModel* model = know(*spec, runner::best_precision());
     return model == nullptr ? nullptr : model->generator;
   }
 
   std::vector<ModelInfo> list() const override {
     std::vector<ModelInfo> result;
-    for (const auto& [name, spec] : catalogue_.models()) {
+    const auto catalogue = catalogue_->current();
+    for (const auto& [name, spec] : catalogue->models()) {
       ModelInfo info;
       info.name = name;
       info.role = to_string(spec.role);
@@ -112,6 +124,12 @@ class LocalModels final : public Models {
       info.in_use =
           name == options_.embed_model || (name == options_.answer_model && remote_ == nullptr);
       info.runnable = spec.runnable();
+      info.pinned = keep_of(spec) == Keep::kPinned;
+      info.memory_bytes = spec.memory_bytes(spec.context);
+      if (const auto pooled = pooled_state(spec)) {
+        info.memory_bytes = pooled->expected_bytes;
+        info.resident_bytes = pooled->resident_bytes;
+      }
       info.state = state_of(spec);
       info.installed = ModelFiles(spec, options_.models_dir).check_sizes().has_value();
       result.push_back(std::move(info));
@@ -119,8 +137,19 @@ class LocalModels final : public Models {
     return result;
   }
 
+  PoolTotals totals() const override {
+    const auto totals = pool_->totals();
+    return {.budget_bytes = totals.budget_bytes,
+            .counted_bytes = totals.counted_bytes,
+            .loaded = totals.loaded,
+            .loads = totals.loads,
+            .evictions = totals.evictions,
+            .leaks = totals.leaks};
+  }
+
   Status pull(std::string_view name, const Progress& progress, const CancelToken& cancel) override {
-    KNAP_TRY(const ModelSpec* spec, catalogue_.require(name));
+    const auto catalogue = catalogue_->current();
+    KNAP_TRY(const ModelSpec* spec, catalogue->require(name));
     MutexLock one_at_a_time(pull_mutex_);
     KNAP_CHECK_OK(pull_model(
         *spec,
@@ -131,22 +160,21 @@ class LocalModels final : public Models {
   }
 
   Status verify(std::string_view name) override {
-    KNAP_TRY(const ModelSpec* spec, catalogue_.require(name));
+    const auto catalogue = catalogue_->current();
+    KNAP_TRY(const ModelSpec* spec, catalogue->require(name));
     KNAP_CHECK_OK(ModelFiles(*spec, options_.models_dir).verify({}));
     retry(name);
     return {};
   }
 
   Status remove(std::string_view name) override {
-    KNAP_TRY(const ModelSpec* spec, catalogue_.require(name));
-    std::map<std::string, LoadedModel, std::less<>>::node_type stopped;
+    const auto catalogue = catalogue_->current();
+    KNAP_TRY(const ModelSpec* spec, catalogue->require(name));
     {
       MutexLock lock(mutex_);
-      if (const auto found = loaded_.find(name); found != loaded_.end())
-        stopped = loaded_.extract(found);
+      forget(name);
     }
     const fs::path dir = ModelFiles(*spec, options_.models_dir).dir();
-    if (!stopped.empty()) stopped.mapped().supervisor->stop();
     std::error_code error;
     if (fs::remove_all(dir, error) == 0 && !error) {
       return make_error(ErrorCode::kNotFound, fmt::format("{} is not installed", name));
@@ -159,7 +187,8 @@ class LocalModels final : public Models {
   /// A model that is absent is done without; one that is there and broken is a fault to be mended
   /// before a server runs half of what it was told to.
   Status refuse_broken(std::string_view name) const {
-    const ModelSpec* spec = catalogue_.find(name);
+    const auto catalogue = catalogue_->current();
+    const ModelSpec* spec = catalogue->find(name);
     if (spec == nullptr) return {};
     const ModelFiles files(*spec, options_.models_dir);
     const Status sizes = files.check_sizes();
@@ -181,7 +210,10 @@ class LocalModels final : public Models {
     target.path = version + "/chat/completions";
     target.key = options_.remote_key;
     target.context = kRemoteContextTokens;
-    target.client = [client = remote_client_]() -> http::Client& { return *client; };
+    target.connect = [client = remote_client_](const Hold&, Deadline, const CancelToken&) {
+      return Result<ChatTarget::Connection>(
+          {.hold = nullptr, .client = client.get(), .on_broken = {}});
+    };
     remote_ = make_chat_generator(std::move(target), metrics_);
     return {};
   }
@@ -190,36 +222,85 @@ class LocalModels final : public Models {
     const auto files = ModelFiles(spec, options_.models_dir).check_sizes();
     if (!files && files.error().code == ErrorCode::kNotFound) return "absent";
     if (!files) return "failed: " + files.error().message;
+    const auto pooled = pooled_state(spec);
+    return pooled ? pooled->state : "installed";
+  }
+
+  std::optional<RunnerPool::SlotState> pooled_state(const ModelSpec& spec) const {
     MutexLock lock(mutex_);
-    const auto found = loaded_.find(spec.name);
-    return found == loaded_.end() ? "installed" : found->second.supervisor->state();
+    const auto found = known_.find(spec.name);
+    if (found == known_.end()) return std::nullopt;
+    return pool_->state(found->second.slot);
   }
 
   void retry(std::string_view name) {
     MutexLock lock(mutex_);
-    if (const auto found = loaded_.find(name); found != loaded_.end())
-      found->second.supervisor->retry();
+    if (const auto found = known_.find(name); found != known_.end())
+      pool_->retry(found->second.slot);
+  }
+
+  Keep keep_of(const ModelSpec& spec) const {
+    if (std::ranges::find(options_.pinned, spec.name) != options_.pinned.end())
+      return Keep::kPinned;
+    const bool warm = spec.name == options_.embed_model ||
+                      std::ranges::find(options_.warm, spec.name) != options_.warm.end();
+    return warm ? Keep::kWarm : Keep::kOnDemand;
+  }
+
+  void load_early(const std::string& name) {
+    const auto catalogue = catalogue_->current();
+    MutexLock lock(mutex_);
+    KnownModel* model = know(*catalogue->find(name), runner::best_precision());
+    if (model != nullptr) return pool_->want(model->slot);
+    observe::log_warning("model_missing", "it is to be loaded at the start, and is not installed",
+                         {{"model", name}});
+  }
+
+  // Also of its other precisions.
+  void forget(std::string_view name) KNAP_REQUIRES(mutex_) {
+    for (auto each = known_.begin(); each != known_.end();) {
+      const std::string& key = each->first;
+      const bool its =
+          key.starts_with(name) && (key.size() == name.size() || key[name.size()] == '/');
+      if (its) pool_->retire(each->second.slot);
+      each = its ? known_.erase(each) : std::next(each);
+    }
   }
 
   // Null when its files are not there or plainly broken.
-  LoadedModel* load(const ModelSpec& spec, runner::Precision wanted) KNAP_REQUIRES(mutex_) {
+  KnownModel* know(const ModelSpec& spec, runner::Precision wanted) KNAP_REQUIRES(mutex_) {
     const std::string precision(runner::to_string(wanted));
     const bool usual = wanted == runner::best_precision();
-    const std::string key = usual ? spec.name : fmt::format("{}.{}", spec.name, precision);
-    if (const auto found = loaded_.find(key); found != loaded_.end()) return &found->second;
-    if (!spec.runnable() || !ModelFiles(spec, options_.models_dir).check_sizes()) return nullptr;
-    LoadedModel model;
-    model.supervisor = std::make_shared<Supervisor>(supervise(spec, key, precision), metrics_);
-    if (spec.role == Role::kEmbed) {
-      model.embedder = make_runner_embedder(spec, precision, threads_, model.supervisor, metrics_);
-    } else {
-      model.generator = make_chat_generator(chat_target(spec, model.supervisor), metrics_);
+    const std::string key = usual ? spec.name : fmt::format("{}/{}", spec.name, precision);
+    if (!spec.runnable() || !ModelFiles(spec, options_.models_dir).check_sizes()) {
+      forget(spec.name);
+      return nullptr;
     }
-    return &loaded_.emplace(key, std::move(model)).first->second;
+    if (const auto found = known_.find(key); found != known_.end()) {
+      if (found->second.revision == revision_of(spec)) return &found->second;
+      forget(spec.name);  // another file was imported under its name
+    }
+    PoolPlan plan;
+    plan.name = spec.name;
+    plan.bytes = spec.expected_memory().total();
+    plan.arithmetic = spec.expected_memory().arithmetic();
+    plan.keep = usual ? keep_of(spec) : Keep::kOnDemand;
+    plan.make = [options = supervise(spec, key, precision), &metrics = metrics_] {
+      return std::make_shared<Supervisor>(options, metrics);
+    };
+    KnownModel model;
+    model.revision = revision_of(spec);
+    model.slot = pool_->add(std::move(plan));
+    if (spec.role == Role::kEmbed) {
+      model.embedder = make_runner_embedder(spec, precision, threads_, pool_, model.slot, metrics_);
+    } else {
+      model.generator = make_chat_generator(chat_target(spec, model.slot), metrics_);
+    }
+    return &known_.emplace(key, std::move(model)).first->second;
   }
 
   ChatTarget chat_target(const ModelSpec& spec,
-                         const std::shared_ptr<Supervisor>& supervisor) const {
+                         const std::shared_ptr<RunnerPool::Slot>& slot) const {
     ChatTarget target;
     target.id = spec.name;
     target.model = spec.name;
@@ -227,19 +308,33 @@ class LocalModels final : public Models {
     target.context = spec.context;
     target.local = true;
     target.threads = threads_;
-    target.prepare = [supervisor](Deadline deadline, const CancelToken& cancel) {
-      return supervisor->wait_ready(deadline, cancel);
+    target.connect = [pool = pool_, slot](
+                         const Hold& held, Deadline deadline,
+                         const CancelToken& cancel) -> Result<ChatTarget::Connection> {
+      auto use = std::static_pointer_cast<const RunnerPool::Use>(held);
+      if (use == nullptr) {
+        KNAP_TRY(auto taken, pool->use(slot, deadline, cancel));
+        use = std::make_shared<const RunnerPool::Use>(std::move(taken));
+      } else {
+        // It may have been replaced since.
+        KNAP_CHECK_OK(use->runner().wait_ready(deadline, cancel));
+      }
+      PooledRunner& runner = use->runner();
+      return ChatTarget::Connection{.hold = std::move(use),
+                                    .client = &runner.client(),
+                                    .on_broken = [&runner] { runner.suspect(); }};
     };
-    target.on_broken = [supervisor] { supervisor->suspect(); };
-    target.client = [supervisor]() -> http::Client& { return supervisor->client(); };
     return target;
   }
 
   Supervisor::Options supervise(const ModelSpec& spec, const std::string& key,
-                                const std::string& precision) const {
+                                const std::string& precision) KNAP_REQUIRES(mutex_) {
     Supervisor::Options options;
     options.name = key;
-    options.socket = (options_.run_dir / (key + ".sock")).string();
+    // Numbered: what is retired may still be ending when its successor starts.
+    options.socket =
+        (options_.run_dir / fmt::format("{}.{}.sock", spec.name, ++sockets_ % kSocketsMax))
+            .string();
     const ModelFiles files(spec, options_.models_dir);
     options.command = {options_.runner_program.string(),
                        "runner",
@@ -266,14 +361,16 @@ class LocalModels final : public Models {
   }
 
   const ModelsOptions options_;
-  const Catalogue catalogue_;
+  const std::unique_ptr<LiveCatalogue> catalogue_;
   observe::Registry& metrics_;
+  const std::shared_ptr<RunnerPool> pool_;
   const std::size_t threads_;
   std::shared_ptr<http::Client> remote_client_;
   std::shared_ptr<Generator> remote_;
   Mutex pull_mutex_;
   mutable Mutex mutex_;
-  std::map<std::string, LoadedModel, std::less<>> loaded_ KNAP_GUARDED_BY(mutex_);
+  std::uint32_t sockets_ KNAP_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, KnownModel, std::less<>> known_ KNAP_GUARDED_BY(mutex_);
 };
 
 Status check_role(const Catalogue& catalogue, const std::string& name, Role role) {
@@ -283,6 +380,14 @@ Status check_role(const Catalogue& catalogue, const std::string& name, Role role
   return make_error(ErrorCode::kInvalidArgument,
                     fmt::format("model '{}' is for the role {}, not {}", name,
                                 to_string(spec->role), to_string(role)));
+}
+
+Status check_runnable(const Catalogue& catalogue, const std::string& name) {
+  KNAP_TRY(const ModelSpec* spec, catalogue.require(name));
+  if (spec->runnable()) return {};
+  return make_error(
+      ErrorCode::kInvalidArgument,
+      fmt::format("model '{}' cannot be kept loaded: no engine of Knap's runs it", name));
 }
 
 // Sockets are reached by whoever may enter their folder: the owner alone.
@@ -298,20 +403,24 @@ Status make_run_dir(const fs::path& run_dir) {
 }  // namespace
 
 Result<std::unique_ptr<Models>> Models::open(ModelsOptions options, observe::Registry& metrics) {
-  KNAP_TRY(Catalogue catalogue, Catalogue::open(options.user_catalogue, options.models_dir));
+  KNAP_TRY(auto live, LiveCatalogue::open(options.user_catalogue, options.models_dir));
+  const auto known = live->current();
+  const Catalogue& catalogue = *known;
   KNAP_CHECK_OK(check_role(catalogue, options.embed_model, Role::kEmbed));
   if (options.remote_url.empty())
     KNAP_CHECK_OK(check_role(catalogue, options.answer_model, Role::kAnswer));
+  for (const auto* names : {&options.pinned, &options.warm})
+    for (const auto& name : *names) KNAP_CHECK_OK(check_runnable(catalogue, name));
   std::size_t longest = 0;
   for (const auto& each : catalogue.models()) longest = std::max(longest, each.first.size());
-  if (options.run_dir.string().size() + longest + kLongestPrecision + 7 > kSocketPathMax) {
+  if (options.run_dir.string().size() + longest + kSocketNameBytes > kSocketPathMax) {
     return make_error(
         ErrorCode::kInvalidArgument,
         fmt::format("the path {} is too long for sockets: choose a shorter data folder",
                     options.run_dir.string()));
   }
   KNAP_CHECK_OK(make_run_dir(options.run_dir));
-  auto models = std::make_unique<LocalModels>(std::move(options), std::move(catalogue), metrics);
+  auto models = std::make_unique<LocalModels>(std::move(options), std::move(live), metrics);
   KNAP_CHECK_OK(models->start());
   return std::unique_ptr<Models>(std::move(models));
 }

@@ -11,7 +11,9 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <memory>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -145,6 +147,18 @@ ProcessEnd ChildProcess::stop(std::chrono::milliseconds grace) {
   }
   pid_ = -1;
   return *end_;
+}
+
+// statm can be read of any process, also of one that is closed to debuggers as runners are.
+std::uint64_t resident_bytes(pid_t pid) {
+  if (pid <= 0) return 0;
+  const std::string path = fmt::format("/proc/{}/statm", pid);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
+                                                             std::fclose);
+  unsigned long long total = 0;
+  unsigned long long resident = 0;
+  if (!file || std::fscanf(file.get(), "%llu %llu", &total, &resident) != 2) return 0;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace knap::models

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,5 +53,9 @@ class ChildProcess {
   FileDescriptor pidfd_;
   std::optional<ProcessEnd> end_;
 };
+
+/// What a process holds in memory now, in bytes: also mapped files and libraries that it shares. 0
+/// when there is no such process.
+std::uint64_t resident_bytes(pid_t pid);
 
 }  // namespace knap::models

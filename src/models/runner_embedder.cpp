@@ -28,13 +28,15 @@ constexpr std::chrono::seconds kBackgroundPatience{10};
 class RunnerEmbedder final : public Embedder {
  public:
   RunnerEmbedder(const ModelSpec& spec, std::string precision, std::size_t threads,
-                 std::shared_ptr<Supervisor> supervisor, observe::Registry& metrics)
+                 std::shared_ptr<RunnerPool> pool, std::shared_ptr<RunnerPool::Slot> slot,
+                 observe::Registry& metrics)
       : spec_(spec),
         id_(fmt::format("{}@{}/{}", spec.name, revision_of(spec), precision)),
         query_threads_(precision == to_string(runner::Precision::kInt8Plain)
                            ? 1
                            : std::min(threads, kQueryThreads)),
-        supervisor_(std::move(supervisor)),
+        pool_(std::move(pool)),
+        slot_(std::move(slot)),
         texts_(metrics.counter("knap_models_embedded_texts_total", "Texts turned into vectors")),
         tokens_(metrics.counter("knap_models_embedded_tokens_total",
                                 "Tokens read by the embedding model")),
@@ -57,21 +59,17 @@ class RunnerEmbedder final : public Embedder {
                         fmt::format("{} texts: 1 to {} are taken", texts.size(), kTextsMax));
     }
     KNAP_CHECK_OK(still_wanted(cancel, deadline));
-    if (priority != Priority::kBackground) {
-      KNAP_CHECK_OK(supervisor_->check_ready());
-    } else {
-      KNAP_CHECK_OK(
-          supervisor_->wait_ready(deadline.earlier(Deadline::after(kBackgroundPatience)), cancel));
-    }
+    KNAP_TRY(const RunnerPool::Use use, take(priority, deadline, cancel));
+    PooledRunner& runner = use.runner();
     const auto begin = SteadyClock::now();
     http::ClientRequest request;
     request.method = "POST";
     request.path = "/v1/embeddings";
     request.fields.set("Content-Type", "application/json");
     request.body = make_body(texts, kind, priority);
-    auto response = supervisor_->client().call(request, deadline, cancel);
+    auto response = runner.client().call(request, deadline, cancel);
     if (!response) {
-      if (response.error().code == ErrorCode::kUnavailable) supervisor_->suspect();
+      if (response.error().code == ErrorCode::kUnavailable) runner.suspect();
       return connection_error(std::move(response).error(), spec_.name);
     }
     if (response->status != 200) return remote_error(response->status, response->body, spec_.name);
@@ -84,6 +82,15 @@ class RunnerEmbedder final : public Embedder {
   }
 
  private:
+  Result<RunnerPool::Use> take(Priority priority, Deadline deadline, const CancelToken& cancel) {
+    switch (priority) {
+      case Priority::kInteractive: return pool_->use_now(slot_);
+      case Priority::kSearch: return pool_->use(slot_, deadline, cancel);
+      case Priority::kBackground: break;
+    }
+    return pool_->use(slot_, deadline.earlier(Deadline::after(kBackgroundPatience)), cancel);
+  }
+
   std::string make_body(std::span<const std::string> texts, InputKind kind,
                         Priority priority) const {
     const std::string& prefix =
@@ -139,7 +146,8 @@ class RunnerEmbedder final : public Embedder {
   const ModelSpec spec_;
   const std::string id_;
   const std::size_t query_threads_;
-  const std::shared_ptr<Supervisor> supervisor_;
+  const std::shared_ptr<RunnerPool> pool_;
+  const std::shared_ptr<RunnerPool::Slot> slot_;
   observe::Counter& texts_;
   observe::Counter& tokens_;
   observe::Histogram& interactive_seconds_;
@@ -162,10 +170,11 @@ EmbedderId split_embedder_id(std::string_view id) {
 
 std::shared_ptr<Embedder> make_runner_embedder(const ModelSpec& spec, std::string precision,
                                                std::size_t threads,
-                                               std::shared_ptr<Supervisor> supervisor,
+                                               std::shared_ptr<RunnerPool> pool,
+                                               std::shared_ptr<RunnerPool::Slot> slot,
                                                observe::Registry& metrics) {
-  return std::make_shared<RunnerEmbedder>(spec, std::move(precision), threads,
-                                          std::move(supervisor), metrics);
+  return std::make_shared<RunnerEmbedder>(spec, std::move(precision), threads, std::move(pool),
+                                          std::move(slot), metrics);
 }
 
 }  // namespace knap::models

@@ -5,7 +5,7 @@
 
 #include "catalogue.hpp"
 #include "knap/models/models.hpp"
-#include "supervisor.hpp"
+#include "pool.hpp"
 
 namespace knap::models {
 
@@ -23,12 +23,14 @@ EmbedderId split_embedder_id(std::string_view id);
 /// Of a model's weights: the beginning of their checksum.
 std::string revision_of(const ModelSpec& spec);
 
-/// An embedder whose model runs in a supervised child.
+/// An embedder whose model runs in a child of the pool. Interactive calls never wait for it to
+/// load, those of searches do, and background ones for 10 s.
 /// @param precision  part of its id: vectors of different precisions are kept apart
 /// @param threads  compute threads of the runner
 std::shared_ptr<Embedder> make_runner_embedder(const ModelSpec& spec, std::string precision,
                                                std::size_t threads,
-                                               std::shared_ptr<Supervisor> supervisor,
+                                               std::shared_ptr<RunnerPool> pool,
+                                               std::shared_ptr<RunnerPool::Slot> slot,
                                                observe::Registry& metrics);
 
 }  // namespace knap::models

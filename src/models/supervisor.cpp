@@ -169,6 +169,11 @@ pid_t Supervisor::pid() const {
   return pid_;
 }
 
+std::chrono::milliseconds Supervisor::load_time() const {
+  MutexLock lock(mutex_);
+  return load_time_;
+}
+
 bool Supervisor::stopping() const {
   MutexLock lock(mutex_);
   return stopping_;
@@ -240,6 +245,10 @@ void Supervisor::run_child() {
         std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin);
     observe::log_info("runner_ready", "model loaded",
                       {{"model", options_.name}, {"took_ms", std::int64_t{took.count()}}});
+    {
+      MutexLock lock(mutex_);
+      load_time_ = std::max(took, std::chrono::milliseconds(1));
+    }
     set_state(State::kReady);
     reason = watch(*child);
   } else if (ready.error().code == ErrorCode::kFailedPrecondition) {

@@ -14,6 +14,7 @@
 #include "knap/base/result.hpp"
 #include "knap/http/client.hpp"
 #include "knap/observe/metrics.hpp"
+#include "pooled_runner.hpp"
 #include "process.hpp"
 
 namespace knap::models {
@@ -24,7 +25,7 @@ namespace knap::models {
 /// Threads: safe. One thread of its own starts and watches the child. A runner that says its model
 /// cannot be loaded is not started again until retry(); one that crashes is, after a pause that
 /// doubles up to back_off_max.
-class Supervisor {
+class Supervisor final : public PooledRunner {
  public:
   struct Options {
     std::string name;  ///< The model's.
@@ -44,34 +45,36 @@ class Supervisor {
     std::chrono::milliseconds stable_after{60'000};  ///< Up for so long: the pause is short again.
   };
   Supervisor(Options options, observe::Registry& metrics);
-  ~Supervisor();  ///< Stops the child within 2 s.
+  ~Supervisor() override;  ///< Stops the child within 2 s.
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
   /// Starts the child if that has not been asked yet. Returns at once.
-  void start() KNAP_EXCLUDES(mutex_);
+  void start() KNAP_EXCLUDES(mutex_) override;
   /// start(), then waits. Errors: kFailedPrecondition (failed for good: the reason), kUnavailable
   /// (deadline passed while it was starting), kCancelled.
-  Status wait_ready(Deadline deadline, const CancelToken& cancel) KNAP_EXCLUDES(mutex_);
+  Status wait_ready(Deadline deadline, const CancelToken& cancel) KNAP_EXCLUDES(mutex_) override;
   /// Ready now, else kUnavailable or kFailedPrecondition with the reason. Starts the child if that
   /// was not asked yet.
-  Status check_ready() KNAP_EXCLUDES(mutex_);
+  Status check_ready() KNAP_EXCLUDES(mutex_) override;
   /// Tries again after a failure, e.g. when the model was fetched anew.
   void retry() KNAP_EXCLUDES(mutex_);
 
   /// A call of the child's broke: it is probed at once, and nobody is told "ready" until that is
   /// answered.
-  void suspect() KNAP_EXCLUDES(mutex_);
+  void suspect() KNAP_EXCLUDES(mutex_) override;
   /// Stops the child for good, within 2 s. Callers that wait are told kUnavailable.
-  void stop() KNAP_EXCLUDES(mutex_);
+  void stop() KNAP_EXCLUDES(mutex_) override;
   /// The first half of stop(): asks and does not wait, so that several stop side by side.
-  void begin_stop() KNAP_EXCLUDES(mutex_);
+  void begin_stop() KNAP_EXCLUDES(mutex_) override;
 
   /// "installed" (not started), "loading", "ready", "failed: REASON"
-  std::string state() const KNAP_EXCLUDES(mutex_);
+  std::string state() const KNAP_EXCLUDES(mutex_) override;
   /// The child's process id; 0 when there is none.
   pid_t pid() const KNAP_EXCLUDES(mutex_);
-  http::Client& client() { return *client_; }
+  std::uint64_t resident_bytes() const override { return knap::models::resident_bytes(pid()); }
+  std::chrono::milliseconds load_time() const KNAP_EXCLUDES(mutex_) override;
+  http::Client& client() override { return *client_; }
 
  private:
   enum class State { kIdle, kStarting, kReady, kPaused, kFailed };
@@ -106,6 +109,7 @@ class Supervisor {
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
   bool suspected_ KNAP_GUARDED_BY(mutex_) = false;
   pid_t pid_ KNAP_GUARDED_BY(mutex_) = 0;
+  std::chrono::milliseconds load_time_ KNAP_GUARDED_BY(mutex_){0};
   Mutex join_mutex_;
   std::thread thread_ KNAP_GUARDED_BY(join_mutex_);
 };

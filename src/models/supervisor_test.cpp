@@ -218,11 +218,13 @@ TEST_F(SupervisorTest, AnswerOfADyingRunnerIsAnErrorAndTheNextWaitsForItsSuccess
   ChatTarget target;
   target.id = "fake";
   target.path = "/v1/chat/completions";
-  target.prepare = [&](Deadline deadline, const CancelToken& cancel) {
-    return supervisor->wait_ready(deadline, cancel);
+  target.connect = [&](const Hold&, Deadline deadline,
+                       const CancelToken& cancel) -> Result<ChatTarget::Connection> {
+    KNAP_CHECK_OK(supervisor->wait_ready(deadline, cancel));
+    return ChatTarget::Connection{.hold = nullptr,
+                                  .client = &supervisor->client(),
+                                  .on_broken = [&] { supervisor->suspect(); }};
   };
-  target.on_broken = [&] { supervisor->suspect(); };
-  target.client = [&]() -> http::Client& { return supervisor->client(); };
   const auto generator = make_chat_generator(target, metrics_);
   GenerateRequest request;
   request.messages = {{"user", "hello"}};

@@ -62,6 +62,9 @@ struct ToolCall {
   std::string arguments;  ///< JSON, as the model wrote it.
 };
 
+/// Keeps a model loaded while it lives; null for models that need no loading.
+using Hold = std::shared_ptr<const void>;
+
 struct GenerateRequest {
   std::vector<ChatMessage> messages;
   std::uint32_t max_tokens = 256;
@@ -82,6 +85,7 @@ struct GenerateRequest {
   /// Of the answers that wait for a local model: the more urgent goes first, and within one urgency
   /// the earliest deadline.
   Priority priority = Priority::kInteractive;
+  Hold hold;  ///< What load() of the same generator gave; null: it loads by itself.
   /// Whose share of a local model it uses: tenants get alike, whatever one of them asks for. At
   /// most 128 bytes; empty: the default one.
   std::string tenant;
@@ -101,6 +105,10 @@ class Generator {
   virtual ~Generator() = default;
   virtual std::string id() const = 0;
   virtual std::uint32_t context_tokens() const = 0;
+  /// Loads the model, which takes up to minutes, and keeps it loaded while the result lives. Call
+  /// it before compute is leased: who leases and then loads keeps others from models that are
+  /// loaded. Errors: as generate() until the model is ready.
+  virtual Result<Hold> load(Deadline /*deadline*/, const CancelToken& /*cancel*/) { return Hold(); }
   /// on_token gets pieces of valid UTF-8 as they come; returning false stops.
   /// A model that is not loaded yet is loaded first, within the deadline.
   /// Errors: kUnavailable (crashed, starting), kFailedPrecondition (cannot be loaded),
@@ -124,7 +132,11 @@ struct ModelInfo {
   bool in_use = false;
   bool run_by_us = false;  ///< false: "not run by us"
   bool runnable = true;    ///< false: the catalogue knows it, no engine of Knap's runs it yet.
-  std::string state;       ///< "absent", "installed", "loading", "ready", "failed: REASON"
+  /// "absent", "installed", "waiting for memory", "loading", "ready", "failed: REASON"
+  std::string state;
+  std::uint64_t memory_bytes = 0;    ///< What loading it is expected to take; 0: not known.
+  std::uint64_t resident_bytes = 0;  ///< What it takes now; 0: not loaded.
+  bool pinned = false;
 };
 
 struct ModelsOptions {
@@ -138,12 +150,30 @@ struct ModelsOptions {
   std::string embed_model = "all-minilm-l6-v2";  ///< Empty: none.
   std::string answer_model = "smollm2-135m-instruct";
   std::size_t threads = 0;  ///< 0: the cores.
+  /// What all loaded models together may take; 0: no limit. usual_memory_bytes() is a good choice.
+  std::uint64_t memory_bytes = 0;
+  /// A model that was not used for so long is unloaded; 0: never. Not the embedding model.
+  std::chrono::seconds keep_alive{0};
+  std::vector<std::string> warm;    ///< Loaded at the start, and not unloaded for lack of use.
+  std::vector<std::string> pinned;  ///< The same, and not for the memory of others either.
   std::string
       remote_url;  ///< OpenAI-compatible server for answers instead of a local model; empty: none.
   std::string remote_model, remote_key;
 };
 
-/// All models of the program: catalogue, files, supervised runners.
+/// What models may take where nothing is said: three quarters of the machine's memory, or of what
+/// its container may use.
+std::uint64_t usual_memory_bytes();
+
+/// The memory of all models together.
+struct PoolTotals {
+  std::uint64_t budget_bytes = 0;   ///< 0: no limit.
+  std::uint64_t counted_bytes = 0;  ///< What the loaded models count with.
+  std::uint64_t loaded = 0, loads = 0, evictions = 0, leaks = 0;
+};
+
+/// All models of the program: catalogue, files, supervised runners. What is pulled, imported or
+/// removed by another process is seen at the next call.
 /// Threads: safe. Destruction stops all runners within 2 s.
 class Models {
  public:
@@ -163,6 +193,7 @@ class Models {
   /// A chat model by catalogue name; null when unknown or not installed.
   virtual std::shared_ptr<Generator> generator(std::string_view name) = 0;
   virtual std::vector<ModelInfo> list() const = 0;
+  virtual PoolTotals totals() const { return {}; }
 
   /// Fetches a model's files (package or hub, as the catalogue says), checks the checksums,
   /// installs atomically.
