@@ -43,6 +43,19 @@ std::size_t count_characters(std::string_view s) {
       std::ranges::count_if(s, [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
+/// Of all that an answer is made of beside the question.
+Hash128 print_of(const index::SearchOutcome& found) {
+  std::string all = found.embedder ? found.embedder->id() : "";
+  for (const index::SearchHit& hit : found.hits) {
+    const index::PassageView& passage = hit.passage;
+    all += fmt::format("\x1e{}\x1f{}\x1f{}\x1f{}\x1f{}-{}\x1f{}\x1f{}", passage.vault, passage.path,
+                       passage.title, fmt::join(passage.headings, "\n"), passage.lines.first,
+                       passage.lines.last, passage.language, hash128(passage.text).hex());
+  }
+  for (const std::string& reason : found.degraded) all += "\x1e" + reason;
+  return hash128(all);
+}
+
 class RealAnswerer final : public Answerer {
  public:
   RealAnswerer(Options options, index::Service& index, models::Models& models,
@@ -73,6 +86,13 @@ class RealAnswerer final : public Answerer {
     const std::string borrowed = borrow_from_history(request.question, request.history);
     KNAP_CHECK_OK(search(request, borrowed, deadline, cancel, answer, found));
     stage("search");
+    if (recall(found, listener, answer)) {
+      sources_seconds_.record(SteadyClock::now() - start);
+      if (listener.on_sources) listener.on_sources(answer.citations);
+      tell_whole(answer, start, listener);
+      finish(answer, start, listener);
+      return answer;
+    }
     const Evidence evidence = weigh(request, borrowed, found, deadline, cancel, answer);
     const std::string language =
         guess_language(request.question, found.hits.empty() ? std::string_view("en")
@@ -147,12 +167,24 @@ class RealAnswerer final : public Answerer {
     wanted.limit = options_.passages;
     KNAP_TRY(found, index_.search(wanted, deadline, cancel));
     answer.degraded = found.degraded;
+    answer.repeatable = found.repeatable;
     if (found.keyword_coverage < 1) {
+      answer.repeatable = false;
       answer.degraded.push_back(fmt::format("index: {:.0f} % of the files are read so far",
                                             found.keyword_coverage * 100));
     }
     answer.search = since(start);
     return {};
+  }
+
+  /// True when an answer of the same passages is kept: it takes the place of `answer`.
+  static bool recall(const index::SearchOutcome& found, const Listener& listener, Answer& answer) {
+    if (!listener.recall || !answer.repeatable) return false;
+    auto kept = listener.recall({print_of(found), found.hits});
+    if (!kept) return false;
+    kept->search = answer.search;
+    answer = std::move(*kept);
+    return true;
   }
 
   Evidence weigh(const AskRequest& request, const std::string& borrowed,
@@ -172,6 +204,7 @@ class RealAnswerer final : public Answerer {
       if (auto reason = meanings_.add_cosines(evidence, *embedder, found.embedding, soon, cancel);
           !reason.empty()) {
         answer.degraded.push_back(std::move(reason));
+        answer.repeatable = false;
       }
     }
     return evidence;
@@ -198,6 +231,7 @@ class RealAnswerer final : public Answerer {
       return asking.deadline.remaining_ms() < kLeastModelTime + kFinishTime;
     };
     if (late()) {
+      answer.repeatable = false;
       answer.degraded.emplace_back(
           "too little time for the answer model: the best sentences are quoted");
       return false;
@@ -218,6 +252,7 @@ class RealAnswerer final : public Answerer {
     answer.queue = since(queued);
     stage_seconds("queue").record(SteadyClock::now() - queued);
     if (!lease || late()) {
+      answer.repeatable = false;
       answer.degraded.emplace_back(
           "the answer model was busy until the deadline: the best sentences are quoted");
       return false;
@@ -245,7 +280,10 @@ class RealAnswerer final : public Answerer {
 
   bool settle(const Asking& asking, const models::Generator& model,
               const index::SearchOutcome& found, const Wording& wording, Answer& answer) {
-    if (!wording.failure.empty()) answer.degraded.push_back("answer model: " + wording.failure);
+    if (!wording.failure.empty()) {
+      answer.repeatable = false;
+      answer.degraded.push_back("answer model: " + wording.failure);
+    }
     if (!wording.claims.empty()) {
       answer.text = wording.text;
       answer.claims = wording.claims;

@@ -381,5 +381,37 @@ TEST(Confidence, GrowsWithWhatSpeaksForAnAnswer) {
   EXPECT_GT(confidence(foreign), 0.5);
 }
 
+TEST_F(AnswererTest, RecallsAnAnswerOfTheSamePassages) {
+  AskRequest request;
+  request.question = "When was the bridge opened?";
+  request.mode = Mode::kExtractive;
+  std::vector<Hash128> prints;
+  std::optional<Answer> kept;
+  Listener listener;
+  listener.recall = [&](const Considered& considered) {
+    EXPECT_FALSE(considered.hits.empty());
+    prints.push_back(considered.print);
+    return kept;
+  };
+  auto answer = answerer_->ask(request, Deadline::never(), {}, listener);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(answer->repeatable);
+  EXPECT_TRUE(answer->cached.empty());
+  kept = *answer;
+  kept->text = "kept";
+  kept->cached = "l1";
+  std::string told;
+  listener.on_token = [&](std::string_view token) {
+    told += token;
+    return true;
+  };
+  answer = answerer_->ask(request, Deadline::never(), {}, listener);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->text, "kept");
+  EXPECT_EQ(told, "kept");
+  ASSERT_EQ(prints.size(), 2U);
+  EXPECT_EQ(prints[0], prints[1]);
+}
+
 }  // namespace
 }  // namespace knap::answer

@@ -55,6 +55,10 @@ class FakeService final : public index::Service {
   void set_coverage(double coverage) { coverage_ = coverage; }
   const std::string& last_query() const { return last_query_; }
 
+  std::optional<index::Content> content(const std::vector<std::string>&,
+                                        index::Effort) const override {
+    return std::nullopt;
+  }
   Result<index::SearchOutcome> search(const index::SearchRequest& request, Deadline deadline,
                                       const CancelToken& cancel) override {
     KNAP_CHECK_OK(still_wanted(cancel, deadline));

@@ -20,19 +20,26 @@ constexpr std::size_t kAskThreads = 8;
 constexpr std::size_t kAskQueue = 32;
 constexpr std::size_t kStatusQueue = 512;
 constexpr std::chrono::milliseconds kHeartbeat{15'000};
+/// Larger bodies are not read on the I/O thread.
+constexpr std::size_t kAtOnceBodyMax = 16U << 10;
 
 /// Members that the routes point to must not move: made before the server, gone after it.
 class HttpApi final : public Api {
  public:
   HttpApi(ApiOptions options, ApiParts parts)
       : options_(std::move(options)),
+        searches_(parts.cache, parts.index, settings_print(options_.settings)),
+        answers_(parts.answerer, parts.cache, parts.index, parts.models,
+                 settings_print(options_.settings)),
         context_{options_,
                  parts,
                  jobs_,
                  heartbeat_,
                  SteadyClock::now(),
                  unix_now(),
-                 [this] { return connections(); }},
+                 [this] { return connections(); },
+                 searches_,
+                 answers_},
         guard_(options_.host, options_.allowed_hosts, options_.allowed_origins),
         router_(all_routes(context_)),
         metrics_(parts.metrics, router_.routes()) {}
@@ -90,12 +97,26 @@ class HttpApi final : public Api {
       return reply_problem(*call, match.route, read.error());
     if (const auto read = read_caller(*call); !read)
       return reply_problem(*call, match.route, read.error());
+    if (answer_at_once(*call, *match.route)) return;
     const Status queued = pool_of(match.route->lane).submit([this, call, route = match.route] {
       run(*call, *route);
     });
     if (!queued) {
       metrics_.refused_full();
       reply_problem(*call, match.route, overloaded("the server is busy: try again in a second"));
+    }
+  }
+
+  /// What is cached in memory waits in no queue.
+  bool answer_at_once(Call& call, const Route& route) {
+    if (!route.at_once || call.request->body.size() > kAtOnceBodyMax) return false;
+    try {
+      auto response = route.at_once(call);
+      if (!response) return false;
+      reply(call, &route, std::move(*response));
+      return true;
+    } catch (const std::exception&) {
+      return false;  // the handler will meet it too, and counts it
     }
   }
 
@@ -208,6 +229,8 @@ class HttpApi final : public Api {
   Jobs jobs_;
   Heartbeat heartbeat_{kHeartbeat};
   std::atomic<const http::Server*> open_ = nullptr;
+  SearchCache searches_;
+  AnswerCache answers_;
   const Context context_;
   const Guard guard_;
   const Router router_;

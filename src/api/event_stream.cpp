@@ -22,11 +22,15 @@ bool EventStream::write(std::string_view bytes) {
   return !over_;
 }
 
-bool EventStream::send(std::string_view event, std::string_view data) {
+std::string EventStream::event(std::string_view name, std::string_view data) {
   std::string bytes;
-  bytes.reserve(event.size() + data.size() + 20);
-  if (!event.empty()) bytes.append("event: ").append(event).append("\n");
-  bytes.append("data: ").append(data).append("\n\n");
+  bytes.reserve(name.size() + data.size() + 20);
+  if (!name.empty()) bytes.append("event: ").append(name).append("\n");
+  return bytes.append("data: ").append(data).append("\n\n");
+}
+
+bool EventStream::send(std::string_view name, std::string_view data) {
+  const std::string bytes = event(name, data);
   const MutexLock lock(mutex_);
   return write(bytes);
 }

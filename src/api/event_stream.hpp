@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -19,15 +20,19 @@ class EventStream {
       : responder_(call.responder), head_(call.with_common(head())) {}
 
   /// False when the client has gone: stop. An empty name sends data only, as OpenAI's streams do.
-  bool send(std::string_view event, std::string_view data) KNAP_EXCLUDES(mutex_);
+  bool send(std::string_view name, std::string_view data) KNAP_EXCLUDES(mutex_);
   /// Ends the response; later sends are dropped.
   void end() KNAP_EXCLUDES(mutex_);
   bool begun() const KNAP_EXCLUDES(mutex_);
   /// A comment line when nothing was sent for `quiet`. False: ended or gone.
   bool keep_awake(std::chrono::milliseconds quiet) KNAP_EXCLUDES(mutex_);
 
- private:
+  /// Fields of such a response.
   static http::Response head();
+  /// One event as it is sent.
+  static std::string event(std::string_view name, std::string_view data);
+
+ private:
   bool write(std::string_view bytes) KNAP_REQUIRES(mutex_);
 
   mutable Mutex mutex_;

@@ -64,8 +64,14 @@ class FakeIndex final : public index::Service {
     return page;
   }
 
+  std::optional<index::Content> content(const std::vector<std::string>&,
+                                        index::Effort) const override {
+    if (changing.load()) return std::nullopt;
+    return index::Content{"notes@" + std::to_string(edits.load()), edits.load(), 7, true};
+  }
   Result<index::SearchOutcome> search(const index::SearchRequest& request, Deadline deadline,
                                       const CancelToken& cancel) override {
+    ++searches;
     if (!request.vaults.empty() && request.vaults.front() != "notes") {
       return make_error(ErrorCode::kNotFound, "no vault of that name");
     }
@@ -80,7 +86,9 @@ class FakeIndex final : public index::Service {
       if (cancel.cancelled()) ++cancelled;
       return make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed");
     }
+    if (request.text == "edit meanwhile") ++edits;
     index::SearchOutcome outcome;
+    outcome.repeatable = request.text != "late model";
     index::SearchHit hit;
     hit.passage.vault = "notes";
     hit.passage.path = "Folder/Rocket & co.md";
@@ -144,7 +152,9 @@ class FakeIndex final : public index::Service {
     return make_error(ErrorCode::kIo, "/secret/place: disk full");
   }
 
-  std::atomic<int> waiting = 0, cancelled = 0;
+  std::atomic<int> waiting = 0, cancelled = 0, searches = 0;
+  std::atomic<std::uint64_t> edits = 1;
+  std::atomic<bool> changing = false;
   std::atomic<bool> hold_scan = false;
 };
 
@@ -155,9 +165,14 @@ class FakeAnswerer final : public answer::Answerer {
     history = request.history.size();
     priority = request.priority;
     tenant = request.tenant;
+    ++asked;
+    if (considers && listener.recall) {
+      if (auto kept = listener.recall({*considers, {}})) return std::move(*kept);
+    }
     if (request.question == "fail") return make_error(ErrorCode::kUnavailable, "no index yet");
     if (request.model == "nosuchmodel") return make_error(ErrorCode::kNotFound, "no such model");
     answer::Answer answer;
+    answer.repeatable = request.question != "late model";
     if (request.question == "nothing") {
       answer.refused = true;
       answer.mode = "refused";
@@ -192,6 +207,8 @@ class FakeAnswerer final : public answer::Answerer {
   std::atomic<std::size_t> history = 0;
   std::atomic<models::Priority> priority = models::Priority::kInteractive;
   std::string tenant;  ///< Of the last question; read between calls.
+  std::atomic<int> asked = 0;
+  std::optional<Hash128> considers;  ///< The print of the passages, when it looks for kept answers.
 };
 
 class FakeEmbedder final : public models::Embedder {

@@ -187,7 +187,7 @@ json::object answer_body(const answer::Answer& answer) {
   out["model"] = text_or_null(answer.model);
   out["degraded"] = text_list(answer.degraded);
   out["confidence"] = answer.confidence;
-  out["cached"] = nullptr;
+  out["cached"] = text_or_null(answer.cached);
   out["timings"] = json::object{{"search_ms", answer.search.count()},
                                 {"queue_ms", answer.queue.count()},
                                 {"first_token_ms", answer.first_token.count()},

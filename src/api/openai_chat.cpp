@@ -21,7 +21,8 @@ json::object knap_part(const answer::Answer& answer) {
           {"claims", claim_list(answer.claims)},
           {"refused", answer.refused},
           {"mode", answer.mode},
-          {"degraded", text_list(answer.degraded)}};
+          {"degraded", text_list(answer.degraded)},
+          {"cached", text_or_null(answer.cached)}};
 }
 
 /// One entry for each [n] of the text. Indices count Unicode characters, as OpenAI's do.
@@ -226,7 +227,7 @@ Outcome stream_notes(const Context& context, Call& call, const ChatBody& body,
     streamed += token;
     return chunks.text(token);
   };
-  const auto answer = context.parts.answerer.ask(request, deadline, call.cancel(), listener);
+  const auto answer = context.answers.ask(request, deadline, call.cancel(), listener);
   if (!answer) return chunks.fail(to_problem(answer.error()));
   chunks.text(completing_text(streamed, *answer) + render_sources(*answer));
   chunks.finish("stop", usage_of(answer->prompt_tokens, answer->completion_tokens),
@@ -276,7 +277,7 @@ Outcome chat_with_notes(const Context& context, Call& call, const ChatBody& body
   const Deadline deadline = call.deadline(body.deadline.value_or(kAskLimit));
   if (body.delivery == Delivery::kStream)
     return stream_notes(context, call, body, *request, deadline);
-  const auto answer = context.parts.answerer.ask(*request, deadline, call.cancel(), {});
+  const auto answer = context.answers.ask(*request, deadline, call.cancel(), {});
   if (!answer) return refuse(to_problem(answer.error()));
   json::object message{{"content", answer->text + render_sources(*answer)},
                        {"annotations", annotations_of(*answer)}};

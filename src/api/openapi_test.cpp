@@ -22,8 +22,11 @@ TEST(OpenApi, DescribesExactlyTheRoutesOfTheTable) {
   Jobs jobs;
   Heartbeat heartbeat(std::chrono::seconds(15));
   const ApiOptions options;
-  const Context context{options, {index, answerer, models, leases, metrics}, jobs, heartbeat, {}, 0,
-                        {}};
+  SearchCache searches(nullptr, index, "");
+  AnswerCache answers(answerer, nullptr, index, models, "");
+  const Context context{
+      options, {index, answerer, models, leases, metrics}, jobs, heartbeat, {}, 0, {}, searches,
+      answers};
   std::set<std::string> routed;
   for (const Route& route : all_routes(context)) {
     EXPECT_TRUE(routed

@@ -1,4 +1,5 @@
 #include "requests.hpp"
+#include "json_views.hpp"
 
 #include <algorithm>
 #include <array>
@@ -172,6 +173,11 @@ Number clamp_to(std::int64_t value) {
 }
 
 }  // namespace
+
+std::int64_t filter_now() {
+  constexpr std::int64_t kMinute = 60;
+  return unix_now() / kMinute * kMinute;
+}
 
 Checked<SearchBody> decode_search(BodyReader reader, std::string_view query_name,
                                   std::int64_t now_s) {

@@ -24,6 +24,10 @@ struct SearchBody {
 Checked<SearchBody> decode_search(BodyReader reader, std::string_view query_name,
                                   std::int64_t now_s);
 
+/// The time that filters count ages ("7d") from: the full minute, so that what they ask for stays
+/// the same for a minute.
+std::int64_t filter_now();
+
 enum class Delivery { kWhole, kStream };
 
 struct AskBody {

@@ -71,6 +71,8 @@ struct Route {
   Lane lane;
   RouteHandler handler;
   std::string_view summary;  ///< As in openapi.yaml.
+  /// Answers on the I/O thread what takes microseconds, or gives nothing: then the handler runs.
+  std::function<std::optional<http::Response>(const Call&)> at_once = {};
 };
 
 /// Finds the route of a path. Immutable after construction.

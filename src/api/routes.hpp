@@ -3,11 +3,13 @@
 #include <string>
 #include <vector>
 
+#include "answer_cache.hpp"
 #include "body_reader.hpp"
 #include "event_stream.hpp"
 #include "jobs.hpp"
 #include "knap/api/api.hpp"
 #include "route.hpp"
+#include "search_cache.hpp"
 
 namespace knap::api {
 
@@ -20,6 +22,8 @@ struct Context {
   SteadyClock::time_point started;
   std::int64_t started_s = 0;
   std::function<std::size_t()> connections;  ///< Open now.
+  SearchCache& searches;
+  AnswerCache& answers;  ///< In front of parts.answerer.
 };
 
 /// An answer's wording may take this long; the level's limit holds for its sources.
@@ -32,6 +36,7 @@ void add_ask_routes(const Context& context, std::vector<Route>& routes);
 void add_note_routes(const Context& context, std::vector<Route>& routes);
 void add_index_routes(const Context& context, std::vector<Route>& routes);
 void add_model_routes(const Context& context, std::vector<Route>& routes);
+void add_cache_routes(const Context& context, std::vector<Route>& routes);
 void add_ops_routes(const Context& context, std::vector<Route>& routes);
 void add_openai_routes(const Context& context, std::vector<Route>& routes);
 /// All of the above.

@@ -20,7 +20,7 @@ Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline
   listener.on_sources = [&](const std::vector<answer::Citation>&) {
     call.served = SteadyClock::now();
   };
-  const auto answer = context.parts.answerer.ask(body.request, deadline, call.cancel(), listener);
+  const auto answer = context.answers.ask(body.request, deadline, call.cancel(), listener);
   if (!answer) return refuse(ask_problem(answer.error(), body));
   return json_response(200, answer_body(*answer));
 }
@@ -47,7 +47,7 @@ Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadl
     return stream->send("token", json_text(json::object{{"text", token}}));
   };
   listener.on_claims = send_claims;
-  const auto answer = context.parts.answerer.ask(body.request, deadline, call.cancel(), listener);
+  const auto answer = context.answers.ask(body.request, deadline, call.cancel(), listener);
   if (!answer) {
     const Problem problem = ask_problem(answer.error(), body);
     if (!stream->begun()) {
@@ -66,24 +66,56 @@ Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadl
   return std::nullopt;
 }
 
+/// The events of an answer that is there already, as one body.
+http::Response replayed(const answer::Answer& answer) {
+  http::Response response = EventStream::head();
+  const json::array citations = citation_list(answer.citations);
+  response.body =
+      EventStream::event("sources", json_text(json::object{{"citations", citations}})) +
+      EventStream::event("token", json_text(json::object{{"text", answer.text}})) +
+      EventStream::event("claims", json_text(json::object{{"answer", answer.text},
+                                                          {"claims", claim_list(answer.claims)},
+                                                          {"citations", citations}})) +
+      EventStream::event("done", json_text(answer_body(answer)));
+  return response;
+}
+
+/// What memory holds already; everything else is for the pool, mistakes in the request too.
+std::optional<http::Response> ask_at_once(const Context& context, const Call& call) {
+  auto reader = body_of(call, BodyReader::Unknown::kRefuse);
+  if (!reader) return std::nullopt;
+  const auto body = decode_ask(std::move(*reader), filter_now());
+  if (!body) return std::nullopt;
+  const auto answer = context.answers.find_at_once(body->request);
+  if (!answer) return std::nullopt;
+  return body->delivery == Delivery::kStream ? replayed(*answer)
+                                             : json_response(200, answer_body(*answer));
+}
+
 }  // namespace
 
 void add_ask_routes(const Context& context, std::vector<Route>& routes) {
-  routes.push_back({"POST", "/api/ask", service::Level::kSearch, Lane::kAsk,
-                    [&context](Call& call) -> Outcome {
-                      auto reader = body_of(call, BodyReader::Unknown::kRefuse);
-                      if (!reader) return refuse(reader.error());
-                      auto body = decode_ask(std::move(*reader), unix_now());
-                      if (!body) return refuse(body.error());
-                      body->request.priority = call.priority;
-                      body->request.tenant = call.tenant;
-                      // A caller who names a longer time than the default has the patience for it.
-                      const Deadline deadline = call.deadline(body->deadline.value_or(kAskLimit));
-                      return body->delivery == Delivery::kStream
-                                 ? ask_streamed(context, *body, deadline, call)
-                                 : ask_whole(context, *body, deadline, call);
-                    },
-                    "Ask the notes"});
+  Route route{"POST",
+              "/api/ask",
+              service::Level::kSearch,
+              Lane::kAsk,
+              [&context](Call& call) -> Outcome {
+                auto reader = body_of(call, BodyReader::Unknown::kRefuse);
+                if (!reader) return refuse(reader.error());
+                auto body = decode_ask(std::move(*reader), filter_now());
+                if (!body) return refuse(body.error());
+                body->request.priority = call.priority;
+                body->request.tenant = call.tenant;
+                // A caller who names a longer time than the default has the patience for it.
+                const Deadline deadline = call.deadline(body->deadline.value_or(kAskLimit));
+                return body->delivery == Delivery::kStream
+                           ? ask_streamed(context, *body, deadline, call)
+                           : ask_whole(context, *body, deadline, call);
+              },
+              "Ask the notes",
+              {}};
+  route.at_once = [&context](const Call& call) { return ask_at_once(context, call); };
+  routes.push_back(std::move(route));
 }
 
 }  // namespace knap::api

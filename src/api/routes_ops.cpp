@@ -75,6 +75,7 @@ void refresh_gauges(const Context& context) {
   observe::Registry& metrics = context.parts.metrics;
   metrics.gauge("knap_http_connections", "Open HTTP connections")
       .set(static_cast<double>(context.connections()));
+  if (context.parts.cache != nullptr) context.parts.cache->refresh_metrics();
   metrics.gauge("knap_process_uptime_seconds", "Time since the start").set(uptime_s(context));
 }
 

@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include "json_views.hpp"
+#include "knap/base/json_text.hpp"
 #include "requests.hpp"
 #include "routes.hpp"
 
@@ -11,64 +14,88 @@ double milliseconds_since(SteadyClock::time_point begin) {
   return std::chrono::duration<double, std::milli>(SteadyClock::now() - begin).count();
 }
 
+Checked<SearchBody> body_of_post(const Call& call) {
+  auto reader = body_of(call, BodyReader::Unknown::kRefuse);
+  if (!reader) return refuse(reader.error());
+  return decode_search(std::move(*reader), "query", filter_now());
+}
+
+Checked<SearchBody> body_of_get(const Call& call) {
+  return decode_search(BodyReader::from_query(call.request->query), "q", filter_now());
+}
+
+http::Response cached_response(const Call& call, std::string_view value, cache::Layer layer,
+                               const index::Content& content) {
+  return search_value::response(value,
+                                {layer, milliseconds_since(call.request->received), content.epoch});
+}
+
+/// What memory holds already; everything else is for the pool, mistakes in the request too.
+std::optional<http::Response> search_at_once(const Context& context, const Call& call,
+                                             Checked<SearchBody> body) {
+  if (!body) return std::nullopt;
+  const auto wanted = context.searches.want(body->request, index::Effort::kAtOnce);
+  if (!wanted) return std::nullopt;
+  const auto hit = context.searches.find_in_memory(*wanted);
+  if (!hit) return std::nullopt;
+  return cached_response(call, hit->value, hit->layer, wanted->content);
+}
+
+std::string explain_text(const index::SearchOutcome& outcome) {
+  return ",\"explain\":" + json_text(json::object{{"stages", stage_list(outcome.stages)},
+                                                  {"terms", text_list(outcome.terms)}});
+}
+
 Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body) {
   if (!body) return refuse(body.error());
   const Deadline deadline =
       call.deadline(service::spec(service::Level::kSearch).limit, body->deadline);
-  auto outcome = context.parts.index.search(body->request, deadline, call.cancel());
+  const auto wanted = context.searches.want(body->request, index::Effort::kWhole);
+  cache::Flights::Turn turn;
+  if (wanted) {
+    if (const auto hit = context.searches.find(*wanted))
+      return cached_response(call, hit->value, hit->layer, wanted->content);
+    turn = context.searches.join(*wanted, deadline, call.cancel());
+    if (turn.value)
+      return cached_response(call, *turn.value, cache::Layer::kMemory, wanted->content);
+  }
+  const auto begin = SteadyClock::now();
+  const auto outcome = context.parts.index.search(body->request, deadline, call.cancel());
   if (!outcome) {
     Problem problem = to_problem(outcome.error());
     if (problem.status == 404) problem.field = "vault";
     return refuse(std::move(problem));
   }
-  // Hundreds of small pieces, given back at once.
-  json::monotonic_resource pieces;
-  const json::storage_ptr memory(&pieces);
-  json::array results(memory);
-  results.reserve(outcome->hits.size());
-  for (const index::SearchHit& hit : outcome->hits)
-    results.push_back(search_result(hit, outcome->terms, body->request.explain, memory));
-  json::object out(memory);
-  out["results"] = std::move(results);
-  out["mode"] = mode_name(outcome->ran);
-  out["degraded"] = text_list(outcome->degraded);
-  json::array corrections;
-  for (const index::Correction& correction : outcome->corrections)
-    corrections.push_back(
-        json::object{{"from", correction.from}, {"to", text_list(correction.to)}});
-  out["corrections"] = std::move(corrections);
-  out["cached"] = nullptr;
-  out["took_ms"] = milliseconds_since(call.request->received);
-  out["index"] = json::object{{"epoch", outcome->epoch},
-                              {"notes", outcome->notes},
-                              {"passages", outcome->passages},
-                              {"coverage", json::object{{"keyword", outcome->keyword_coverage},
-                                                        {"semantic", outcome->semantic_coverage}}}};
-  if (body->request.explain) {
-    out["explain"] =
-        json::object{{"stages", stage_list(outcome->stages)}, {"terms", text_list(outcome->terms)}};
+  const std::string value = search_value::make(body->request, *outcome);
+  if (wanted) {
+    const auto took =
+        std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - begin);
+    context.searches.keep(*wanted, body->request, *outcome, value, took, turn.lead.get());
   }
-  return json_response(200, out);
+  return search_value::response(
+      value, {std::nullopt, milliseconds_since(call.request->received), outcome->epoch},
+      body->request.explain ? explain_text(*outcome) : "");
 }
 
 }  // namespace
 
 void add_search_routes(const Context& context, std::vector<Route>& routes) {
-  routes.push_back({"POST", "/api/search", service::Level::kSearch, Lane::kSearch,
-                    [&context](Call& call) -> Outcome {
-                      auto reader = body_of(call, BodyReader::Unknown::kRefuse);
-                      if (!reader) return refuse(reader.error());
-                      return run_search(context, call,
-                                        decode_search(std::move(*reader), "query", unix_now()));
-                    },
-                    "Search the notes"});
-  routes.push_back({"GET", "/api/search", service::Level::kSearch, Lane::kSearch,
-                    [&context](Call& call) -> Outcome {
-                      auto reader = BodyReader::from_query(call.request->query);
-                      return run_search(context, call,
-                                        decode_search(std::move(reader), "q", unix_now()));
-                    },
-                    "Search the notes by query parameters"});
+  const auto add = [&](std::string_view method, Checked<SearchBody> (*read)(const Call&),
+                       std::string_view summary) {
+    Route route{method,
+                "/api/search",
+                service::Level::kSearch,
+                Lane::kSearch,
+                [&context, read](Call& call) { return run_search(context, call, read(call)); },
+                summary,
+                {}};
+    route.at_once = [&context, read](const Call& call) {
+      return search_at_once(context, call, read(call));
+    };
+    routes.push_back(std::move(route));
+  };
+  add("POST", body_of_post, "Search the notes");
+  add("GET", body_of_get, "Search the notes by query parameters");
 }
 
 }  // namespace knap::api

@@ -353,6 +353,27 @@ std::vector<api::Setting> describe(const Config& config) {
   return out;
 }
 
+std::optional<cache::Layers::Options> cache_options(const Config& config) {
+  using std::chrono::seconds;
+  const auto& layers = config.cache.layers;
+  const auto wanted = [&](cache::Layer layer) {
+    return std::find(layers.begin(), layers.end(), cache::name_of(layer)) != layers.end();
+  };
+  cache::Layers::Options out;
+  out.memory = wanted(cache::Layer::kMemory);
+  out.disk = wanted(cache::Layer::kDisk);
+  if (!out.memory && !out.disk) return std::nullopt;
+  out.memory_bytes = config.cache.memory_bytes;
+  out.disk_bytes = config.cache.disk_bytes;
+  out.folder = config.data_dir / "cache";
+  auto& lifetimes = out.lifetimes;
+  lifetimes.layer[index_of(cache::Layer::kMemory)] = seconds(config.cache.memory_seconds);
+  lifetimes.layer[index_of(cache::Layer::kDisk)] = seconds(config.cache.disk_seconds);
+  lifetimes.kind[index_of(cache::Kind::kSearch)] = seconds(config.cache.search_seconds);
+  lifetimes.kind[index_of(cache::Kind::kAnswer)] = seconds(config.cache.answer_seconds);
+  return out;
+}
+
 observe::LogOptions log_options(const Config& config) {
   using observe::LogLevel;
   observe::LogOptions out;

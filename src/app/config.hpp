@@ -11,6 +11,7 @@
 #include "knap/answer/answer.hpp"
 #include "knap/api/api.hpp"
 #include "knap/base/result.hpp"
+#include "knap/cache/layers.hpp"
 #include "knap/index/service.hpp"
 #include "knap/observe/log.hpp"
 
@@ -50,6 +51,12 @@ struct Config {
   search::RankingSettings ranking;
   answer::Answerer::Options answer;
   struct {
+    std::vector<std::string> layers{"memory", "disk"};
+    std::uint64_t memory_bytes = 256ULL << 20, disk_bytes = 1ULL << 30;
+    std::uint32_t memory_seconds = 300, disk_seconds = 3'600;  ///< 0: no limit, as below.
+    std::uint32_t search_seconds = 1'800, answer_seconds = 3'600;
+  } cache;
+  struct {
     std::string level = "info";
     std::string format = "text";
     std::string file;
@@ -88,5 +95,7 @@ std::vector<api::Setting> describe(const Config& config);
 Result<index::VaultConfig> parse_vault(std::string_view text);
 
 observe::LogOptions log_options(const Config& config);
+/// Nothing when no layer is wanted.
+std::optional<cache::Layers::Options> cache_options(const Config& config);
 
 }  // namespace knap::app

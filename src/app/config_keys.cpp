@@ -20,6 +20,7 @@ std::function<ConfigKey::Target(Config&)> at(Member member) {
 #define KNAP_AT(path) at([](Config& c) -> auto& { return c.path; })
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr double kYearSeconds = 31'536'000;
 
 std::vector<ConfigKey> make_keys() {
   std::vector<ConfigKey> keys = {
@@ -112,6 +113,31 @@ std::vector<ConfigKey> make_keys() {
        .min = 100,
        .max = 100'000},
       {.name = "answer.refuse_below", .target = KNAP_AT(answer.refuse_below), .min = 0, .max = 1},
+      {.name = "cache.layers", .target = KNAP_AT(cache.layers), .choices = {"memory", "disk"}},
+      {.name = "cache.memory_bytes",
+       .target = KNAP_AT(cache.memory_bytes),
+       .min = 1 << 20,
+       .max = 1024 * kGiB},
+      {.name = "cache.disk_bytes",
+       .target = KNAP_AT(cache.disk_bytes),
+       .min = 1 << 20,
+       .max = 1024 * kGiB},
+      {.name = "cache.memory_seconds",
+       .target = KNAP_AT(cache.memory_seconds),
+       .min = 0,
+       .max = kYearSeconds},
+      {.name = "cache.disk_seconds",
+       .target = KNAP_AT(cache.disk_seconds),
+       .min = 0,
+       .max = kYearSeconds},
+      {.name = "cache.search_seconds",
+       .target = KNAP_AT(cache.search_seconds),
+       .min = 0,
+       .max = kYearSeconds},
+      {.name = "cache.answer_seconds",
+       .target = KNAP_AT(cache.answer_seconds),
+       .min = 0,
+       .max = kYearSeconds},
       {.name = "log.level",
        .target = KNAP_AT(log.level),
        .choices = {"debug", "info", "warning", "error"}},
@@ -165,6 +191,14 @@ struct Setter {
                       fmt::format("{} must be one value, not a list", key.name));
   }
   Status operator()(std::vector<std::string>* out) const {
+    for (const std::string& value : values) {
+      if (!key.choices.empty() &&
+          std::find(key.choices.begin(), key.choices.end(), value) == key.choices.end()) {
+        return bad_value(
+            key, value,
+            "a list of any of " + fmt::format("{}", fmt::join(key.choices, ", ")) + ", or empty");
+      }
+    }
     *out = values;
     return {};
   }

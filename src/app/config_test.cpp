@@ -69,6 +69,8 @@ TEST_F(ConfigTest, AWrongValueSaysWhatIsAllowed) {
               HasSubstr("server.port is \"70000\", but must be a whole number from 0 to 65535"));
   EXPECT_THAT(load("log: {level: loud}").error().message,
               HasSubstr("one of debug, info, warning, error"));
+  EXPECT_THAT(load("cache: {layers: [memory, ram]}").error().message,
+              HasSubstr("cache.layers is \"ram\", but must be a list of any of memory, disk"));
   EXPECT_THAT(load("index: {watch: maybe}").error().message, HasSubstr("true or false"));
   EXPECT_THAT(load("search: {dense_weight: nan}").error().message, HasSubstr("must be a number"));
   EXPECT_THAT(load("server: 3").error().message, HasSubstr("server is a section"));
@@ -97,6 +99,20 @@ TEST_F(ConfigTest, TildeIsTheHomeFolder) {
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->data_dir, folder_ / "data");
   EXPECT_EQ(config->vaults[0].root, folder_ / "Notes");
+}
+
+TEST_F(ConfigTest, CacheLayersAreChosenAndHaveLifetimes) {
+  const auto config = load("cache: {layers: [disk], disk_seconds: 7, search_seconds: 0}");
+  ASSERT_TRUE(config) << config.error().message;
+  const auto options = cache_options(*config);
+  ASSERT_TRUE(options);
+  EXPECT_FALSE(options->memory);
+  EXPECT_TRUE(options->disk);
+  EXPECT_EQ(options->lifetimes.layer[index_of(cache::Layer::kDisk)], std::chrono::seconds(7));
+  EXPECT_EQ(options->lifetimes.kind[index_of(cache::Kind::kSearch)], std::chrono::seconds(0));
+  const auto none = load("cache: {layers: []}");
+  ASSERT_TRUE(none) << none.error().message;
+  EXPECT_FALSE(cache_options(*none));
 }
 
 TEST_F(ConfigTest, SecretsAreMasked) {

@@ -77,10 +77,13 @@ int serve(const Config& config) {
   options.max_body_bytes = config.server.max_body_bytes;
   options.settings = describe(config);
   auto& parts = **engine;
+  std::unique_ptr<cache::Layers> cache;
+  if (auto wanted = cache_options(config))
+    cache = cache::Layers::open(std::move(*wanted), parts.metrics());
   const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(),
                                                  parts.leases(), parts.metrics());
   auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(),
-                                                  parts.leases(), parts.metrics()});
+                                                  parts.leases(), parts.metrics(), cache.get()});
   if (!api) return report(api.error());
   parts.index().start();
   const auto sampler = make_sampler(parts, config);

@@ -86,6 +86,8 @@ Status EmbedQueue::put_vectors(VaultState& vault, const Model& model) {
 
 /// Queries go on with the old model and its vectors until the new ones stand in every index.
 Status EmbedQueue::swap_to(const std::shared_ptr<models::Embedder>& embedder) {
+  std::deque<LiveIndex::Change> changes;
+  for (const auto& vault : vaults_) changes.emplace_back(vault->index);
   Model old, next;
   {
     MutexLock lock(mutex_);
@@ -112,7 +114,7 @@ Status EmbedQueue::swap_to(const std::shared_ptr<models::Embedder>& embedder) {
   MutexLock lock(mutex_);
   if (old.embedder && (!embedder || old.embedder->id() != embedder->id())) previous_ = old.embedder;
   model_ = std::move(next);
-  state_ = embedder ? "ready" : "no model";
+  state_ = embedder ? "ready" : std::string(kNoModel);
   urgent_.clear();
   walk_ = {};
   pause_ = {};

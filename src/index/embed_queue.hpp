@@ -20,6 +20,9 @@
 
 namespace knap::index {
 
+/// EmbedQueue::state() where no model is wanted.
+inline constexpr std::string_view kNoModel = "no model";
+
 /// A unit vector as bytes: each value times 127, rounded.
 std::vector<std::int8_t> quantise(std::span<const float> unit);
 
@@ -162,7 +165,7 @@ class EmbedQueue {
   std::optional<Change> change_ KNAP_GUARDED_BY(mutex_);
   ModelState::Comparison compared_ KNAP_GUARDED_BY(mutex_);
   std::uint64_t spaces_ KNAP_GUARDED_BY(mutex_) = 0;  ///< Given out so far.
-  std::string state_ KNAP_GUARDED_BY(mutex_) = "no model";
+  std::string state_ KNAP_GUARDED_BY(mutex_) = std::string(kNoModel);
   std::deque<NewPassage> urgent_ KNAP_GUARDED_BY(mutex_);
   Walk walk_ KNAP_GUARDED_BY(mutex_);
   bool busy_ KNAP_GUARDED_BY(mutex_) = false;

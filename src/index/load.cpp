@@ -49,9 +49,13 @@ class LoadQueue {
   bool closed_ KNAP_GUARDED_BY(mutex_) = false;
 };
 
-search::NoteInput input_of(const VaultState& vault, store::LoadedNote note, const NoteMeta& meta,
+search::NoteInput input_of(VaultState& vault, store::LoadedNote note, const NoteMeta& meta,
                            LinkGraph::Published links, const std::string& path) {
   const auto entry = vault.ledger.find(path);
+  if (entry) {
+    const Hash128 print = print_of(path, entry->hash, entry->fingerprint.mtime_ns);
+    vault.prints.set(note.id, print, links.fingerprint);
+  }
   search::NoteInput input = note_input(note.id, path, note.note, meta,
                                        entry ? entry->fingerprint.mtime_ns : 0, std::move(links));
   input.passages.reserve(note.passages.size());
@@ -94,6 +98,7 @@ Status stream_notes(const store::Store& store, VaultState& vault, LoadQueue& que
 struct NoteChange {
   store::FileId id{};
   std::uint64_t change = 0;
+  Hash128 print;  ///< Of its file.
 };
 
 /// Ledger and links, from the rows of files and notes.
@@ -116,8 +121,9 @@ Result<std::vector<NoteChange>> load_files(const store::Store& store, VaultState
         if (!meta || row == waiting.end()) return;
         vault.graph.set_note(id, row->second.path, note.title, meta->aliases, meta->links);
         vault.ledger.load(row->second, true);
+        const store::FileRecord& file = row->second;
+        notes.push_back({id, change, print_of(file.path, file.hash, file.mtime_ns)});
         waiting.erase(row);
-        notes.push_back({id, change});
       }));
   // A row whose note is missing or damaged counts as never read.
   for (auto& [id, file] : waiting) {
@@ -159,10 +165,11 @@ Status catch_up(const store::Store& store, VaultState& vault, std::uint64_t show
     in_index.emplace(static_cast<store::FileId>(id), cookie);
   }
   search::Index::Batch batch;
-  for (const auto& [id, change] : notes) {
+  for (const auto& [id, change, print] : notes) {
     const auto told = in_index.find(id);
     if (told != in_index.end() && change <= shown) {
       vault.graph.set_published(id, told->second);
+      vault.prints.set(id, print, told->second);
       in_index.erase(told);
       continue;
     }

@@ -73,11 +73,15 @@ Status Publisher::publish(VaultState& vault, Batch batch, EmbedQueue::Urgency ur
 
 Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgency) {
   const auto passages = new_passages(plan);
+  const LiveIndex::Change changing(vault.index);  // hits are read from the store, which goes ahead
   KNAP_CHECK_OK(store_.apply(vault.id, plan.writes));
 
   // From here on the store has it: links first, then the index, the ledger last.
   for (const std::string& path : plan.vanished) vault.ledger.remove(path);
-  for (const store::FileId id : plan.gone) vault.graph.remove(id);
+  for (const store::FileId id : plan.gone) {
+    vault.graph.remove(id);
+    vault.prints.remove(id);
+  }
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const Prepared& file = plan.files[i];
     if (!file.has_content()) continue;
@@ -88,11 +92,17 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
   for (const store::FileId id : plan.gone) batch.deletes.push_back(static_cast<search::NoteId>(id));
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const Prepared& file = plan.files[i];
-    if (!file.has_content()) continue;
     store::FileChange& change = plan.writes.changes[i];
-    auto& input = batch.upserts.emplace_back(note_input(file.task.id, file.task.path, change.note,
-                                                        file.meta, change.file.mtime_ns,
-                                                        vault.graph.publish_links(file.task.id)));
+    const Hash128 print = print_of(file.task.path, change.file.hash, change.file.mtime_ns);
+    if (!file.has_content()) {
+      vault.prints.set_file(file.task.id, print);  // the time is shown
+      continue;
+    }
+    auto links = vault.graph.publish_links(file.task.id);
+    vault.prints.set(file.task.id, print, links.fingerprint);
+    auto& input =
+        batch.upserts.emplace_back(note_input(file.task.id, file.task.path, change.note, file.meta,
+                                              change.file.mtime_ns, std::move(links)));
     input.passages.reserve(change.passages.size());
     for (store::PassageRecord& passage : change.passages) {
       add_passage(input, passage.hash, passage.headings, passage.first_line, passage.last_line,

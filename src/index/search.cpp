@@ -81,9 +81,15 @@ std::uint64_t ServiceImpl::embed_query(const SearchRequest& request, Deadline de
   const auto& embedder = model.embedder;
   const auto degrade = [&](std::string_view reason) -> std::uint64_t {
     outcome.degraded.push_back(fmt::format("semantic: {}", reason));
+    outcome.repeatable = false;
     return 0;
   };
-  if (!embedder) return degrade(embed_queue_->state());
+  if (!embedder) {
+    const std::string state = embed_queue_->state();
+    degrade(state);
+    outcome.repeatable = state == kNoModel;
+    return 0;
+  }
   const auto begin = SteadyClock::now();
   Deadline until = deadline;
   if (!deadline.is_never()) {
@@ -130,6 +136,7 @@ Status ServiceImpl::search_vaults(const std::vector<VaultState*>& vaults,
     KNAP_TRY(search::SearchResult result, index->search(query, deadline));
     other_space = other_space || result.other_space;
     for (search::Hit& hit : result.hits) outcome.hits.push_back({{}, std::move(hit)});
+    outcome.repeatable = outcome.repeatable && result.degraded.empty() && !result.other_space;
     for (std::string& reason : result.degraded) {
       if (std::find(outcome.degraded.begin(), outcome.degraded.end(), reason) ==
           outcome.degraded.end()) {
@@ -264,6 +271,7 @@ Result<SearchOutcome> ServiceImpl::search_in(const std::vector<VaultState*>& vau
     const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
     outcome.stages.push_back({"fetch", took, outcome.hits.size()});
     outcome.corrections = show_corrections(corrections, outcome.hits);
+    outcome.repeatable = outcome.repeatable && complete;
     if (complete || last) return outcome;
   }
 }

@@ -32,6 +32,8 @@ class ServiceImpl final : public Service {
   std::vector<VaultStatus> status() const override;
   Result<FilePage> files(std::optional<FileState> state, std::string_view vault,
                          std::uint32_t limit, std::string_view cursor) const override;
+  std::optional<Content> content(const std::vector<std::string>& vaults,
+                                 Effort effort) const override;
   Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
                                const CancelToken& cancel) override;
   Result<NoteView> note(std::string_view vault, std::string_view path) const override;
@@ -57,6 +59,7 @@ class ServiceImpl final : public Service {
   void watch(VaultState& vault);
   VaultStatus status_of(const VaultState& vault) const;
   Result<std::vector<VaultState*>> wanted_vaults(const std::vector<std::string>& names) const;
+  std::optional<VaultState::KnownContent> content_of(VaultState& vault, Effort effort) const;
   Result<Place> find(std::string_view vault, std::string_view path) const;
   std::string embedding_model_of(const LedgerEntry& entry, std::uint32_t missing, bool known) const;
 

@@ -1,11 +1,58 @@
 #include "vault_state.hpp"
 
+#include <fmt/format.h>
+
 namespace knap::index {
 namespace {
 
 constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 
 }  // namespace
+
+Hash128 print_of(std::string_view path, const std::optional<Hash128>& content,
+                 std::int64_t mtime_ns) {
+  return hash128(fmt::format("{}\x1f{}\x1f{}", path, content ? content->hex() : "",
+                             mtime_ns / kNanosPerSecond));
+}
+
+void NotePrints::add(store::FileId id, const Print& print) {
+  prints_.insert_or_assign(id, print);
+  high_ += print.file.high ^ print.links;
+  low_ += print.file.low + print.links;
+}
+
+void NotePrints::drop(store::FileId id) {
+  const auto found = prints_.find(id);
+  if (found == prints_.end()) return;
+  high_ -= found->second.file.high ^ found->second.links;
+  low_ -= found->second.file.low + found->second.links;
+  prints_.erase(found);
+}
+
+void NotePrints::set(store::FileId id, const Hash128& file, std::uint64_t links) {
+  const MutexLock lock(mutex_);
+  drop(id);
+  add(id, {file, links});
+}
+
+void NotePrints::set_file(store::FileId id, const Hash128& file) {
+  const MutexLock lock(mutex_);
+  const auto found = prints_.find(id);
+  if (found == prints_.end()) return;
+  const Print print{file, found->second.links};
+  drop(id);
+  add(id, print);
+}
+
+void NotePrints::remove(store::FileId id) {
+  const MutexLock lock(mutex_);
+  drop(id);
+}
+
+std::string NotePrints::sum() const {
+  const MutexLock lock(mutex_);
+  return fmt::format("{}.{}", Hash128{high_, low_}.hex(), prints_.size());
+}
 
 LiveIndex::LiveIndex(std::uint32_t dimensions)
     : index_(search::Index::create({.dimensions = dimensions})) {}
@@ -26,16 +73,19 @@ search::IndexStats LiveIndex::stats_at(std::uint64_t epoch) const {
 }
 
 void LiveIndex::apply(search::Index::Batch batch) {
+  const Change change(*this);
   MutexLock lock(write_mutex_);
   index_->apply(std::move(batch));
 }
 
 Status LiveIndex::restore(std::string_view snapshot) {
+  const Change change(*this);
   MutexLock lock(write_mutex_);
   return index_->restore(snapshot);
 }
 
 Status LiveIndex::set_vectors(std::span<const search::Index::VectorInput> vectors) {
+  const Change change(*this);
   MutexLock lock(write_mutex_);
   return index_->set_vectors(vectors);
 }
@@ -43,6 +93,7 @@ Status LiveIndex::set_vectors(std::span<const search::Index::VectorInput> vector
 Status LiveIndex::replace_vectors(
     std::uint32_t dimensions, std::uint64_t space,
     const std::function<Status(const search::Index::PutVector&)>& fill) {
+  const Change change(*this);
   MutexLock lock(write_mutex_);
   return index_->replace_vectors(dimensions, space, fill);
 }

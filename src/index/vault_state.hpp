@@ -5,6 +5,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "knap/base/mutex.hpp"
@@ -21,10 +23,58 @@ namespace knap::index {
 /// Of an index that holds no vectors.
 inline constexpr std::uint32_t kDimensionsWithoutModel = 384;
 
+/// What stands in the notes of a vault, as one sum: the same whatever the order they came in, and
+/// kept up note by note. Threads: safe.
+class NotePrints {
+ public:
+  /// @param file   print_of() the note's file
+  /// @param links  LinkGraph::Published::fingerprint
+  void set(store::FileId id, const Hash128& file, std::uint64_t links) KNAP_EXCLUDES(mutex_);
+  /// The same note with another file row or other links; unknown ids are no error.
+  void set_file(store::FileId id, const Hash128& file) KNAP_EXCLUDES(mutex_);
+  void remove(store::FileId id) KNAP_EXCLUDES(mutex_);
+  /// Hex of the sum and the count.
+  std::string sum() const KNAP_EXCLUDES(mutex_);
+
+ private:
+  struct Print {
+    Hash128 file;
+    std::uint64_t links = 0;
+  };
+  void add(store::FileId id, const Print& print) KNAP_REQUIRES(mutex_);
+  void drop(store::FileId id) KNAP_REQUIRES(mutex_);
+
+  mutable Mutex mutex_;
+  std::unordered_map<store::FileId, Print> prints_ KNAP_GUARDED_BY(mutex_);
+  std::uint64_t high_ KNAP_GUARDED_BY(mutex_) = 0, low_ KNAP_GUARDED_BY(mutex_) = 0;
+};
+/// Of all that a file gives to searches and results: its path, bytes and time.
+Hash128 print_of(std::string_view path, const std::optional<Hash128>& content,
+                 std::int64_t mtime_ns);
+
 /// The search index of one vault. Threads: safe. Writers take turns; readers never wait for them.
 class LiveIndex {
  public:
   explicit LiveIndex(std::uint32_t dimensions);
+
+  /// Held while what searches read is changed in several steps (store, then index).
+  class Change {
+   public:
+    explicit Change(LiveIndex& index) : index_(index) { ++index_.begun_; }
+    ~Change() { ++index_.ended_; }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    LiveIndex& index_;
+  };
+  /// How many changes have begun; nothing while one is under way.
+  std::optional<std::uint64_t> moment() const {
+    const std::uint64_t ended = ended_.load();  // first: see below
+    const std::uint64_t begun = begun_.load();
+    // Both only grow, and ended <= begun: when they are equal none was under way at the first load.
+    return ended == begun ? std::optional(begun) : std::nullopt;
+  }
 
   const search::Index* get() const { return index_.get(); }
   /// Counted once an epoch: a count goes over all passages.
@@ -41,6 +91,7 @@ class LiveIndex {
 
  private:
   const std::unique_ptr<search::Index> index_;
+  std::atomic<std::uint64_t> begun_ = 0, ended_ = 0;
   Mutex write_mutex_;
   mutable Mutex mutex_;
   mutable search::IndexStats last_stats_ KNAP_GUARDED_BY(mutex_);
@@ -56,7 +107,15 @@ struct VaultState {
   Ledger ledger;
   LinkGraph graph;
   LiveIndex index;
+  NotePrints prints;
   Mutex mutex;
+  /// What Service::content() said of this vault last.
+  struct KnownContent {
+    std::uint64_t moment = 0, epoch = 0;
+    std::string key;  ///< Empty: nothing is known.
+    bool lasting = false;
+  };
+  KnownContent known KNAP_GUARDED_BY(mutex);
   vault::IgnoreRules rules KNAP_GUARDED_BY(mutex);
   std::string watch_mode KNAP_GUARDED_BY(mutex) = "off";
   std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);

@@ -65,6 +65,16 @@ struct Answer {
   std::chrono::milliseconds search{}, queue{}, first_token{}, total{};
   std::uint64_t prompt_tokens = 0, completion_tokens = 0;
   double confidence = 0;  ///< That the notes hold the answer, 0-1.
+  /// Asked again of the same notes it would be as good: nothing failed or was left out for want of
+  /// time.
+  bool repeatable = true;
+  std::string cached;  ///< Where it was kept ("l1", ...); empty: it was made now.
+};
+
+/// What an answer is about to be made of.
+struct Considered {
+  Hash128 print;  ///< Of the passages and the model that compares sentences.
+  const std::vector<index::SearchHit>& hits;
 };
 
 /// What a listener hears while an answer is made. Any function may be empty; on_token returning
@@ -76,6 +86,8 @@ struct Listener {
   /// text.
   std::function<bool(std::string_view)> on_token;
   std::function<void(const Answer&)> on_claims;  ///< The answer as checked, last of all.
+  /// Asked once the passages are found: an answer made of the same ones before, or nothing.
+  std::function<std::optional<Answer>(const Considered&)> recall;
 };
 
 /// Answers questions from the notes: quotes first, then a model's wording, each statement checked

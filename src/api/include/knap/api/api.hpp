@@ -9,6 +9,7 @@
 
 #include "knap/answer/answer.hpp"
 #include "knap/base/result.hpp"
+#include "knap/cache/layers.hpp"
 #include "knap/index/service.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
@@ -41,6 +42,7 @@ struct ApiParts {
   models::Models& models;
   service::ComputeLeases& leases;
   observe::Registry& metrics;
+  cache::Layers* cache = nullptr;  ///< Null: nothing is kept.
 };
 
 /// The HTTP interface of api.md. Threads: methods are safe. Destruction stops.

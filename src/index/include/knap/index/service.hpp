@@ -144,6 +144,22 @@ struct Correction {
   std::vector<std::string> to;
 };
 
+/// What searches over some vaults read, named so that their results can be kept.
+struct Content {
+  /// Equal keys: equal searches find the same. Order-free sum of the notes' prints, the embedding
+  /// model, how far files are read.
+  std::string key;
+  /// Of this process: while it stays the same nothing has been published.
+  std::uint64_t moment = 0;
+  std::uint64_t epoch = 0;  ///< As SearchOutcome::epoch.
+  /// The key means the same in every process that serves these notes, and after a restart.
+  bool lasting = false;
+};
+enum class Effort {
+  kAtOnce,  ///< Only what is known already: microseconds.
+  kWhole,   ///< Once after each change this goes over all passages.
+};
+
 struct SearchOutcome {
   std::vector<SearchHit> hits;
   search::Mode ran = search::Mode::kKeyword;
@@ -155,6 +171,8 @@ struct SearchOutcome {
   std::shared_ptr<models::Embedder> embedder;  ///< with the model that made it.
   std::uint64_t epoch = 0, notes = 0, passages = 0;
   double keyword_coverage = 0, semantic_coverage = 0;
+  /// Asked again, the same content gives the same: nothing failed or was left out for want of time.
+  bool repeatable = true;
 };
 
 struct NoteView {
@@ -244,6 +262,11 @@ class Service {
   virtual Result<FilePage> files(std::optional<FileState> state, std::string_view vault,
                                  std::uint32_t limit, std::string_view cursor) const = 0;
 
+  /// Nothing while a change is between store and index, when a vault is unknown, or when it must be
+  /// computed and may not be. A result belongs to the content when the moment was the same before
+  /// the search and after it. @param vaults  empty: all; their order does not matter
+  virtual std::optional<Content> content(const std::vector<std::string>& vaults,
+                                         Effort effort) const = 0;
   /// Errors: kInvalidArgument, kNotFound (vault), kDeadlineExceeded, kUnavailable (not ready).
   virtual Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
                                        const CancelToken& cancel) = 0;
