@@ -20,6 +20,7 @@ json::object citation_of(const answer::Citation& citation) {
           {"headings", text_list(citation.headings)},
           {"first", citation.lines.first},
           {"last", citation.lines.last},
+          {"place", citation.place},
           {"quote", citation.quote}};
 }
 
@@ -52,6 +53,7 @@ answer::Citation read_citation(const json::object& from) {
   out.note_name = text_of(from, "name");
   out.headings = texts_of(from, "headings");
   out.lines = {number_of<std::uint32_t>(from, "first"), number_of<std::uint32_t>(from, "last")};
+  out.place = number_of<std::uint32_t>(from, "place");
   out.quote = text_of(from, "quote");
   return out;
 }

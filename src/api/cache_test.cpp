@@ -145,7 +145,8 @@ TEST_F(CacheTest, AnswersDifferByModelModeHistoryAndLength) {
 TEST(AnswerCodec, GivesBackWhatItWasGivenAndRefusesTheRest) {
   answer::Answer answer;
   answer.text = "Kerosene. [1]\n\"quoted\"";
-  answer.citations.push_back({1, "v", "a/b.md", "T", "b", {"H1", "H2"}, {3, 9}, "verbatim\u00e9"});
+  answer.citations.push_back(
+      {1, "v", "a/b.md", "T", "b", {"H1", "H2"}, {3, 9}, 4, "verbatim\u00e9"});
   answer.claims.push_back({"Kerosene.", {1}, answer::Verdict::kSupported, .75F});
   answer.mode = "generative";
   answer.model = "m";
@@ -158,6 +159,7 @@ TEST(AnswerCodec, GivesBackWhatItWasGivenAndRefusesTheRest) {
   EXPECT_EQ(encode_answer(*back), bytes);
   EXPECT_EQ(back->citations[0].lines.last, 9U);
   EXPECT_EQ(back->citations[0].note_name, "b");
+  EXPECT_EQ(back->citations[0].place, 4U);
   EXPECT_EQ(back->claims[0].verdict, answer::Verdict::kSupported);
   for (const std::string wrong : {"", "[]", "{}", R"({"text":3})"})
     EXPECT_FALSE(decode_answer(wrong).has_value()) << wrong;
