@@ -112,11 +112,16 @@ def test_a_real_prometheus_scrapes_it(server, prometheus):
 def test_models_are_measured(servers, default_models):
     server = servers({"One.md": "The kettle boils at dawn, says the old manual of the house.\n"}, models=True)
     server.wait_covered()
-    server.post("/api/ask", {"question": "When does the kettle boil?", "mode": "generative", "deadline_ms": 60000}, timeout=120)
-    samples = server.metrics()
     labels = '{model="smollm2-135m-instruct"}'
+
+    def answered():
+        """On a busy machine a model may need longer than its deadline."""
+        server.post("/v1/chat/completions", {"model": "smollm2-135m-instruct", "max_tokens": 8, "messages": [{"role": "user", "content": "Count to ten."}]}, timeout=110)
+        server.post("/api/ask", {"question": "When does the kettle boil?", "mode": "generative", "deadline_ms": 20000}, timeout=110)
+        return server.metrics().get(f"knap_models_first_token_seconds_count{labels}", 0) >= 1
+    wait_until(answered, 90, "a token written")
+    samples = server.metrics()
     assert samples[f"knap_models_queue_length{labels}"] == samples[f"model_queue_length{labels}"] == 0
-    assert samples[f"knap_models_first_token_seconds_count{labels}"] == 1
     assert server.metric("knap_models_tokens_per_second_sum") > 0
     assert any(series.startswith("knap_answer_stage_seconds_count") and "word" in series for series in samples)
     def runner_seen():

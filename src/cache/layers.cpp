@@ -1,6 +1,7 @@
 #include "knap/cache/layers.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -45,8 +46,8 @@ class LayersImpl final : public Layers {
         counts.misses =
             &metrics.counter("knap_cache_misses_total", "Values looked for in vain", labels);
         counts.puts = &metrics.counter("knap_cache_puts_total", "Values kept", labels);
-        counts.saved = &metrics.counter("knap_cache_saved_milliseconds_total",
-                                        "What making the values found had taken", labels);
+        counts.saved = &metrics.total("knap_cache_saved_seconds_total",
+                                      "What making the values found had taken", labels);
       }
     }
     if (options_.memory)
@@ -143,7 +144,7 @@ class LayersImpl final : public Layers {
     observe::Counter* hits = nullptr;
     observe::Counter* misses = nullptr;
     observe::Counter* puts = nullptr;
-    observe::Counter* saved = nullptr;
+    observe::Gauge* saved = nullptr;  // seconds
   };
   /// How a value comes into memory: new, or found below when it had some age.
   struct Coming {
@@ -158,7 +159,7 @@ class LayersImpl final : public Layers {
   void count_hit(Kind kind, const Found& found) const {
     const Counts& counted = counts(found.layer, kind);
     counted.hits->add();
-    counted.saved->add((found.cost_us + 500) / 1000);
+    counted.saved->add(found.cost_us * 1e-6);
   }
 
   /// How long a value may stay in a layer that it comes into at this age; max(): for ever.
@@ -205,7 +206,7 @@ std::array<Layers::LayerStats, kLayers.size()> LayersImpl::stats() const {
       of_kind.hits = counted.hits->value();
       of_kind.misses = counted.misses->value();
       of_kind.puts = counted.puts->value();
-      of_kind.saved_ms = counted.saved->value();
+      of_kind.saved_ms = static_cast<std::uint64_t>(std::lround(counted.saved->value() * 1e3));
     }
   }
   if (memory_) {
