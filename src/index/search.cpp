@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "knap/base/text.hpp"
+#include "sentence_rerank.hpp"
 #include "service_impl.hpp"
 
 namespace knap::index {
@@ -265,15 +266,36 @@ Result<SearchOutcome> ServiceImpl::search_in(const std::vector<VaultState*>& vau
     std::stable_sort(
         outcome.hits.begin(), outcome.hits.end(),
         [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
-    if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
+    // More than asked for where a stage below may change their order.
+    const bool reranks =
+        outcome.ran == search::Mode::kHybrid && options_.ranking.sentence_weight > 0;
+    const std::size_t wanted = reranks ? std::max(request.limit, kRerankedHits) : request.limit;
+    if (outcome.hits.size() > wanted) outcome.hits.resize(wanted);
     const auto begin = SteadyClock::now();
     KNAP_TRY(const bool complete, fill_hits(outcome.hits));
     const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
     outcome.stages.push_back({"fetch", took, outcome.hits.size()});
+    if (reranks) rerank(vaults, request, outcome);
     outcome.corrections = show_corrections(corrections, outcome.hits);
     outcome.repeatable = outcome.repeatable && complete;
     if (complete || last) return outcome;
   }
+}
+
+void ServiceImpl::rerank(const std::vector<VaultState*>& vaults, const SearchRequest& request,
+                         SearchOutcome& outcome) const {
+  const auto begin = SteadyClock::now();
+  rerank_by_sentences(outcome.hits, request.text, options_.ranking.sentence_weight,
+                      [&](const SearchHit& hit, std::string_view term) {
+                        for (const VaultState* vault : vaults)
+                          if (vault->config.name == hit.passage.vault)
+                            return vault->index.get()->inverse_document_frequency(term);
+                        return 0.0F;
+                      });
+  outcome.stages.push_back({"sentences",
+                            std::chrono::microseconds(micros(SteadyClock::now() - begin)),
+                            std::min<std::size_t>(outcome.hits.size(), kRerankedHits)});
+  if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
 }
 
 search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOutcome& outcome,
@@ -282,7 +304,9 @@ search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOu
   query.text = request.text;
   query.filter = request.filter;
   query.group = request.group;
-  query.limit = request.limit;
+  query.limit = outcome.embedding.empty() || options_.ranking.sentence_weight <= 0
+                    ? request.limit
+                    : std::max(request.limit, kRerankedHits);
   query.explain = request.explain;
   query.ranking = options_.ranking;
   query.embedding = outcome.embedding;

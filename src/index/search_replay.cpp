@@ -93,6 +93,7 @@ Status set(search::RankingSettings& ranking, const std::string& text) {
       {"search.dense_sure_cosine", &RankingSettings::dense_sure_cosine},
       {"search.phrase_bonus", &RankingSettings::phrase_bonus},
       {"search.passage_share", &RankingSettings::passage_share},
+      {"search.sentence_weight", &RankingSettings::sentence_weight},
       {"search.dense_floor_deviations", &RankingSettings::dense_floor_deviations},
   };
   const std::size_t equals = text.find('=');

@@ -69,6 +69,8 @@ class ServiceImpl final : public Service {
                                   const SearchRequest& request, Deadline deadline,
                                   const CancelToken& cancel);
   void record_stages(const SearchOutcome& outcome) const;
+  void rerank(const std::vector<VaultState*>& vaults, const SearchRequest& request,
+              SearchOutcome& outcome) const;
   search::Query query_of(const SearchRequest& request, const SearchOutcome& outcome,
                          std::uint64_t space) const;
   /// Returns the space of the embedding, when one was made.

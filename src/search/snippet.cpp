@@ -1,10 +1,9 @@
 #include <algorithm>
-#include <bitset>
 
 #include "analyser.hpp"
 #include "knap/base/text.hpp"
 #include "knap/search/index.hpp"
-#include "stemmer.hpp"
+#include "term_beginnings.hpp"
 
 namespace knap::search {
 namespace {
@@ -18,31 +17,11 @@ struct Mark {
   std::size_t term;
 };
 
-/// Tells cheaply of most words that they cannot be one of the terms: these begin otherwise.
-class Beginnings {
- public:
-  Beginnings(std::span<const std::string> terms, Language language)
-      : checks_(keeps_beginnings(language)) {
-    for (const std::string& term : terms)
-      if (!term.empty()) first_.set(static_cast<unsigned char>(term.front()));
-  }
-  bool may_be_term(std::string_view word) const {
-    const char c = word.front();
-    const bool small = c >= 'a' && c <= 'z', capital = c >= 'A' && c <= 'Z';
-    if (!checks_ || (!small && !capital)) return true;
-    return first_.test(static_cast<unsigned char>(small ? c : c - 'A' + 'a'));
-  }
-
- private:
-  const bool checks_;
-  std::bitset<256> first_;
-};
-
 std::vector<Mark> find_marks(std::string_view plain, std::span<const std::string> terms,
                              Language language) {
   std::vector<Mark> marks;
   std::string term;
-  const Beginnings beginnings(terms, language);
+  const TermBeginnings beginnings(terms, language);
   for_each_token(plain, [&](const Token& token) {
     if (!beginnings.may_be_term(token.source)) return;
     make_term(token, language, term);

@@ -56,6 +56,8 @@ struct RankingSettings {
                                       ///< query's words.
   float phrase_bonus = 0.2F;          ///< Share added for query words found side by side.
   float passage_share = 0.3F;         ///< Of the best passage's keyword score in its note's.
+  float sentence_weight = 0.2F;       ///< Added for the share of the query that one sentence of the
+                                      ///< passage holds, for the first results of both legs.
   float dense_sure_cosine = 0.6F;  ///< Of the model: where no passage comes so near, meaning weighs
                                    ///< less.
   float dense_floor_deviations = 0.0F;  ///< Cosines up to mean + so many deviations count 0.
@@ -83,7 +85,8 @@ struct Query {
 
 /// Parts of a score, for explain.
 struct ScoreParts {
-  float bm25 = 0, bm25_normalised = 0, cosine = 0, dense_normalised = 0, phrase = 0, prior = 0;
+  float bm25 = 0, bm25_normalised = 0, cosine = 0, dense_normalised = 0, phrase = 0, prior = 0,
+        sentence = 0;
   std::vector<std::pair<std::string, float>> terms;  ///< Query term (stem) -> its share of bm25.
 };
 
@@ -204,6 +207,17 @@ struct Snippet {
 /// @param terms  SearchResult::terms
 Snippet make_snippet(std::string_view plain, std::span<const std::string> terms,
                      std::string_view language, std::size_t max_bytes = 280);
+
+struct TermWeight {
+  std::string term;  ///< As analyse() gives it.
+  float weight = 0;  ///< At least 0; usually its inverse document frequency.
+};
+
+/// How much of a query one sentence of a text holds at best: the weight of the different terms in
+/// it, as a share of all, 0-1. Sentences end at line ends and full stops.
+/// @param terms  at most 64 are looked at
+float best_sentence_share(std::string_view plain, std::span<const TermWeight> terms,
+                          std::string_view language);
 
 /// The first word of a text that is analysed to `term`, as it stands there; empty: none.
 std::string_view find_word(std::string_view text, std::string_view term, std::string_view language);
