@@ -35,6 +35,7 @@ struct Config {
     std::uint64_t pdf_max_file_bytes = 256U << 20;
     std::uint32_t pdf_max_pages = 5'000;
     std::string weak_sandbox = "refuse";
+    bool learn_boilerplate = true;
   } index;
   struct {
     std::filesystem::path dir;

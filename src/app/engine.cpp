@@ -29,6 +29,7 @@ index::ServiceOptions index_options(const Config& config) {
   out.scan_interval = std::chrono::seconds(config.index.scan_interval_s);
   out.max_file_bytes = config.index.max_file_bytes;
   out.documents = document_readers(config);
+  out.learn_boilerplate = config.index.learn_boilerplate;
   out.ranking = config.ranking;
   return out;
 }

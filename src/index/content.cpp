@@ -33,7 +33,9 @@ std::optional<VaultState::KnownContent> ServiceImpl::content_of(VaultState& vaul
   // With every passage covered, the vectors follow from the notes and the model.
   const std::string model = embed_queue_->model_id();
   known.lasting = model.empty() || stats.passages_with_vector == stats.passages;
-  known.key = fmt::format("{}\x1f{}\x1f{}", vault.config.name, vault.prints.sum(), model);
+  // What was learned of the notes decides too, and may be learned again while they stay.
+  known.key = fmt::format("{}\x1f{}\x1f{}\x1f{}", vault.config.name, vault.prints.sum(),
+                          hash64(vault.known_boilerplate()->encode()), model);
   if (!known.lasting) known.key += fmt::format("\x1f{}.{}", process_name(), known.moment);
   if (vault.index.moment() != moment) return std::nullopt;
   const MutexLock lock(vault.mutex);

@@ -228,10 +228,12 @@ void Indexer::run_small_changes() {
   }
   for (auto& [vault, paths] : changes) {
     Work work = examine(*vault, {paths.begin(), paths.end()});
+    const auto boilerplate = vault->known_boilerplate();
     for (FileTask& task : work.tasks) {
       if (queue_document(*vault, task, DocumentQueue::Urgency::kFirst, work.batch)) continue;
       work.batch.files.push_back(
           prepare(vault->config.root, std::move(task), options_.max_file_bytes));
+      set_boilerplate_aside(work.batch.files.back(), *boilerplate);
     }
     // Errors are logged and the files stay pending with the reason.
     if (publish(*vault, std::move(work.batch), EmbedQueue::Urgency::kFirst)) {

@@ -46,6 +46,8 @@ class Indexer {
   struct Work {
     std::vector<FileTask> tasks;
     Publisher::Batch batch;  ///< Known before anything is read: what vanished, what cannot be read.
+    std::size_t sample =
+        0;  ///< So many of the first tasks are read before the rest, to learn from.
   };
 
   void run() KNAP_EXCLUDES(mutex_);
@@ -70,6 +72,8 @@ class Indexer {
   void examine_one(VaultState& vault, const vault::IgnoreRules& rules, const std::string& path,
                    Work& work);
   Status read_all(VaultState& vault, Work work);
+  void prepare_learning(const VaultState& vault, Work& work) const;
+  void learn_boilerplate(VaultState& vault, std::vector<Prepared>& sample);
   Status publish(VaultState& vault, Publisher::Batch batch, EmbedQueue::Urgency urgency);
   Status relink_notes(VaultState& vault);
   void report(std::string phase, std::uint64_t done, std::uint64_t total) KNAP_EXCLUDES(mutex_);

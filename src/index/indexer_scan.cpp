@@ -4,6 +4,7 @@
 
 #include "indexer.hpp"
 #include "knap/observe/log.hpp"
+#include "knap/vault/parse.hpp"
 
 namespace knap::index {
 namespace {
@@ -59,6 +60,7 @@ Status Indexer::scan_vault(VaultState& vault, Ledger::Recheck recheck) {
   KNAP_CHECK_OK(walk_vault(vault, rules, recheck, work));
   vault.walked = true;
   add_unseen(vault, rules, work);
+  prepare_learning(vault, work);
   return read_all(vault, std::move(work));
 }
 
@@ -146,12 +148,49 @@ void Indexer::examine_one(VaultState& vault, const vault::IgnoreRules& rules,
   changed(vault, std::move(changes));
 }
 
+/// Where most of a vault is read anyway, some of its notes from all folders go first: what repeats
+/// in them is known before anything of it is searched or embedded.
+void Indexer::prepare_learning(const VaultState& vault, Work& work) const {
+  constexpr std::uint64_t kLearnedFileBytesMax = 256U << 10;
+  if (!options_.learn_boilerplate || work.tasks.size() < Boilerplate::kNotesMin) return;
+  if (work.tasks.size() < vault.ledger.counts().total() / 2) return;
+  const auto fit =
+      std::stable_partition(work.tasks.begin(), work.tasks.end(), [](const FileTask& task) {
+        return vault::file_type(task.path) == vault::FileType::kMarkdown &&
+               task.fingerprint.size_bytes <= kLearnedFileBytesMax;
+      });
+  const auto count = static_cast<std::size_t>(fit - work.tasks.begin());
+  work.sample = std::min(count, Boilerplate::kNotesMax);
+  // The same notes each time: what is learned must not change without a reason.
+  for (std::size_t i = 0; i < work.sample; ++i)
+    std::swap(work.tasks[i], work.tasks[i * count / work.sample]);
+}
+
+void Indexer::learn_boilerplate(VaultState& vault, std::vector<Prepared>& sample) {
+  Boilerplate::Learner learner;
+  for (const Prepared& prepared : sample) {
+    std::vector<std::string_view> texts;
+    for (const store::PassageRecord& passage : prepared.change.passages)
+      texts.push_back(passage.plain);
+    if (!texts.empty()) learner.add(texts);
+  }
+  auto learned = std::make_shared<const Boilerplate>(learner.finish());
+  for (Prepared& prepared : sample) set_boilerplate_aside(prepared, *learned);
+  if (const Status kept = store_.set_boilerplate(vault.id, learned->encode()); !kept)
+    observe::log_warning("boilerplate_not_kept", kept.error().message);
+  MutexLock lock(vault.mutex);
+  vault.boilerplate = std::move(learned);
+}
+
 Status Indexer::read_all(VaultState& vault, Work work) {
   const auto results = std::make_shared<Results>();
   const std::size_t total = work.tasks.size();
   Publisher::Batch batch = std::move(work.batch);
   Status result;
   std::size_t next = 0, reading = 0, done = 0;
+  std::vector<Prepared> sample;  // held until all of it is read
+  std::shared_ptr<const Boilerplate> boilerplate =
+      work.sample == 0 ? vault.known_boilerplate() : nullptr;
   std::uint64_t reading_bytes = 0, batch_bytes = 0;
   auto batch_begin = SteadyClock::now();
   const auto flush = [&] {
@@ -162,7 +201,8 @@ Status Indexer::read_all(VaultState& vault, Work work) {
     report("keyword", done, total);
   };
   while (next < total || reading > 0) {
-    while (next < total && !stop_.cancelled() && reading < kReadingFiles &&
+    const std::size_t until = boilerplate ? total : work.sample;
+    while (next < until && !stop_.cancelled() && reading < kReadingFiles &&
            batch.files.size() < kBatchFiles) {
       FileTask& task = work.tasks[next];
       if (queue_document(vault, task, DocumentQueue::Urgency::kBulk, batch)) {
@@ -173,8 +213,10 @@ Status Indexer::read_all(VaultState& vault, Work work) {
       const std::uint64_t size = task.fingerprint.size_bytes;
       if (reading > 0 && reading_bytes + size > kReadingBytes) break;
       const Status submitted =
-          readers_->submit([results, &vault, task, limit = options_.max_file_bytes] {
-            results->push(prepare(vault.config.root, task, limit));
+          readers_->submit([results, &vault, task, boilerplate, limit = options_.max_file_bytes] {
+            Prepared prepared = prepare(vault.config.root, task, limit);
+            if (boilerplate) set_boilerplate_aside(prepared, *boilerplate);
+            results->push(std::move(prepared));
           });
       if (!submitted) break;
       ++next;
@@ -189,7 +231,12 @@ Status Indexer::read_all(VaultState& vault, Work work) {
       ++done;
       reading_bytes -= prepared.task.fingerprint.size_bytes;
       batch_bytes += prepared.bytes;
-      batch.files.push_back(std::move(prepared));
+      (boilerplate ? batch.files : sample).push_back(std::move(prepared));
+    }
+    if (!boilerplate && sample.size() == work.sample) {
+      learn_boilerplate(vault, sample);
+      boilerplate = vault.known_boilerplate();
+      std::move(sample.begin(), sample.end(), std::back_inserter(batch.files));
     }
     const bool late = SteadyClock::now() - batch_begin >= kBatchAge;
     if (late || batch.files.size() >= kBatchFiles || batch_bytes >= kBatchBytes) flush();

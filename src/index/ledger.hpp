@@ -20,7 +20,7 @@
 namespace knap::index {
 
 /// Raised when parsing changes what comes out of a file: files of an older version are read again.
-inline constexpr std::uint32_t kParserVersion = 1;
+inline constexpr std::uint32_t kParserVersion = 2;
 
 struct LedgerEntry {
   store::FileId id{};

@@ -61,7 +61,7 @@ search::NoteInput input_of(VaultState& vault, store::LoadedNote note, const Note
   input.passages.reserve(note.passages.size());
   for (store::LoadedPassage& passage : note.passages) {
     add_passage(input, passage.hash, passage.headings, passage.first_line, passage.last_line,
-                std::move(passage.plain));
+                std::move(passage.plain), std::move(passage.faint));
   }
   return input;
 }
@@ -69,7 +69,7 @@ search::NoteInput input_of(VaultState& vault, store::LoadedNote note, const Note
 std::size_t size_of(const store::LoadedNote& note) {
   std::size_t bytes = note.note.meta.size();
   for (const store::LoadedPassage& passage : note.passages)
-    bytes += passage.plain.size() + passage.headings.size();
+    bytes += passage.plain.size() + passage.faint.size() + passage.headings.size();
   return bytes;
 }
 

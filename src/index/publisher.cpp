@@ -106,7 +106,7 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
     input.passages.reserve(change.passages.size());
     for (store::PassageRecord& passage : change.passages) {
       add_passage(input, passage.hash, passage.headings, passage.first_line, passage.last_line,
-                  std::move(passage.plain));
+                  std::move(passage.plain), std::move(passage.faint));
     }
   }
   if (!batch.upserts.empty() || !batch.deletes.empty()) vault.index.apply(std::move(batch));

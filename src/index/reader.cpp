@@ -143,6 +143,17 @@ std::string embedded_text(std::string_view headings, std::string_view plain) {
   return out;
 }
 
+void set_boilerplate_aside(Prepared& prepared, const Boilerplate& boilerplate) {
+  if (boilerplate.empty()) return;
+  for (store::PassageRecord& passage : prepared.change.passages) {
+    auto parts = boilerplate.split(passage.plain);
+    if (!parts) continue;
+    passage.plain = std::move(parts->plain);
+    passage.faint = std::move(parts->faint);
+    passage.hash = hash128(embedded_text(passage.headings, passage.plain));
+  }
+}
+
 Prepared prepare_problem(FileTask task, std::string_view problem) {
   Prepared prepared;
   prepared.task = std::move(task);

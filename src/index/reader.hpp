@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "boilerplate.hpp"
 #include "knap/search/index.hpp"
 #include "knap/store/store.hpp"
 #include "ledger.hpp"
@@ -35,6 +36,9 @@ struct Prepared {
 
 /// Reads, hashes and parses one file. Pure but for reading the file: safe from any thread.
 Prepared prepare(const std::filesystem::path& root, FileTask task, std::uint64_t max_file_bytes);
+
+/// Moves what is boilerplate in the passages aside; the passages' hashes change with their text.
+void set_boilerplate_aside(Prepared& prepared, const Boilerplate& boilerplate);
 
 /// A ledger row for what the walk found unfit to read ("named pipe", ...).
 Prepared prepare_problem(FileTask task, std::string_view problem);

@@ -298,6 +298,14 @@ void ServiceImpl::rerank(const std::vector<VaultState*>& vaults, const SearchReq
   if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
 }
 
+/// Threads that nobody above or beside a search computes with now.
+Helpers ServiceImpl::free_helpers() const {
+  if (!search_helpers_) return {};
+  const auto usage = leases_.usage();
+  const std::size_t used = 1 + usage.interactive + usage.generation + usage.background;
+  return {search_helpers_.get(), usage.cores > used ? usage.cores - used : 0};
+}
+
 search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOutcome& outcome,
                                     std::uint64_t space) const {
   search::Query query;
@@ -309,6 +317,7 @@ search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOu
                     : std::max(request.limit, kRerankedHits);
   query.explain = request.explain;
   query.ranking = options_.ranking;
+  query.helpers = free_helpers();
   query.embedding = outcome.embedding;
   query.space = space;
   query.mode =

@@ -35,8 +35,10 @@ void rerank_by_sentences(
     if (i < count) {
       auto [terms, made] = known.try_emplace({hit.passage.vault, hit.passage.language});
       if (made) terms->second = weigh(hit, query, idf);
-      hit.hit.parts.sentence =
-          search::best_sentence_share(hit.passage.plain, terms->second, hit.passage.language);
+      std::vector<std::string> names = hit.passage.headings;
+      names.push_back(hit.passage.title);
+      hit.hit.parts.sentence = search::best_sentence_share(hit.passage.plain, names, terms->second,
+                                                           hit.passage.language);
     }
     hit.hit.score = (hit.hit.score + weight * hit.hit.parts.sentence) / (1 + weight);
   }

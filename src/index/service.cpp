@@ -87,12 +87,26 @@ Result<std::unique_ptr<Service>> Service::open(ServiceOptions options,
   for (const VaultConfig& vault : options.vaults) {
     KNAP_TRY(const store::VaultId id, store->vault(vault.name, vault.root));
     vaults.push_back(std::make_unique<VaultState>(vault, id, dimensions));
+    KNAP_TRY(const std::string learned, store->boilerplate(id));
+    MutexLock lock(vaults.back()->mutex);
+    vaults.back()->boilerplate = std::make_shared<const Boilerplate>(Boilerplate::decode(learned));
   }
   auto service = std::make_unique<ServiceImpl>(std::move(options), std::move(store),
                                                std::move(vaults), leases, metrics, next_file_id);
   KNAP_CHECK_OK(service->load(std::move(embedder)));
   return std::unique_ptr<Service>(std::move(service));
 }
+
+namespace {
+
+std::unique_ptr<ThreadPool> make_helpers(std::size_t cores) {
+  constexpr std::size_t kHelpersMax = 7;  // a search is bound by memory before that
+  if (cores < 2) return nullptr;
+  return std::make_unique<ThreadPool>(ThreadPool::Options{
+      .name = "knap-search", .threads = std::min(cores - 1, kHelpersMax), .queue_limit = 64});
+}
+
+}  // namespace
 
 ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> store, Vaults vaults,
                          service::ComputeLeases& leases, observe::Registry& metrics,
@@ -101,6 +115,7 @@ ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> s
       store_(std::move(store)),
       vaults_(std::move(vaults)),
       leases_(leases),
+      search_helpers_(make_helpers(leases.usage().cores)),
       lag_(metrics.gauge("knap_index_lag_seconds",
                          "Age of the oldest change that keyword search does not know")),
       fetch_seconds_(metrics.histogram("knap_index_fetch_seconds",

@@ -71,6 +71,7 @@ class ServiceImpl final : public Service {
   void record_stages(const SearchOutcome& outcome) const;
   void rerank(const std::vector<VaultState*>& vaults, const SearchRequest& request,
               SearchOutcome& outcome) const;
+  Helpers free_helpers() const;
   search::Query query_of(const SearchRequest& request, const SearchOutcome& outcome,
                          std::uint64_t space) const;
   /// Returns the space of the embedding, when one was made.
@@ -97,6 +98,7 @@ class ServiceImpl final : public Service {
   const std::unique_ptr<store::Store> store_;
   const Vaults vaults_;
   service::ComputeLeases& leases_;
+  const std::unique_ptr<ThreadPool> search_helpers_;  ///< Null on one core.
   observe::Gauge& lag_;
   observe::Histogram& fetch_seconds_;
   observe::Registry& metrics_;

@@ -85,6 +85,29 @@ TEST_F(ServiceTest, ReadsNothingWhenNothingChanged) {
   EXPECT_THAT(found("word").size(), 10U);
 }
 
+TEST_F(ServiceTest, LinesOfATemplateWeighLittleButAreFound) {
+  const std::string footer = "\n\nAsk the gardening club for help with your plot\n";
+  for (int i = 0; i < 100; ++i)
+    write("n" + std::to_string(i) + ".md", "Number " + std::to_string(i) + footer);
+  write("club.md", "We met at the gardening club, and the meeting at the club was long.\n");
+  open();
+  scan();
+  EXPECT_EQ(found("gardening club").front(), "club.md");
+  EXPECT_EQ(found("help plot").size(), 10U);
+  EXPECT_EQ(found("\"help with your plot\"").size(), 10U);
+  // Learned for good: a note that comes later is read the same way, after a start too.
+  open();
+  scan();
+  write("late.md", "Quagga" + footer);
+  scan();
+  SearchRequest request;
+  request.text = "quagga";
+  const auto outcome = service_->search(request, Deadline::never(), {}).value();
+  ASSERT_FALSE(outcome.hits.empty());
+  EXPECT_EQ(outcome.hits[0].passage.plain.find("gardening"), std::string::npos);
+  EXPECT_NE(outcome.hits[0].passage.text.find("gardening"), std::string::npos);
+}
+
 TEST_F(ServiceTest, ParsesNothingWhenAFileIsOnlyTouched) {
   write("a.md", "# A\n\nzebrafish\n");
   open();

@@ -142,13 +142,16 @@ search::NoteInput note_input(store::FileId id, const std::string& path,
 }
 
 void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings,
-                 std::uint32_t first_line, std::uint32_t last_line, std::string plain) {
+                 std::uint32_t first_line, std::uint32_t last_line, std::string plain,
+                 std::string faint) {
   search::PassageInput& passage = note.passages.emplace_back();
   passage.hash = hash;
   passage.headings = split_lines(headings);
   passage.first_line = first_line;
   passage.last_line = last_line;
-  passage.plain = std::move(plain);
+  // A passage of boilerplate alone has the same text in both.
+  if (faint != plain) passage.plain = std::move(plain);
+  passage.faint = std::move(faint);
 }
 
 }  // namespace knap::index

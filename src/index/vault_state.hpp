@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "boilerplate.hpp"
 #include "knap/base/mutex.hpp"
 #include "knap/index/service.hpp"
 #include "knap/store/store.hpp"
@@ -102,6 +103,11 @@ struct VaultState {
   VaultState(VaultConfig vault_config, store::VaultId vault_id, std::uint32_t dimensions)
       : config(std::move(vault_config)), id(vault_id), index(dimensions) {}
 
+  std::shared_ptr<const Boilerplate> known_boilerplate() KNAP_EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    return boilerplate;
+  }
+
   const VaultConfig config;
   const store::VaultId id;
   Ledger ledger;
@@ -116,6 +122,8 @@ struct VaultState {
     bool lasting = false;
   };
   KnownContent known KNAP_GUARDED_BY(mutex);
+  std::shared_ptr<const Boilerplate> boilerplate KNAP_GUARDED_BY(mutex) =
+      std::make_shared<Boilerplate>();
   vault::IgnoreRules rules KNAP_GUARDED_BY(mutex);
   std::string watch_mode KNAP_GUARDED_BY(mutex) = "off";
   std::unique_ptr<vault::Watcher> watcher KNAP_GUARDED_BY(mutex);
@@ -133,6 +141,7 @@ search::NoteInput note_input(store::FileId id, const std::string& path,
                              const store::NoteRecord& note, const NoteMeta& meta,
                              std::int64_t mtime_ns, LinkGraph::Published links);
 void add_passage(search::NoteInput& note, const Hash128& hash, std::string_view headings,
-                 std::uint32_t first_line, std::uint32_t last_line, std::string plain);
+                 std::uint32_t first_line, std::uint32_t last_line, std::string plain,
+                 std::string faint);
 
 }  // namespace knap::index

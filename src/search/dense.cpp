@@ -36,16 +36,22 @@ Quantised quantise(std::span<const float> query) {
   return out;
 }
 
+/// Rows that one thread reads in one go: about 100 µs.
+constexpr std::uint32_t kPartRows = 16 * VectorView::kChunkRows;
+
 class Scan {
  public:
   Scan(const State& state, std::span<const float> query)
       : vectors_(*state.vectors), query_(query), quantised_(quantise(query)) {}
 
-  void all_rows() {
-    cosines_.resize(vectors_.row_count);
+  void want_all_rows() { cosines_.resize(vectors_.row_count); }
+  std::size_t parts() const { return (cosines_.size() + kPartRows - 1) / kPartRows; }
+  void read_rows(std::size_t part) {
     std::vector<std::int32_t> dots(VectorView::kChunkRows);
-    for (std::uint32_t first = 0; first < vectors_.row_count; first += VectorView::kChunkRows) {
-      const std::uint32_t count = std::min(VectorView::kChunkRows, vectors_.row_count - first);
+    const auto begin = static_cast<std::uint32_t>(part * kPartRows);
+    const std::uint32_t end = std::min(vectors_.row_count, begin + kPartRows);
+    for (std::uint32_t first = begin; first < end; first += VectorView::kChunkRows) {
+      const std::uint32_t count = std::min(VectorView::kChunkRows, end - first);
       dot_rows(quantised_.values, vectors_.row(first), std::span(dots).first(count));
       for (std::uint32_t i = 0; i < count; ++i)
         cosines_[first + i] =
@@ -88,12 +94,18 @@ std::uint64_t count_candidates(const State& state, std::span<const NoteSet* cons
   return units;
 }
 
-void score_segment(const State& state, const Segment& segment, const NoteSet* candidates,
-                   const Scan& scan, DenseScores::PerSegment& out) {
+/// Notes of one segment that one thread looks up in one go.
+struct NoteRange {
+  std::size_t segment = 0;
+  std::uint32_t begin = 0, end = 0;
+};
+constexpr std::uint32_t kRangeNotes = 16'384;
+
+void score_notes(const State& state, const NoteRange& range, const NoteSet* candidates,
+                 const Scan& scan, DenseScores::PerSegment& out) {
+  const Segment& segment = *state.segments[range.segment].segment;
   const std::span<const std::uint32_t> slot_rows = *state.vectors->slot_rows;
-  out.notes.assign(segment.note_count(), kNoCosine);
-  out.best_units.assign(segment.note_count(), 0);
-  for (std::uint32_t note = 0; note < segment.note_count(); ++note) {
+  for (std::uint32_t note = range.begin; note < range.end; ++note) {
     if (candidates != nullptr && !candidates->test(note)) continue;
     for (std::uint32_t unit = segment.first_unit[note] + 1; unit < segment.first_unit[note + 1];
          ++unit) {
@@ -174,19 +186,48 @@ float DenseScores::passage_cosine(const State& state, std::size_t segment,
   return dot_float(query, state.vectors->row(row)) * state.vectors->inverse_norm(row);
 }
 
-DenseScores score_dense(const State& state, std::span<const float> query,
-                        std::span<const NoteSet* const> candidates, std::uint32_t rescored) {
-  DenseScores scores;
-  Scan scan(state, query);
+struct DenseSearch::Impl {
+  const State& state;
+  const std::span<const float> query;
+  const std::span<const NoteSet* const> candidates;
+  Scan scan;
+};
+
+DenseSearch::DenseSearch(const State& state, std::span<const float> query,
+                         std::span<const NoteSet* const> candidates)
+    : impl_(new Impl{state, query, candidates, Scan(state, query)}) {
   const std::uint64_t units = count_candidates(state, candidates);
-  if (static_cast<double>(units) >= kNarrowShare * state.vectors->row_count) scan.all_rows();
+  if (static_cast<double>(units) >= kNarrowShare * state.vectors->row_count)
+    impl_->scan.want_all_rows();
+}
+
+DenseSearch::~DenseSearch() = default;
+
+std::size_t DenseSearch::parts() const { return impl_->scan.parts(); }
+
+void DenseSearch::scan(std::size_t part) { impl_->scan.read_rows(part); }
+
+DenseScores DenseSearch::finish(std::uint32_t rescored, const Helpers& helpers) {
+  const State& state = impl_->state;
+  DenseScores scores;
   scores.segments.resize(state.segments.size());
-  for (std::size_t s = 0; s < state.segments.size(); ++s)
-    score_segment(state, *state.segments[s].segment, candidates[s], scan, scores.segments[s]);
+  std::vector<NoteRange> ranges;
+  for (std::size_t s = 0; s < state.segments.size(); ++s) {
+    const std::uint32_t notes = state.segments[s].segment->note_count();
+    scores.segments[s].notes.assign(notes, kNoCosine);
+    scores.segments[s].best_units.assign(notes, 0);
+    for (std::uint32_t begin = 0; begin < notes; begin += kRangeNotes)
+      ranges.push_back({s, begin, std::min(notes, begin + kRangeNotes)});
+  }
+  fan_out(helpers, ranges.size(), [&](std::size_t i) {
+    const NoteRange& range = ranges[i];
+    score_notes(state, range, impl_->candidates[range.segment], impl_->scan,
+                scores.segments[range.segment]);
+  });
   measure(scores);
-  rescore(state, scan, rescored, scores);
-  scores.rows = scan.take_rows();
-  scores.query = query;
+  rescore(state, impl_->scan, rescored, scores);
+  scores.rows = impl_->scan.take_rows();
+  scores.query = impl_->query;
   return scores;
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "knap/base/fan_out.hpp"
 #include "state.hpp"
 
 namespace knap::search {
@@ -32,7 +34,22 @@ struct DenseScores {
 /// computed again with the query in float.
 /// @param candidates  per segment, one bit a note; null: all
 /// @param rescored  how many of the best notes are computed again
-DenseScores score_dense(const State& state, std::span<const float> query,
-                        std::span<const NoteSet* const> candidates, std::uint32_t rescored);
+///
+/// Made in parts, so that a search can compute them beside each other and beside its other leg:
+/// all scan(part) in any order and from any threads, then finish().
+class DenseSearch {
+ public:
+  /// @pre the arguments outlive it
+  DenseSearch(const State& state, std::span<const float> query,
+              std::span<const NoteSet* const> candidates);
+  ~DenseSearch();
+  std::size_t parts() const;  ///< May be 0.
+  void scan(std::size_t part);
+  DenseScores finish(std::uint32_t rescored, const Helpers& helpers);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace knap::search

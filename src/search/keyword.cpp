@@ -37,6 +37,7 @@ float TermFormula::note(std::uint32_t body, bool heading, std::uint32_t fields,
   if ((fields & bit_of(Field::kAlias)) != 0) tf += s.weight_aliases;
   if ((fields & bit_of(Field::kTag)) != 0) tf += s.weight_tags;
   if ((fields & bit_of(Field::kPath)) != 0) tf += s.weight_path;
+  if ((fields & bit_of(Field::kFaint)) != 0) tf += s.weight_boilerplate;
   return tf / (tf + k1);
 }
 

@@ -76,7 +76,7 @@ void Merger::copy_term(PostingWriter& writer, std::size_t source, std::uint32_t 
     if (cursor.header()) {
       writer.add_header(unit, cursor.fields(), positions_);
     } else {
-      writer.add_passage(unit, cursor.body(), cursor.heading(), positions_);
+      writer.add_passage(unit, cursor.body(), cursor.heading(), cursor.faint(), positions_);
     }
   }
 }

@@ -52,13 +52,15 @@ double resident_mb() {
   return 0;
 }
 
-void time_queries(const Index& index, Mode mode, const char* name, std::size_t count) {
+void time_queries(const Index& index, Mode mode, const char* name, std::size_t count,
+                  Helpers helpers = {}) {
   std::mt19937 random(3);
   std::vector<double> times;
   for (std::size_t i = 0; i < count; ++i) {
     Query query;
     for (int w = 0; w < 4; ++w) query.text += "w" + std::to_string(20 + random() % 5'000) + " ";
     query.mode = mode;
+    query.helpers = helpers;
     if (mode != Mode::kKeyword) query.embedding.resize(kDimensions);
     for (float& value : query.embedding) value = static_cast<float>(random() % 1'000) / 1'000 - .5F;
     const auto begin = SteadyClock::now();
@@ -67,7 +69,7 @@ void time_queries(const Index& index, Mode mode, const char* name, std::size_t c
     KNAP_ASSERT(found.has_value() && found->hits.size() == 10 && found->degraded.empty());
   }
   std::sort(times.begin(), times.end());
-  std::printf("%-10s p50 %8.2f ms   p95 %8.2f ms   p99 %8.2f ms\n", name, times[times.size() / 2],
+  std::printf("%-18s p50 %8.2f ms   p95 %8.2f ms   p99 %8.2f ms\n", name, times[times.size() / 2],
               times[times.size() * 95 / 100], times[times.size() * 99 / 100]);
 }
 
@@ -99,6 +101,11 @@ int run(std::uint32_t passages, std::size_t queries) {
   time_queries(*index, Mode::kKeyword, "keyword", queries);
   time_queries(*index, Mode::kSemantic, "semantic", queries);
   time_queries(*index, Mode::kHybrid, "hybrid", queries);
+  const unsigned cores = std::thread::hardware_concurrency();
+  if (cores > 1) {
+    ThreadPool pool({.name = "helpers", .threads = cores - 1});
+    time_queries(*index, Mode::kHybrid, "hybrid, all cores", queries, {&pool, cores - 1});
+  }
   std::printf("process %.0f MB after the searches\n", resident_mb());
   return 0;
 }

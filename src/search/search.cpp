@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <atomic>
+#include <numeric>
 #include <optional>
 
 #include "dense.hpp"
@@ -15,6 +17,9 @@ namespace {
 /// Notes computed again in float: enough that int8 rounding never decides the first hundred.
 constexpr std::uint32_t kRescoredMin = 64;
 
+/// Smaller indexes are searched by one thread: waking another costs as much as it would save.
+constexpr std::uint32_t kSharedRowsMin = 50'000;
+
 /// How much a word counts that was looked up in a misspelt one's place.
 constexpr float kSlipShare = 0.8F, kTwoSlipsShare = 0.6F;
 /// Each costs a look through part of the dictionary.
@@ -23,13 +28,14 @@ constexpr std::size_t kCorrectedWordsMax = 4;
 class StageClock {
  public:
   explicit StageClock(std::vector<Stage>& stages) : stages_(stages) {}
-  void finish(std::string name, std::uint64_t candidates) {
+  /// @param before  spent on the stage before its clock began, by several threads together
+  void finish(std::string name, std::uint64_t candidates, std::chrono::microseconds before = {}) {
     const auto now = SteadyClock::now();
-    stages_.push_back({std::move(name),
-                       std::chrono::duration_cast<std::chrono::microseconds>(now - begin_),
-                       candidates});
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now - begin_);
+    stages_.push_back({std::move(name), took + before, candidates});
     begin_ = now;
   }
+  void skip() { begin_ = SteadyClock::now(); }
 
  private:
   std::vector<Stage>& stages_;
@@ -48,7 +54,11 @@ class Search {
   void choose_candidates();
   void weigh_words();
   std::uint64_t correct(const QueryWord& word, WeightedWord& weighted);
-  std::uint64_t score_keywords();
+  void score_keywords(std::size_t segment);
+  std::uint64_t count_keyword_notes() const;
+  DenseScores score_together(StageClock& clock);
+  DenseScores score_alone() const;
+  std::uint32_t rescored_count() const { return std::max(kRescoredMin, query_.limit * 2); }
   bool choose_dense();
   std::uint64_t candidate_count() const;
 
@@ -181,15 +191,51 @@ std::uint64_t Search::correct(const QueryWord& word, WeightedWord& weighted) {
 }
 
 /// All notes' scores: the other leg needs each of them, and so does an explanation.
-std::uint64_t Search::score_keywords() {
-  keyword_.resize(state_.segments.size());
+void Search::score_keywords(std::size_t s) {
+  scorer_->score(s, *state_.segments[s].segment, candidates_[s], query_.explain, keyword_[s]);
+}
+
+std::uint64_t Search::count_keyword_notes() const {
   std::uint64_t found = 0;
-  for (std::size_t s = 0; s < state_.segments.size(); ++s) {
-    scorer_->score(s, *state_.segments[s].segment, candidates_[s], query_.explain, keyword_[s]);
-    found += static_cast<std::uint64_t>(std::count_if(
-        keyword_[s].notes.begin(), keyword_[s].notes.end(), [](float v) { return v > 0; }));
-  }
+  for (const KeywordScores& scores : keyword_)
+    found += static_cast<std::uint64_t>(
+        std::count_if(scores.notes.begin(), scores.notes.end(), [](float v) { return v > 0; }));
   return found;
+}
+
+/// Both legs beside each other, in parts: in a large index, where threads are free.
+DenseScores Search::score_together(StageClock& clock) {
+  using Micros = std::chrono::microseconds;
+  DenseSearch dense(state_, query_.embedding, candidates_);
+  const std::size_t segments = state_.segments.size();
+  keyword_.resize(segments);
+  std::vector<std::size_t> order(segments);  // the largest first: nobody waits for it at the end
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return state_.segments[a].segment->note_count() > state_.segments[b].segment->note_count();
+  });
+  std::atomic<std::int64_t> keyword_us = 0, dense_us = 0;
+  fan_out(query_.helpers, segments + dense.parts(), [&](std::size_t part) {
+    const auto begin = SteadyClock::now();
+    if (part < segments) {
+      score_keywords(order[part]);
+    } else {
+      dense.scan(part - segments);
+    }
+    (part < segments ? keyword_us : dense_us) +=
+        std::chrono::duration_cast<Micros>(SteadyClock::now() - begin).count();
+  });
+  result_.stages.push_back({"keyword", Micros(keyword_us), count_keyword_notes()});
+  clock.skip();
+  DenseScores scores = dense.finish(rescored_count(), query_.helpers);
+  clock.finish("dense", scores.candidates, Micros(dense_us));
+  return scores;
+}
+
+DenseScores Search::score_alone() const {
+  DenseSearch dense(state_, query_.embedding, candidates_);
+  for (std::size_t part = 0; part < dense.parts(); ++part) dense.scan(part);
+  return dense.finish(rescored_count(), {});
 }
 
 /// Whether the dense leg runs; says why not.
@@ -226,31 +272,38 @@ Result<SearchResult> Search::run() {
   // Without vectors a semantic search still answers, from the words.
   const bool keyword_runs = query_.mode != Mode::kSemantic || !dense_runs;
   std::vector<KeywordHit> best;
+  DenseScores dense;
   if (keyword_runs) {
     weigh_words();
     input.words = scorer_->words();
     input.keyword_limit = scorer_->limit();
     input.unknown_share = unknown_share_;
     const bool only_best = !dense_runs && !query_.explain && query_.group == Group::kNote;
-    std::uint64_t found = 0;
-    if (only_best) {
+    if (dense_runs && query_.helpers.threads > 0 && state_.vectors->row_count >= kSharedRowsMin) {
+      dense = score_together(clock);
+      input.keyword = &keyword_;
+      input.dense = &dense;
+    } else if (only_best) {
+      std::uint64_t found = 0;
       best = best_notes(state_, candidates_, *scorer_, std::max(query_.limit, kPhraseCandidates),
                         notes_named(state_, query_, terms_), found);
       input.best = &best;
+      clock.finish("keyword", found);
     } else {
-      found = score_keywords();
+      keyword_.resize(state_.segments.size());
+      for (std::size_t s = 0; s < keyword_.size(); ++s) score_keywords(s);
       input.keyword = &keyword_;
+      clock.finish("keyword", count_keyword_notes());
     }
-    clock.finish("keyword", found);
   }
-  DenseScores dense;
-  if (dense_runs && deadline_.expired() && keyword_runs) {
-    result_.degraded.emplace_back("dense: the deadline left no time");
-  } else if (dense_runs) {
-    dense = score_dense(state_, query_.embedding, candidates_,
-                        std::max(kRescoredMin, query_.limit * 2));
-    input.dense = &dense;
-    clock.finish("dense", dense.candidates);
+  if (dense_runs && input.dense == nullptr) {
+    if (deadline_.expired() && keyword_runs) {
+      result_.degraded.emplace_back("dense: the deadline left no time");
+    } else {
+      dense = score_alone();
+      input.dense = &dense;
+      clock.finish("dense", dense.candidates);
+    }
   }
   result_.ran = input.dense == nullptr ? Mode::kKeyword
                 : keyword_runs         ? Mode::kHybrid

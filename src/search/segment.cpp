@@ -80,15 +80,16 @@ void PostingCursor::next() {
   header_ = segment_->is_header(unit_);
   const std::uint32_t code = read_varint(at_);
   if (header_) {
-    fields_ = code & 15;
-    body_ = heading_ = 0;
-    position_count_ = code >> 4;
+    fields_ = code & ((1U << kHeaderFields) - 1);
+    body_ = heading_ = faint_ = 0;
+    position_count_ = code >> kHeaderFields;
     return;
   }
   fields_ = 0;
-  body_ = code >> 1;
+  body_ = code >> 2;
   heading_ = (code & 1) != 0 ? read_varint(at_) : 0;
-  position_count_ = body_ + heading_;
+  faint_ = (code & 2) != 0 ? read_varint(at_) : 0;
+  position_count_ = body_ + heading_ + faint_;
 }
 
 void PostingCursor::open_block(std::uint32_t block) {
@@ -176,16 +177,18 @@ void PostingWriter::write_positions(std::span<const std::uint32_t> positions) {
 void PostingWriter::add_header(std::uint32_t unit, std::uint32_t fields,
                                std::span<const std::uint32_t> positions) {
   begin_posting(unit);
-  append_varint(segment_.postings, fields | static_cast<std::uint32_t>(positions.size()) << 4);
+  append_varint(segment_.postings, fields | static_cast<std::uint32_t>(positions.size())
+                                                << kHeaderFields);
   write_positions(positions);
 }
 
 void PostingWriter::add_passage(std::uint32_t unit, std::uint32_t body, std::uint32_t heading,
-                                std::span<const std::uint32_t> positions) {
-  KNAP_DCHECK(positions.size() == body + heading);
+                                std::uint32_t faint, std::span<const std::uint32_t> positions) {
+  KNAP_DCHECK(positions.size() == body + heading + faint);
   begin_posting(unit);
-  append_varint(segment_.postings, body << 1 | (heading > 0 ? 1 : 0));
+  append_varint(segment_.postings, body << 2 | (faint > 0 ? 2 : 0) | (heading > 0 ? 1 : 0));
   if (heading > 0) append_varint(segment_.postings, heading);
+  if (faint > 0) append_varint(segment_.postings, faint);
   write_positions(positions);
 }
 

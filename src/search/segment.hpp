@@ -18,7 +18,10 @@
 namespace knap::search {
 
 /// Where a word stands.
-enum class Field : std::uint8_t { kTitle, kAlias, kTag, kPath, kHeading, kBody };
+/// The first kHeaderFields stand in a note's header. kFaint (see PassageInput::faint) counts there,
+/// once a note, and has its positions in the passage.
+enum class Field : std::uint8_t { kTitle, kAlias, kTag, kPath, kFaint, kHeading, kBody };
+constexpr unsigned kHeaderFields = 5;
 
 /// A set of notes of one segment, one bit a note. Bits beyond its size are clear.
 class NoteSet {
@@ -75,9 +78,9 @@ constexpr std::uint32_t kBlockPostings = 64;
 /// gives both the note's and each passage's frequencies.
 ///
 /// A posting is varint(unit - last unit - 1), then for a header varint(field mask | positions <<
-/// 4), for a passage varint(body frequency << 1 | has heading) and, if it has, varint(heading
-/// frequency). Positions are varint deltas, in a stream apart, so that scoring does not read past
-/// them.
+/// kHeaderFields), for a passage varint(body frequency << 2 | has faint << 1 | has heading) and,
+/// where it has them, varint(heading frequency) and varint(faint frequency). Positions are varint
+/// deltas, in a stream apart, so that scoring does not read past them.
 ///
 /// Threads: const and safe from any thread.
 struct Segment {
@@ -136,6 +139,7 @@ class PostingCursor {
   std::uint32_t fields() const { return fields_; }  ///< Header: set of 1 << Field.
   std::uint32_t body() const { return body_; }
   std::uint32_t heading() const { return heading_; }
+  std::uint32_t faint() const { return faint_; }  ///< In boilerplate: positions, no frequency.
   /// Word positions within the unit, ascending. Fields are apart by kFieldGap.
   void positions(std::vector<std::uint32_t>& out);
 
@@ -148,7 +152,7 @@ class PostingCursor {
   std::uint32_t left_;
   std::uint32_t previous_ = 0;  ///< Last unit plus one.
   std::uint32_t unit_ = 0;
-  std::uint32_t fields_ = 0, body_ = 0, heading_ = 0;
+  std::uint32_t fields_ = 0, body_ = 0, heading_ = 0, faint_ = 0;
   std::uint32_t position_count_ = 0;
   bool header_ = false;
   std::uint32_t positions_at_;        ///< Offset of the next unread list of positions.
@@ -182,7 +186,7 @@ class PostingWriter {
   void add_header(std::uint32_t unit, std::uint32_t fields,
                   std::span<const std::uint32_t> positions);
   void add_passage(std::uint32_t unit, std::uint32_t body, std::uint32_t heading,
-                   std::span<const std::uint32_t> positions);
+                   std::uint32_t faint, std::span<const std::uint32_t> positions);
   void finish();  ///< Once, after the last term.
 
  private:

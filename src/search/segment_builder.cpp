@@ -109,6 +109,8 @@ void Builder::add(const NoteInput& input) {
       dot != std::string_view::npos && path.find('/', dot) == std::string_view::npos)
     path = path.substr(0, dot);
   add_text(path, header, Field::kPath, 0);
+  for (const PassageInput& passage : input.passages)
+    add_text(passage.faint, header, Field::kFaint, 0);
 
   std::uint32_t words = 0;
   for (const PassageInput& passage : input.passages) {
@@ -117,6 +119,7 @@ void Builder::add(const NoteInput& input) {
     for (const std::string& heading : passage.headings)
       position += add_text(heading, unit, Field::kHeading, position) + kFieldGap;
     const std::uint32_t length = add_text(passage.plain, unit, Field::kBody, position);
+    add_text(passage.faint, unit, Field::kFaint, position + length + kFieldGap);
     segment.unit_lengths[unit] =
         static_cast<std::uint16_t>(std::min<std::uint32_t>(length, 0xFFFF));
     words += length;
@@ -138,21 +141,24 @@ std::vector<Occurrence> Builder::by_term() const {
 void Builder::write_term(PostingWriter& writer, std::span<const Occurrence> occurrences) {
   for (std::size_t i = 0; i < occurrences.size();) {
     const std::uint32_t unit = occurrences[i].unit;
-    std::uint32_t fields = 0, body = 0, heading = 0;
+    std::uint32_t fields = 0, body = 0, heading = 0, faint = 0;
     scratch_.clear();
     for (; i < occurrences.size() && occurrences[i].unit == unit; ++i) {
       const auto field = static_cast<Field>(occurrences[i].place >> kFieldShift);
       fields |= bit_of(field);
-      // Tags and paths have no positions: nobody quotes them.
-      if (field == Field::kTag || field == Field::kPath) continue;
+      // Tags and paths have no positions: nobody quotes them. Boilerplate has them in its passage.
+      if (field == Field::kTag || field == Field::kPath ||
+          (field == Field::kFaint && segment_->is_header(unit)))
+        continue;
       scratch_.push_back(occurrences[i].place & kPositionMax);
       heading += field == Field::kHeading ? 1 : 0;
       body += field == Field::kBody ? 1 : 0;
+      faint += field == Field::kFaint ? 1 : 0;
     }
     if (segment_->is_header(unit)) {
-      writer.add_header(unit, fields & 15, scratch_);
+      writer.add_header(unit, fields & ((1U << kHeaderFields) - 1), scratch_);
     } else {
-      writer.add_passage(unit, body, heading, scratch_);
+      writer.add_passage(unit, body, heading, faint, scratch_);
     }
   }
 }
@@ -200,7 +206,7 @@ std::uint64_t note_text_bytes(const NoteInput& note) {
   for (const std::string& alias : note.aliases) bytes += alias.size();
   for (const std::string& tag : note.tags) bytes += tag.size();
   for (const PassageInput& passage : note.passages) {
-    bytes += passage.plain.size();
+    bytes += passage.plain.size() + 2 * passage.faint.size();
     for (const std::string& heading : passage.headings) bytes += heading.size();
   }
   return bytes;

@@ -28,42 +28,72 @@ bool ends_sentence(std::string_view gap) {
   return false;
 }
 
+/// Adds up the weights of the different terms in each sentence.
+class Sentences {
+ public:
+  Sentences(std::span<const TermWeight> terms, Language language)
+      : terms_(terms), language_(language), beginnings_(language) {
+    for (const TermWeight& term : terms) {
+      beginnings_.add(term.term);
+      all_ += term.weight;
+    }
+  }
+
+  /// The text's end ends a sentence.
+  void read(std::string_view text) {
+    std::size_t last_end = 0;
+    for_each_token(text, [&](const Token& token) {
+      const auto begin = static_cast<std::size_t>(token.source.data() - text.data());
+      if (begin > last_end && ends_sentence(text.substr(last_end, begin - last_end))) end();
+      last_end = std::max(last_end, begin + token.source.size());
+      if (beginnings_.may_be_term(token.source)) add(token);
+    });
+    if (inherited_) end();
+  }
+  /// What was read so far belongs to each sentence that follows.
+  void inherit() {
+    held_first_ = held_;
+    seen_first_ = seen_;
+    inherited_ = true;
+    best_ = held_;
+  }
+  float best() const { return all_ > 0 ? std::clamp(best_ / all_, 0.0F, 1.0F) : 0; }
+
+ private:
+  void add(const Token& token) {
+    make_term(token, language_, scratch_);
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      if (terms_[i].term != scratch_ || (seen_ >> i & 1U) != 0) continue;
+      seen_ |= std::uint64_t{1} << i;
+      held_ += terms_[i].weight;
+      return;
+    }
+  }
+  void end() {
+    if (!inherited_) return;
+    best_ = std::max(best_, held_);
+    held_ = held_first_;
+    seen_ = seen_first_;
+  }
+
+  const std::span<const TermWeight> terms_;
+  const Language language_;
+  TermBeginnings beginnings_;
+  float all_ = 0, held_ = 0, held_first_ = 0, best_ = 0;
+  std::uint64_t seen_ = 0, seen_first_ = 0;
+  bool inherited_ = false;
+  std::string scratch_;
+};
+
 }  // namespace
 
-float best_sentence_share(std::string_view plain, std::span<const TermWeight> terms,
-                          std::string_view language) {
-  const Language spoken = language_of(language);
-  terms = terms.first(std::min(terms.size(), kTermsMax));
-  TermBeginnings beginnings(spoken);
-  float all = 0;
-  for (const TermWeight& term : terms) {
-    beginnings.add(term.term);
-    all += term.weight;
-  }
-  if (all <= 0) return 0;
-  float best = 0, held = 0;
-  std::uint64_t seen = 0;
-  std::size_t last_end = 0;
-  std::string here;
-  const std::string_view text = text::truncate(plain, kSourceMax);
-  for_each_token(text, [&](const Token& token) {
-    const auto begin = static_cast<std::size_t>(token.source.data() - text.data());
-    if (begin > last_end && ends_sentence(text.substr(last_end, begin - last_end))) {
-      best = std::max(best, held);
-      held = 0;
-      seen = 0;
-    }
-    last_end = std::max(last_end, begin + token.source.size());
-    if (!beginnings.may_be_term(token.source)) return;
-    make_term(token, spoken, here);
-    for (std::size_t i = 0; i < terms.size(); ++i) {
-      if (terms[i].term != here || (seen >> i & 1U) != 0) continue;
-      seen |= std::uint64_t{1} << i;
-      held += terms[i].weight;
-      break;
-    }
-  });
-  return std::clamp(std::max(best, held) / all, 0.0F, 1.0F);
+float best_sentence_share(std::string_view plain, std::span<const std::string> names,
+                          std::span<const TermWeight> terms, std::string_view language) {
+  Sentences sentences(terms.first(std::min(terms.size(), kTermsMax)), language_of(language));
+  for (const std::string& name : names) sentences.read(name);
+  sentences.inherit();
+  sentences.read(text::truncate(plain, kSourceMax));
+  return sentences.best();
 }
 
 }  // namespace knap::search

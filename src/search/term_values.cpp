@@ -23,9 +23,17 @@ constexpr std::size_t kAskedMax = 4096;
 
 std::uint64_t key_of(const KeywordScorer& scorer) {
   const RankingSettings& s = scorer.settings();
-  const std::array<float, 10> parts{
-      s.bm25_k1,     s.bm25_b,      s.weight_title, s.weight_headings,     s.weight_aliases,
-      s.weight_tags, s.weight_path, s.weight_body,  scorer.average_note(), scorer.average_unit()};
+  const std::array<float, 11> parts{s.bm25_k1,
+                                    s.bm25_b,
+                                    s.weight_title,
+                                    s.weight_headings,
+                                    s.weight_aliases,
+                                    s.weight_tags,
+                                    s.weight_path,
+                                    s.weight_boilerplate,
+                                    s.weight_body,
+                                    scorer.average_note(),
+                                    scorer.average_unit()};
   return hash64({reinterpret_cast<const char*>(parts.data()), sizeof parts});
 }
 

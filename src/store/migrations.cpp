@@ -111,6 +111,10 @@ CREATE TABLE extractions (
 );
 CREATE UNIQUE INDEX extractions_by_hash ON extractions (hash, reader);
 )sql"},
+    Migration{6, "boilerplate", R"sql(
+ALTER TABLE vaults ADD COLUMN boilerplate BLOB;
+ALTER TABLE passages ADD COLUMN faint TEXT;
+)sql"},
 };
 
 std::string checksum(const Migration& migration) { return hash128(migration.sql).hex(); }

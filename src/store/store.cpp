@@ -147,6 +147,22 @@ Result<VaultId> StoreImpl::vault(std::string_view name, const std::filesystem::p
   return id;
 }
 
+Result<std::string> StoreImpl::boilerplate(VaultId vault) const {
+  const auto reader = readers_.take();
+  KNAP_TRY(auto row, reader->prepare("SELECT boilerplate FROM vaults WHERE id = ?"));
+  row.bind(static_cast<std::int64_t>(vault));
+  KNAP_TRY(const bool found, row.step());
+  return found && !row.is_null(0) ? std::string(row.text(0)) : std::string();
+}
+
+Status StoreImpl::set_boilerplate(VaultId vault, std::string_view learned) {
+  MutexLock lock(writer_mutex_);
+  KNAP_TRY(auto update, writer_->prepare("UPDATE vaults SET boilerplate = ? WHERE id = ?"));
+  update.bind_blob(1, learned);
+  update.bind_one(2, static_cast<std::int64_t>(vault));
+  return update.run();
+}
+
 Result<ModelKey> StoreImpl::model(std::string_view id) {
   MutexLock lock(writer_mutex_);
   KNAP_TRY(auto upsert,

@@ -51,6 +51,8 @@ class StoreImpl final : public Store {
   const std::filesystem::path& file() const override { return file_; }
   Result<std::int64_t> next_file_id() const override;
   Result<VaultId> vault(std::string_view name, const std::filesystem::path& root) override;
+  Result<std::string> boilerplate(VaultId vault) const override;
+  Status set_boilerplate(VaultId vault, std::string_view learned) override;
   Status files(VaultId vault, const std::function<void(FileRecord)>& visit) const override;
   Status apply(VaultId vault, const WriteBatch& batch) override;
   Result<std::uint64_t> changes(VaultId vault) const override;

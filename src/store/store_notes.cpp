@@ -43,6 +43,7 @@ Status read_passages(Statement& rows, bool& current, FileId file, std::vector<Lo
       passage.last_line = static_cast<std::uint32_t>(rows.integer(3));
       passage.headings = std::string(rows.text(4));
       passage.plain = std::string(rows.text(5));
+      if (!rows.is_null(6)) passage.faint = std::string(rows.text(6));
       out.push_back(std::move(passage));
     }
     KNAP_TRY(current, rows.step());
@@ -77,10 +78,10 @@ Status StoreImpl::notes(VaultId vault, const std::function<bool(LoadedNote)>& vi
   range.bind(static_cast<std::int64_t>(vault));
   KNAP_TRY(const bool any, range.step());
   if (!any || range.is_null(0)) return {};
-  KNAP_TRY(
-      auto passages,
-      reader->prepare("SELECT id, hash, first_line, last_line, headings, coalesce(plain, text) "
-                      "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
+  KNAP_TRY(auto passages,
+           reader->prepare(
+               "SELECT id, hash, first_line, last_line, headings, coalesce(plain, text), faint "
+               "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
   passages.bind(first_row(static_cast<FileId>(range.integer(0))),
                 first_row(static_cast<FileId>(range.integer(1) + 1)));
   notes.bind(static_cast<std::int64_t>(vault));
@@ -118,10 +119,10 @@ Result<std::optional<LoadedNote>> StoreImpl::note(FileId file) const {
   KNAP_TRY(const bool found, note.step());
   if (!found) return std::optional<LoadedNote>();
   LoadedNote loaded{file, note_record(note, 0), {}};
-  KNAP_TRY(
-      auto passages,
-      reader->prepare("SELECT id, hash, first_line, last_line, headings, coalesce(plain, text) "
-                      "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
+  KNAP_TRY(auto passages,
+           reader->prepare(
+               "SELECT id, hash, first_line, last_line, headings, coalesce(plain, text), faint "
+               "FROM passages WHERE id >= ? AND id < ? ORDER BY id"));
   passages.bind(first_row(file), first_row(file) + kPassagesPerFileMax);
   KNAP_TRY(bool current, passages.step());
   KNAP_CHECK_OK(read_passages(passages, current, file, loaded.passages));
@@ -262,7 +263,7 @@ Status StoreImpl::write_content(const FileChange& change, std::uint64_t number) 
   KNAP_TRY(auto insert,
            writer_->prepare(
                "INSERT INTO passages (id, hash, kind, first_line, last_line, block, headings, "
-               "text, plain, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+               "text, plain, place, faint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   std::int64_t row = first_row(change.file.id);
   for (const PassageRecord& passage : change.passages) {
     insert.bind(row++, passage.hash, std::int64_t{passage.kind}, std::int64_t{passage.first_line},
@@ -274,6 +275,11 @@ Status StoreImpl::write_content(const FileChange& change, std::uint64_t number) 
       insert.bind_one(9, std::string_view(passage.plain));
     }
     insert.bind_one(10, std::int64_t{passage.place});
+    if (passage.faint.empty()) {
+      insert.bind_null(11);
+    } else {
+      insert.bind_one(11, std::string_view(passage.faint));
+    }
     KNAP_CHECK_OK(insert.run());
   }
   return {};

@@ -72,6 +72,9 @@ struct ServiceOptions {
       64U << 20;  ///< Larger notes are skipped, with the reason in the ledger.
   /// Kinds of files besides notes whose text is indexed; of others only the name is.
   std::vector<DocumentReader> documents;
+  /// Lines that repeat over many notes are learned when a vault is read for the first time, or
+  /// again, and weigh little.
+  bool learn_boilerplate = true;
   /// Languages of the model are taken from the one that serves.
   search::RankingSettings ranking;
   /// An embedder by Embedder::id(), when this machine can still run it; null otherwise. Called

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "knap/base/deadline.hpp"
+#include "knap/base/fan_out.hpp"
 #include "knap/base/hash.hpp"
 #include "knap/base/result.hpp"
 #include "knap/search/filter.hpp"
@@ -27,6 +28,9 @@ struct PassageInput {
   std::uint32_t first_line = 1;
   std::uint32_t last_line = 1;
   std::string plain;  ///< Searched text.
+  /// Boilerplate of the vault that stands in the passage: its words count once a note and little,
+  /// and add no length; phrases are found in it.
+  std::string faint;
 };
 
 struct NoteInput {
@@ -48,7 +52,7 @@ struct RankingSettings {
   float bm25_k1 = 1.2F;
   float bm25_b = 0.75F;
   float weight_title = 2.0F, weight_headings = 1.5F, weight_aliases = 2.0F, weight_tags = 1.5F,
-        weight_path = 0.5F, weight_body = 1.0F;
+        weight_path = 0.5F, weight_boilerplate = 0.1F, weight_body = 1.0F;
   float dense_weight =
       0.55F;  ///< Of the fused score, 0-1, notes in the embedding model's languages.
   float dense_weight_foreign = 0.2F;  ///< The same for notes in other languages.
@@ -56,7 +60,7 @@ struct RankingSettings {
                                       ///< query's words.
   float phrase_bonus = 0.2F;          ///< Share added for query words found side by side.
   float passage_share = 0.3F;         ///< Of the best passage's keyword score in its note's.
-  float sentence_weight = 0.2F;       ///< Added for the share of the query that one sentence of the
+  float sentence_weight = 0.3F;       ///< Added for the share of the query that one sentence of the
                                       ///< passage holds, for the first results of both legs.
   float dense_sure_cosine = 0.6F;  ///< Of the model: where no passage comes so near, meaning weighs
                                    ///< less.
@@ -81,6 +85,8 @@ struct Query {
   std::uint64_t space = 0;
   bool explain = false;
   RankingSettings ranking;
+  /// Threads that may help with a search of a large index.
+  Helpers helpers;
 };
 
 /// Parts of a score, for explain.
@@ -215,9 +221,10 @@ struct TermWeight {
 
 /// How much of a query one sentence of a text holds at best: the weight of the different terms in
 /// it, as a share of all, 0-1. Sentences end at line ends and full stops.
+/// @param names  title and headings: their words count as part of each sentence below them
 /// @param terms  at most 64 are looked at
-float best_sentence_share(std::string_view plain, std::span<const TermWeight> terms,
-                          std::string_view language);
+float best_sentence_share(std::string_view plain, std::span<const std::string> names,
+                          std::span<const TermWeight> terms, std::string_view language);
 
 /// The first word of a text that is analysed to `term`, as it stands there; empty: none.
 std::string_view find_word(std::string_view text, std::string_view term, std::string_view language);

@@ -69,6 +69,7 @@ struct PassageRecord {
   std::string block;
   std::string headings;  ///< Joined by '\n'.
   std::string text, plain;
+  std::string faint;  ///< Boilerplate that was taken out of plain; equal to plain: all of it is.
 };
 
 /// A change of one file. Its passages count at most kPassagesPerFileMax.
@@ -95,7 +96,7 @@ struct PassageRow {
 struct LoadedPassage {
   Hash128 hash;
   std::uint32_t first_line = 1, last_line = 1;
-  std::string headings, plain;
+  std::string headings, plain, faint;
 };
 /// A moment in the life of a vault's rows, for what is derived from them and kept elsewhere.
 struct Mark {
@@ -150,6 +151,9 @@ class Store {
 
   /// The vault's id, made when new.
   virtual Result<VaultId> vault(std::string_view name, const std::filesystem::path& root) = 0;
+  /// What was learned of the vault's boilerplate, opaque to the store; empty: nothing yet.
+  virtual Result<std::string> boilerplate(VaultId vault) const = 0;
+  virtual Status set_boilerplate(VaultId vault, std::string_view learned) = 0;
   virtual Status files(VaultId vault, const std::function<void(FileRecord)>& visit) const = 0;
   virtual Status apply(VaultId vault, const WriteBatch& batch) = 0;
   /// How many times apply() has changed the vault's rows.
