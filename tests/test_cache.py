@@ -1,4 +1,5 @@
 """The caches from outside: what is found again, what never is, what a restart and a kill leave."""
+import json
 import threading
 import time
 
@@ -210,7 +211,7 @@ def test_memory_forgets_after_its_time_and_disk_after_its_own(servers):
 def test_switched_off_nothing_is_kept(servers):
     server = servers(NOTES, settings={"cache": {"layers": []}})
     assert [cached(server, "kerosene") for _ in range(2)] == [None, None]
-    assert server.get("/api/performance/cache/stats") == {"enabled": False, "layers": []}
+    assert server.get("/api/performance/cache/stats") == {"enabled": False, "layers": [], "advice": None}
     problem = server.post("/api/performance/cache/clear", expect=409)
     assert "cache.layers" in problem["detail"]
     assert not (server.data_dir / "cache").exists()
@@ -373,3 +374,41 @@ def test_answers_survive_a_restart(servers):
     server.kill()
     server.start().wait_settled()
     assert ask(server, question)["cached"] == "l2"
+
+
+# ---- the command line
+
+def knap(server, *arguments):
+    from knap_server import run
+    return run("cache", *arguments, "--url", server.url, home=server.home)
+
+
+def test_commands_show_and_forget(servers):
+    server = servers(NOTES)
+    warm(server, "kerosene")
+    shown = knap(server, "stats")
+    assert shown.returncode == 0 and "l1 memory" in shown.stdout and "50.0 % hit: 1 of 2" in shown.stdout, shown
+    assert json.loads(knap(server, "stats", "--json").stdout)["layers"][0]["hits"] == 1
+    settle_disk(server, 1)
+    assert knap(server, "invalidate", "--note", "Rocket.md").stdout == "2 values forgotten.\n"
+    assert cached(server, "kerosene") is None
+    assert knap(server, "clear").stdout == "Forgotten.\n"
+    assert cached(server, "kerosene") is None
+
+
+def test_commands_tell_mistakes(servers):
+    server = servers(NOTES)
+    for wrong in (("invalidate",), ("clear", "--layer", "l9"), ("invalidate", "--kind", "serach")):
+        told = knap(server, *wrong)
+        assert told.returncode == 2 and told.stderr.startswith("knap: "), told
+    assert knap(server, "nothing").returncode == 2
+
+
+def test_advice_needs_requests_and_then_names_a_size(servers):
+    server = servers(NOTES)
+    assert "Too few requests" in knap(server, "advise").stdout
+    for _ in range(2):
+        for number in range(1200):
+            server.search(f"kerosene {number}", mode="keyword", limit=1)
+    told = knap(server, "advise").stdout
+    assert "50.0 % hit   as it is" in told and "Half the size would hit as much: cache.memory_bytes: 134217728" in told, told

@@ -17,7 +17,7 @@ class CacheTest : public testing::Test {
     cache::Layers::Options layers;
     layers.disk = false;
     layers.memory_bytes = 8U << 20;
-    cache_ = cache::Layers::open(layers, metrics_);
+    cache_ = std::move(*cache::Layers::open(layers, metrics_));
     ApiOptions options;
     options.port = 0;
     auto started = Api::start(std::move(options),

@@ -60,16 +60,34 @@ json::object layer_body(const Layers::LayerStats& stats) {
           {"dropped", stats.dropped},
           {"damaged", stats.damaged},
           {"write_errors", stats.write_errors},
+          {"skipped", stats.skipped},
+          {"trips", stats.trips},
+          {"redirects", stats.redirects},
+          {"told", stats.told},
           {"kinds", std::move(kinds)}};
 }
 
-Outcome get_stats(const Context& context) {
-  json::array layers;
-  if (context.parts.cache != nullptr) {
-    for (const auto& stats : context.parts.cache->stats()) layers.push_back(layer_body(stats));
+json::value advice_body(const Layers::Advice& advice) {
+  if (advice.sizes.empty()) return nullptr;
+  json::array sizes;
+  for (const auto& size : advice.sizes) {
+    sizes.push_back(
+        json::object{{"factor", size.factor}, {"bytes", size.bytes}, {"hit_rate", size.hit_rate}});
   }
-  return json_response(200, json::object{{"enabled", context.parts.cache != nullptr},
-                                         {"layers", std::move(layers)}});
+  return json::object{{"sampled_requests", advice.asked}, {"sizes", std::move(sizes)}};
+}
+
+Outcome get_stats(const Context& context) {
+  const Layers* cache = context.parts.cache;
+  json::array layers;
+  json::value advice = nullptr;
+  if (cache != nullptr) {
+    for (const auto& stats : cache->stats()) layers.push_back(layer_body(stats));
+    advice = advice_body(cache->advice());
+  }
+  return json_response(200, json::object{{"enabled", cache != nullptr},
+                                         {"layers", std::move(layers)},
+                                         {"advice", std::move(advice)}});
 }
 
 Outcome post_clear(const Context& context, Call& call) {
@@ -82,7 +100,8 @@ Outcome post_clear(const Context& context, Call& call) {
     if (name == cache::to_string(layer) || name == cache::name_of(layer)) wanted = layer;
   }
   if (!name.empty() && !wanted && !reader->failed())
-    reader->fail(wrong_field("layer", "'layer' must be one of l1, l2 (or memory, disk)"));
+    reader->fail(
+        wrong_field("layer", "'layer' must be one of l1, l2, l3 (or memory, disk, redis)"));
   if (const auto finished = reader->finish(); !finished) return refuse(finished.error());
   if (context.parts.cache == nullptr) return refuse(cache_off());
   context.parts.cache->clear(wanted);

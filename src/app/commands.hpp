@@ -70,6 +70,13 @@ struct BenchOptions {
 /// the earlier run.
 int bench_search(const Config& config, const ServerAddress& server, const BenchOptions& options);
 
+struct CacheCommand {
+  enum class Action { kStats, kAdvise, kClear, kInvalidate } action = Action::kStats;
+  std::string layer;                            ///< clear: this one alone.
+  std::string pattern, note, tag, vault, kind;  ///< invalidate: what fits all that is given.
+};
+int cache_command(const Config& config, const ServerAddress& server, const CacheCommand& command);
+
 struct ModelsCommand {
   enum class Action {
     kList,

@@ -355,22 +355,39 @@ std::vector<api::Setting> describe(const Config& config) {
 
 std::optional<cache::Layers::Options> cache_options(const Config& config) {
   using std::chrono::seconds;
-  const auto& layers = config.cache.layers;
-  const auto wanted = [&](cache::Layer layer) {
-    return std::find(layers.begin(), layers.end(), cache::name_of(layer)) != layers.end();
+  const auto& from = config.cache;
+  const auto wanted = [&](std::string_view name) {
+    return std::find(from.layers.begin(), from.layers.end(), name) != from.layers.end();
   };
   cache::Layers::Options out;
-  out.memory = wanted(cache::Layer::kMemory);
-  out.disk = wanted(cache::Layer::kDisk);
-  if (!out.memory && !out.disk) return std::nullopt;
-  out.memory_bytes = config.cache.memory_bytes;
-  out.disk_bytes = config.cache.disk_bytes;
+  out.memory = wanted("memory");
+  out.disk = wanted("disk");
+  out.memory_bytes = from.memory_bytes;
+  out.disk_bytes = from.disk_bytes;
   out.folder = config.data_dir / "cache";
   auto& lifetimes = out.lifetimes;
-  lifetimes.layer[index_of(cache::Layer::kMemory)] = seconds(config.cache.memory_seconds);
-  lifetimes.layer[index_of(cache::Layer::kDisk)] = seconds(config.cache.disk_seconds);
-  lifetimes.kind[index_of(cache::Kind::kSearch)] = seconds(config.cache.search_seconds);
-  lifetimes.kind[index_of(cache::Kind::kAnswer)] = seconds(config.cache.answer_seconds);
+  lifetimes.layer[index_of(cache::Layer::kMemory)] = seconds(from.memory_seconds);
+  lifetimes.layer[index_of(cache::Layer::kDisk)] = seconds(from.disk_seconds);
+  lifetimes.layer[index_of(cache::Layer::kRedis)] = seconds(from.redis.seconds);
+  lifetimes.kind[index_of(cache::Kind::kSearch)] = seconds(from.search_seconds);
+  lifetimes.kind[index_of(cache::Kind::kAnswer)] = seconds(from.answer_seconds);
+  std::optional<cache::RedisMode> mode;
+  if (wanted("redis")) mode = cache::RedisMode::kSingle;
+  if (wanted("redis_cluster")) mode = cache::RedisMode::kCluster;
+  if (wanted("redis_sentinel")) mode = cache::RedisMode::kSentinel;
+  if (mode) {
+    out.redis = cache::RedisOptions{*mode,
+                                    from.redis.addresses,
+                                    from.redis.user,
+                                    from.redis.password,
+                                    from.redis.master_name,
+                                    from.redis.database,
+                                    from.redis.tls,
+                                    from.redis.ca_file,
+                                    from.redis.prefix,
+                                    std::chrono::milliseconds(from.redis.timeout_ms)};
+  }
+  if (!out.memory && !out.disk && !out.redis) return std::nullopt;
   return out;
 }
 

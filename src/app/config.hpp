@@ -56,6 +56,13 @@ struct Config {
     std::uint64_t memory_bytes = 256ULL << 20, disk_bytes = 1ULL << 30;
     std::uint32_t memory_seconds = 300, disk_seconds = 3'600;  ///< 0: no limit, as below.
     std::uint32_t search_seconds = 1'800, answer_seconds = 3'600;
+    struct {
+      std::vector<std::string> addresses{"127.0.0.1:6379"};
+      std::string user, password, ca_file;
+      std::string master_name = "mymaster", prefix = "knap";
+      std::uint32_t database = 0, seconds = 86'400, timeout_ms = 20;
+      bool tls = false;
+    } redis;
   } cache;
   struct {
     std::string level = "info";

@@ -69,8 +69,9 @@ TEST_F(ConfigTest, AWrongValueSaysWhatIsAllowed) {
               HasSubstr("server.port is \"70000\", but must be a whole number from 0 to 65535"));
   EXPECT_THAT(load("log: {level: loud}").error().message,
               HasSubstr("one of debug, info, warning, error"));
-  EXPECT_THAT(load("cache: {layers: [memory, ram]}").error().message,
-              HasSubstr("cache.layers is \"ram\", but must be a list of any of memory, disk"));
+  EXPECT_THAT(
+      load("cache: {layers: [memory, ram]}").error().message,
+      HasSubstr("cache.layers is \"ram\", but must be a list of any of memory, disk, redis"));
   EXPECT_THAT(load("index: {watch: maybe}").error().message, HasSubstr("true or false"));
   EXPECT_THAT(load("search: {dense_weight: nan}").error().message, HasSubstr("must be a number"));
   EXPECT_THAT(load("server: 3").error().message, HasSubstr("server is a section"));
@@ -110,6 +111,12 @@ TEST_F(ConfigTest, CacheLayersAreChosenAndHaveLifetimes) {
   EXPECT_TRUE(options->disk);
   EXPECT_EQ(options->lifetimes.layer[index_of(cache::Layer::kDisk)], std::chrono::seconds(7));
   EXPECT_EQ(options->lifetimes.kind[index_of(cache::Kind::kSearch)], std::chrono::seconds(0));
+  const auto shared = load("cache: {layers: [memory, redis_cluster], redis: {seconds: 9}}");
+  ASSERT_TRUE(shared) << shared.error().message;
+  const auto redis = cache_options(*shared);
+  ASSERT_TRUE(redis && redis->redis);
+  EXPECT_EQ(redis->redis->mode, cache::RedisMode::kCluster);
+  EXPECT_EQ(redis->lifetimes.layer[index_of(cache::Layer::kRedis)], std::chrono::seconds(9));
   const auto none = load("cache: {layers: []}");
   ASSERT_TRUE(none) << none.error().message;
   EXPECT_FALSE(cache_options(*none));

@@ -23,6 +23,7 @@ struct Arguments {
   FilesOptions files;
   DuplicatesOptions duplicates;
   BenchOptions bench;
+  CacheCommand cache;
   ModelsCommand models;
   std::string wait = "keyword";
   bool all = false;
@@ -170,6 +171,37 @@ void add_bench(CLI::App& app, Arguments& a, Action& action) {
   });
 }
 
+void add_cache(CLI::App& app, Arguments& a, Action& action) {
+  auto& cache = add_command(app, "cache", "What a running server has cached, and forgetting it",
+                            "knap cache stats");
+  cache.require_subcommand(1);
+  const auto add = [&](const std::string& name, const std::string& summary,
+                       const std::string& example, CacheCommand::Action what) -> CLI::App& {
+    auto& command = add_command(cache, name, summary, example);
+    add_client_options(command, a);
+    command.callback([&a, &action, what] {
+      a.cache.action = what;
+      action = [&a](const Config& config) { return cache_command(config, a.server, a.cache); };
+    });
+    return command;
+  };
+  add("stats", "What each layer holds, hits and saves", "knap cache stats --json",
+      CacheCommand::Action::kStats);
+  add("advise", "What a cache of half, twice and four times the size would hit",
+      "knap cache advise", CacheCommand::Action::kAdvise);
+  auto& clear = add("clear", "Forget all that is cached", "knap cache clear --layer l2",
+                    CacheCommand::Action::kClear);
+  clear.add_option("--layer", a.cache.layer, "This layer alone: l1 or l2");
+  auto& invalidate =
+      add("invalidate", "Forget what is cached of a question, note, tag or vault",
+          "knap cache invalidate --note Work/Release.md", CacheCommand::Action::kInvalidate);
+  invalidate.add_option("--pattern", a.cache.pattern, "Of the question, with * and ?");
+  invalidate.add_option("--note", a.cache.note, "Path of a note that the result shows");
+  invalidate.add_option("--tag", a.cache.tag, "Tag of a note that the result shows");
+  invalidate.add_option("--vault", a.cache.vault, "Vault of a note that the result shows");
+  invalidate.add_option("--kind", a.cache.kind, "search or answer");
+}
+
 void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
   auto& models_command = add_command(app, "models", "List, fetch, check and choose models",
                                      "knap models pull qwen2.5-coder-1.5b-instruct");
@@ -261,6 +293,7 @@ int run(int argc, char** argv) {
   add_search_and_ask(app, arguments, action);
   add_status_and_files(app, arguments, action);
   add_bench(app, arguments, action);
+  add_cache(app, arguments, action);
   add_models_and_config(app, arguments, action);
   try {
     app.parse(argc, argv);

@@ -78,8 +78,11 @@ int serve(const Config& config) {
   options.settings = describe(config);
   auto& parts = **engine;
   std::unique_ptr<cache::Layers> cache;
-  if (auto wanted = cache_options(config))
-    cache = cache::Layers::open(std::move(*wanted), parts.metrics());
+  if (auto wanted = cache_options(config)) {
+    auto opened = cache::Layers::open(std::move(*wanted), parts.metrics());
+    if (!opened) return report(opened.error());
+    cache = std::move(*opened);
+  }
   const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(),
                                                  parts.leases(), parts.metrics());
   auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(),

@@ -26,6 +26,10 @@ Entry* KeyTable::find_mine(std::string_view key, std::uint64_t hash) const {
               [&](Entry* entry) { return entry->hash == hash && entry->key() == key; });
 }
 
+Entry* KeyTable::find_mine(std::uint64_t hash) const {
+  return look(*tables_.back(), hash, [&](Entry* entry) { return entry->hash == hash; });
+}
+
 void KeyTable::place(Table& table, Entry* entry) {
   std::size_t at = home_of(entry->hash) & table.mask;
   for (;; at = (at + 1) & table.mask) {

@@ -37,6 +37,8 @@ class KeyTable {
   }
   /// The entry as the writer sees it; not pinned.
   Entry* find_mine(std::string_view key, std::uint64_t hash) const;
+  /// Any entry of that hash.
+  Entry* find_mine(std::uint64_t hash) const;
   /// @pre no entry of that key is in the table
   void insert(Entry* entry);
   /// @pre the entry is in the table

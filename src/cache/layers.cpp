@@ -6,9 +6,12 @@
 
 #include <fmt/format.h>
 
+#include "advisor.hpp"
 #include "disk_cache.hpp"
+#include "knap/base/thread_pool.hpp"
 #include "knap/observe/log.hpp"
 #include "memory_cache.hpp"
+#include "redis_cache.hpp"
 
 namespace knap::cache {
 namespace {
@@ -18,6 +21,8 @@ using std::chrono::seconds;
 
 /// What says that there is nothing lives so much shorter.
 constexpr int kNegativeShare = 10;
+/// Wishes of other servers that wait for their turn.
+constexpr std::size_t kToldMax = 64;
 
 std::int64_t unix_now_ms() {
   return std::chrono::duration_cast<milliseconds>(
@@ -50,8 +55,10 @@ class LayersImpl final : public Layers {
                                       "What making the values found had taken", labels);
       }
     }
-    if (options_.memory)
+    if (options_.memory) {
       memory_ = std::make_unique<MemoryCache>(MemoryCache::Options{options_.memory_bytes, 0});
+      advisor_ = std::make_unique<SizeAdvisor>(options_.memory_bytes);
+    }
   }
 
   void open_disk() {
@@ -73,21 +80,31 @@ class LayersImpl final : public Layers {
     const auto hit = memory_->get(key.bytes, key.hash, coarse_now());
     if (!hit) return std::nullopt;
     Found found{std::string(hit.value()), Layer::kMemory, hit.negative(), hit.cost_us()};
+    advisor_->asked(key.hash);
     count_hit(key.kind, found);
     return found;
   }
 
   std::optional<Found> find(const Key& key) override {
     if (auto found = find_in_memory(key)) return found;
-    if (memory_) counts(Layer::kMemory, key.kind).misses->add();
-    if (!disk_) return std::nullopt;
-    const std::int64_t now_ms = unix_now_ms();
-    auto value = disk_->get(key.bytes, key.hash, now_ms);
-    if (!value) {
-      counts(Layer::kDisk, key.kind).misses->add();
-      return std::nullopt;
+    if (memory_) {
+      advisor_->asked(key.hash);
+      counts(Layer::kMemory, key.kind).misses->add();
     }
-    Found found{std::move(value->bytes), Layer::kDisk, value->negative, value->cost_us};
+    const std::int64_t now_ms = unix_now_ms();
+    Layer layer = Layer::kDisk;
+    std::optional<DiskCache::Value> value;
+    if (disk_) {
+      value = disk_->get(key.bytes, key.hash, now_ms);
+      if (!value) counts(layer, key.kind).misses->add();
+    }
+    if (!value && redis_) {
+      layer = Layer::kRedis;
+      value = redis_->get(key.bytes, key.hash);
+      if (!value) counts(layer, key.kind).misses->add();
+    }
+    if (!value) return std::nullopt;
+    Found found{std::move(value->bytes), layer, value->negative, value->cost_us};
     put_in_memory(key, found.value, value->labels,
                   {value->cost_us, value->negative, milliseconds(now_ms - value->written_ms)});
     count_hit(key.kind, found);
@@ -98,48 +115,62 @@ class LayersImpl final : public Layers {
     std::span<const std::uint64_t> labels(facts.labels);
     labels = labels.first(std::min(labels.size(), disk::kLabelsMax));
     put_in_memory(key, value, labels, {facts.cost_us, facts.negative, milliseconds(0)});
-    if (!disk_ || facts.reach == Reach::kProcess) return;
+    if (facts.reach == Reach::kProcess || (!disk_ && !redis_)) return;
     DiskCache::Value stored;
     stored.kind = key.kind;
     stored.negative = facts.negative;
     stored.cost_us = facts.cost_us;
     stored.written_ms = unix_now_ms();
-    const milliseconds life = lifetime(Layer::kDisk, key.kind, facts.negative, milliseconds(0));
-    stored.expires_ms = life == milliseconds::max() ? 0 : stored.written_ms + life.count();
     stored.bytes = value;
     stored.labels.assign(labels.begin(), labels.end());
-    if (disk_->put(key.bytes, key.hash, std::move(stored)))
+    const auto expiring = [&](Layer layer) -> DiskCache::Value& {
+      const milliseconds life = lifetime(layer, key.kind, facts.negative, milliseconds(0));
+      stored.expires_ms = life == milliseconds::max() ? 0 : stored.written_ms + life.count();
+      return stored;
+    };
+    if (redis_ && redis_->put(key.bytes, key.hash, expiring(Layer::kRedis)))
+      counts(Layer::kRedis, key.kind).puts->add();
+    if (disk_ && disk_->put(key.bytes, key.hash, std::move(expiring(Layer::kDisk))))
       counts(Layer::kDisk, key.kind).puts->add();
   }
 
   std::uint64_t invalidate(const Selection& selection) override {
-    const auto wanted = [&](std::string_view key, Kind kind,
-                            std::span<const std::uint64_t> labels) {
-      if (selection.kind && kind != *selection.kind) return false;
-      if (selection.label && std::ranges::find(labels, *selection.label) == labels.end())
-        return false;
-      return selection.pattern.empty() || matches_pattern(Key::subject(key), selection.pattern);
-    };
-    // The disk first: what it gives up must not come back into memory.
-    std::uint64_t erased = disk_ ? disk_->erase_if(wanted) : 0;
-    if (memory_) erased += memory_->erase_if(wanted);
-    if (disk_) disk_->flush();
-    return erased;
+    const std::uint64_t shared = redis_ ? redis_->invalidate(selection) : 0;
+    return shared + invalidate_here(selection);
   }
 
   void clear(std::optional<Layer> layer) override {
+    if (redis_ && layer.value_or(Layer::kRedis) == Layer::kRedis) redis_->clear();
     if (disk_ && layer.value_or(Layer::kDisk) == Layer::kDisk) disk_->clear();
-    if (memory_ && layer.value_or(Layer::kMemory) == Layer::kMemory) memory_->clear();
+    if (memory_ && layer.value_or(Layer::kMemory) == Layer::kMemory) clear_memory();
   }
 
   void flush() override {
     if (disk_) disk_->flush();
   }
 
+  Status open_redis();
   std::array<LayerStats, kLayers.size()> stats() const override;
+  Advice advice() const override;
   void refresh_metrics() override;
 
  private:
+  /// The lower layers first: what they give up must not come back into memory.
+  std::uint64_t invalidate_here(const Selection& selection) {
+    const auto wanted = [&](std::string_view key, Kind kind,
+                            std::span<const std::uint64_t> labels) {
+      return selection.fits(key, kind, labels);
+    };
+    std::uint64_t erased = disk_ ? disk_->erase_if(wanted) : 0;
+    if (memory_) erased += memory_->erase_if(wanted);
+    if (disk_) disk_->flush();
+    return erased;
+  }
+  void clear_memory() {
+    memory_->clear();
+    advisor_->clear();
+  }
+
   struct Counts {
     observe::Counter* hits = nullptr;
     observe::Counter* misses = nullptr;
@@ -183,16 +214,48 @@ class LayersImpl final : public Layers {
     const milliseconds left = lifetime(Layer::kMemory, key.kind, coming.negative, coming.age);
     if (left <= milliseconds(0)) return;
     if (left != milliseconds::max()) facts.expires = now + left;
-    if (memory_->put(key.bytes, key.hash, value, labels, facts, now))
-      counts(Layer::kMemory, key.kind).puts->add();
+    if (!memory_->put(key.bytes, key.hash, value, labels, facts, now)) return;
+    advisor_->came(key.hash,
+                   key.bytes.size() + value.size() + labels.size_bytes() + kEntryOverhead);
+    counts(Layer::kMemory, key.kind).puts->add();
   }
 
   const Options options_;
   observe::Registry& metrics_;
   std::array<std::array<Counts, kKinds.size()>, kLayers.size()> counts_;
   std::unique_ptr<MemoryCache> memory_;
+  std::unique_ptr<SizeAdvisor> advisor_;  ///< Beside memory_.
   std::unique_ptr<DiskCache> disk_;
+  // What other servers tell is done here, for it may read the whole disk.
+  std::unique_ptr<ThreadPool> told_;
+  std::unique_ptr<RedisCache> redis_;  ///< Last: it calls back into all of the above.
 };
+
+Status LayersImpl::open_redis() {
+  if (!options_.redis) return {};
+  told_ = std::make_unique<ThreadPool>(ThreadPool::Options{"knap-forget", 1, kToldMax});
+  RedisCache::Listener listener;
+  listener.on_changed = [this](std::uint64_t hash) {
+    if (memory_) memory_->erase(hash);
+  };
+  listener.on_all_changed = [this] {
+    if (memory_) memory_->clear();
+  };
+  listener.on_invalidate = [this](const Selection& selection) {
+    if (!told_->submit([this, selection] { invalidate_here(selection); }))
+      observe::log_warning("cache_told_too_much", "another server's wish to forget was not heard");
+  };
+  listener.on_clear = [this] {
+    static_cast<void>(told_
+                          ->submit([this] {
+                            if (disk_) disk_->clear();
+                            if (memory_) clear_memory();
+                          })
+                          .has_value());
+  };
+  KNAP_TRY(redis_, RedisCache::open(*options_.redis, std::move(listener)));
+  return {};
+}
 
 std::array<Layers::LayerStats, kLayers.size()> LayersImpl::stats() const {
   std::array<LayerStats, kLayers.size()> out;
@@ -240,6 +303,31 @@ std::array<Layers::LayerStats, kLayers.size()> LayersImpl::stats() const {
     stats.damaged = disk.damaged;
     stats.write_errors = disk.write_errors;
   }
+  if (redis_) {
+    LayerStats& stats = out[index_of(Layer::kRedis)];
+    const RedisCache::Stats redis = redis_->stats();
+    stats.open = redis.open;
+    stats.dropped = redis.dropped;
+    stats.damaged = redis.damaged;
+    stats.write_errors = redis.errors + redis.timeouts;
+    stats.skipped = redis.skipped;
+    stats.trips = redis.trips;
+    stats.redirects = redis.redirects;
+    stats.told = redis.told;
+  }
+  return out;
+}
+
+Layers::Advice LayersImpl::advice() const {
+  Advice out;
+  if (!advisor_) return out;
+  const SizeAdvisor::Report report = advisor_->report();
+  out.asked = report.asked;
+  for (const SizeAdvisor::Advice& size : report.sizes) {
+    const double rate =
+        report.asked == 0 ? 0 : static_cast<double>(size.hits) / static_cast<double>(report.asked);
+    out.sizes.push_back({size.factor, rate, size.bytes});
+  }
   return out;
 }
 
@@ -269,10 +357,18 @@ void LayersImpl::refresh_metrics() {
 
 }  // namespace
 
-std::unique_ptr<Layers> Layers::open(Options options, observe::Registry& metrics) {
+Result<std::unique_ptr<Layers>> Layers::open(Options options, observe::Registry& metrics) {
   auto layers = std::make_unique<LayersImpl>(std::move(options), metrics);
   layers->open_disk();
-  return layers;
+  KNAP_CHECK_OK(layers->open_redis());
+  return std::unique_ptr<Layers>(std::move(layers));
+}
+
+bool Layers::Selection::fits(std::string_view key_bytes, Kind of_kind,
+                             std::span<const std::uint64_t> labels) const {
+  if (kind && of_kind != *kind) return false;
+  if (label && std::ranges::find(labels, *label) == labels.end()) return false;
+  return pattern.empty() || matches_pattern(Key::subject(key_bytes), pattern);
 }
 
 std::uint64_t label_of(std::string_view what, std::string_view name) {

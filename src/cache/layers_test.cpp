@@ -30,7 +30,7 @@ class LayersTest : public testing::Test {
   }
   Layers& open() {
     layers_.reset();
-    layers_ = Layers::open(options_, metrics_);
+    layers_ = std::move(*Layers::open(options_, metrics_));
     return *layers_;
   }
   static Key key(const std::string& question) {

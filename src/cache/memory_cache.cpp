@@ -96,6 +96,8 @@ bool MemoryCache::erase(std::string_view key, std::uint64_t hash) {
   return shard_of(hash).erase(key, hash, nullptr);
 }
 
+bool MemoryCache::erase(std::uint64_t hash) { return shard_of(hash).erase(hash); }
+
 std::uint64_t MemoryCache::erase_if(const Question& question) {
   std::uint64_t erased = 0;
   for (const auto& shard : shards_) erased += shard->erase_if(question);

@@ -83,6 +83,8 @@ class MemoryCache {
            SteadyClock::time_point now);
   /// True when it was there.
   bool erase(std::string_view key, std::uint64_t hash);
+  /// A value of which only the hash is known.
+  bool erase(std::uint64_t hash);
   /// Erases what the question says yes to; returns how many. Locks each shard while it is gone
   /// through.
   using Question =

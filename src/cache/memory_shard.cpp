@@ -216,6 +216,14 @@ bool MemoryShard::erase(std::string_view key, std::uint64_t hash, const Entry* o
   return true;
 }
 
+bool MemoryShard::erase(std::uint64_t hash) {
+  const MutexLock lock(mutex_);
+  Entry* entry = table_.find_mine(hash);
+  if (entry == nullptr) return false;
+  drop(entry);
+  return true;
+}
+
 std::uint64_t MemoryShard::erase_if(const MemoryCache::Question& question) {
   const MutexLock lock(mutex_);
   std::uint64_t erased = 0;

@@ -41,6 +41,7 @@ class MemoryShard {
            SteadyClock::time_point now) KNAP_EXCLUDES(mutex_);
   /// @param only  null: whatever stands under that key
   bool erase(std::string_view key, std::uint64_t hash, const Entry* only) KNAP_EXCLUDES(mutex_);
+  bool erase(std::uint64_t hash) KNAP_EXCLUDES(mutex_);
   std::uint64_t erase_if(const MemoryCache::Question& question) KNAP_EXCLUDES(mutex_);
   void resize(std::uint64_t capacity_bytes, SteadyClock::time_point now) KNAP_EXCLUDES(mutex_);
   void give_back(Entry* entry) KNAP_EXCLUDES(free_mutex_);

@@ -13,18 +13,20 @@
 #include <vector>
 
 #include "knap/base/hash.hpp"
+#include "knap/base/result.hpp"
 #include "knap/cache/kind.hpp"
 #include "knap/observe/metrics.hpp"
 
 namespace knap::cache {
 
 /// Where a value was found: also what responses say in `cached`.
-enum class Layer : std::uint8_t { kMemory, kDisk };
-inline constexpr std::array kLayers{Layer::kMemory, Layer::kDisk};
+enum class Layer : std::uint8_t { kMemory, kDisk, kRedis };
+inline constexpr std::array kLayers{Layer::kMemory, Layer::kDisk, Layer::kRedis};
 constexpr std::string_view to_string(Layer layer) {
   switch (layer) {
     case Layer::kMemory: return "l1";
     case Layer::kDisk: return "l2";
+    case Layer::kRedis: return "l3";
   }
   return "l1";
 }
@@ -33,6 +35,7 @@ constexpr std::string_view name_of(Layer layer) {
   switch (layer) {
     case Layer::kMemory: return "memory";
     case Layer::kDisk: return "disk";
+    case Layer::kRedis: return "redis";
   }
   return "memory";
 }
@@ -54,19 +57,37 @@ struct Key {
   }
 };
 
-/// The layers above the source, as one: memory (L1), then disk (L2).
+enum class RedisMode : std::uint8_t {
+  kSingle,    ///< The first of the addresses that answers.
+  kCluster,   ///< Any of the addresses tells who holds which keys.
+  kSentinel,  ///< The addresses are sentinels, who know the master.
+};
+struct RedisOptions {
+  RedisMode mode = RedisMode::kSingle;
+  std::vector<std::string> addresses{"127.0.0.1:6379"};  ///< "HOST:PORT" or "[IPV6]:PORT".
+  std::string user, password;
+  std::string master_name = "mymaster";  ///< As the sentinels call it.
+  std::uint32_t database = 0;
+  bool tls = false;
+  std::string ca_file;                     ///< PEM; empty: the system's.
+  std::string prefix = "knap";             ///< Of all keys. Letters, digits, and - _ . :
+  std::chrono::milliseconds patience{20};  ///< That a find() waits at most.
+};
+
+/// The layers above the source, as one: memory (L1), disk (L2), then Redis (L3), which several
+/// servers share.
 ///
 /// A value lives in a layer for at most the layer's lifetime, from when it came there, and for at
 /// most its kind's, from when it was made. What is found lower is put into the layers above.
 ///
-/// Threads: safe. find() may read the disk on the caller's thread; find_in_memory() and put() do
-/// not block.
+/// Threads: safe. find() may read the disk on the caller's thread and wait for Redis, at most its
+/// patience; find_in_memory() and put() do not block.
 class Layers {
  public:
   /// Zero: no limit.
   struct Lifetimes {
-    std::array<std::chrono::seconds, kLayers.size()> layer{std::chrono::minutes(5),
-                                                           std::chrono::hours(1)};
+    std::array<std::chrono::seconds, kLayers.size()> layer{
+        std::chrono::minutes(5), std::chrono::hours(1), std::chrono::hours(24)};
     std::array<std::chrono::seconds, kKinds.size()> kind{
         std::chrono::minutes(30), std::chrono::minutes(60), std::chrono::seconds(0),
         std::chrono::hours(24)};
@@ -76,10 +97,12 @@ class Layers {
     std::uint64_t memory_bytes = 256ULL << 20;
     std::uint64_t disk_bytes = 1ULL << 30;
     std::filesystem::path folder;  ///< Of the disk layer.
+    std::optional<RedisOptions> redis;
     Lifetimes lifetimes;
   };
   /// A layer that cannot be opened is left out, with a line in the log: a cache stops no server.
-  static std::unique_ptr<Layers> open(Options options, observe::Registry& metrics);
+  /// Errors: kInvalidArgument, kNotFound (settings of Redis that are wrong whatever it does).
+  static Result<std::unique_ptr<Layers>> open(Options options, observe::Registry& metrics);
   virtual ~Layers() = default;
 
   struct Found {
@@ -108,6 +131,8 @@ class Layers {
     std::optional<Kind> kind;
     std::optional<std::uint64_t> label;
     std::string pattern;  ///< Of the subject, with * and ?, case aside; empty: any.
+    bool fits(std::string_view key_bytes, Kind of_kind,
+              std::span<const std::uint64_t> labels) const;
   };
   /// Erases what fits all of it; returns how many values, each layer counted by itself. Reads the
   /// whole disk layer: seconds for gigabytes.
@@ -127,10 +152,23 @@ class Layers {
     bool open = false;
     std::uint64_t capacity_bytes = 0, bytes = 0, entries = 0;
     std::uint64_t evictions = 0, dropped = 0, damaged = 0, write_errors = 0;
+    /// Of Redis: requests that were not made because it had failed, and how often that began;
+    /// redirections followed; values that it or another server told to forget.
+    std::uint64_t skipped = 0, trips = 0, redirects = 0, told = 0;
     std::chrono::seconds lifetime{};
     std::array<KindStats, kKinds.size()> kinds;
   };
   virtual std::array<LayerStats, kLayers.size()> stats() const = 0;
+  /// What the layer in memory would have hit with another size.
+  struct Advice {
+    std::uint64_t asked = 0;  ///< Requests of a sample.
+    struct Size {
+      double factor = 1, hit_rate = 0;
+      std::uint64_t bytes = 0;
+    };
+    std::vector<Size> sizes;  ///< Smallest first; empty: there is no such layer.
+  };
+  virtual Advice advice() const = 0;
   /// Brings gauges and counters up to date; called before they are read.
   virtual void refresh_metrics() = 0;
 };
