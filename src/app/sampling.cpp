@@ -73,7 +73,10 @@ void sample_models(models::Models& models, observe::Registry& metrics) {
 
 std::unique_ptr<observe::Sampler> make_sampler(Engine& engine, const Config& config) {
   observe::Registry& metrics = engine.metrics();
-  // The name that ready-made dashboards ask for; those of caches come from the caches.
+  // The names that ready-made dashboards ask for.
+  metrics.alias("knap_cache_hits_total", "cache_hits_total");
+  metrics.alias("knap_cache_requests_total", "cache_requests_total");
+  metrics.alias("knap_cache_hit_rate", "cache_hit_rate");
   metrics.alias("knap_models_queue_length", "model_queue_length");
   auto sampler = std::make_unique<observe::Sampler>(kSampleInterval, metrics);
   sampler->add(observe::system_metrics(metrics, {}, config.data_dir));

@@ -342,16 +342,6 @@ void LayersImpl::refresh_metrics() {
         .set(static_cast<double>(stats.entries));
     follow(metrics_.counter("knap_cache_evictions_total", "Values that made room", labels),
            stats.evictions);
-    // The names that common dashboards ask for.
-    std::uint64_t hits = 0, requests = 0;
-    for (const KindStats& kind : stats.kinds) {
-      hits += kind.hits;
-      requests += kind.hits + kind.misses;
-    }
-    follow(metrics_.counter("cache_hits_total", "Values found", labels), hits);
-    follow(metrics_.counter("cache_requests_total", "Values looked for", labels), requests);
-    metrics_.gauge("cache_hit_rate", "Share of the values looked for that were found", labels)
-        .set(requests == 0 ? 0 : static_cast<double>(hits) / static_cast<double>(requests));
   }
 }
 

@@ -123,8 +123,7 @@ TEST_F(LayersTest, CountsByLayerAndKind) {
   EXPECT_EQ(memory.entries, 1U);
   EXPECT_EQ(stats[index_of(Layer::kDisk)].kinds[index_of(Kind::kSearch)].misses, 1U);
   layers_->refresh_metrics();
-  EXPECT_EQ(metrics_.counter("cache_hits_total", "", {{"layer", "l1"}}).value(), 1U);
-  EXPECT_EQ(metrics_.gauge("cache_hit_rate", "", {{"layer", "l1"}}).value(), .5);
+  EXPECT_EQ(metrics_.gauge("knap_cache_entries", "", {{"layer", "l1"}}).value(), 1);
 }
 
 TEST(Pattern, MatchesStarsAndMarks) {
