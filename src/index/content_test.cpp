@@ -8,17 +8,18 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 
 TEST(NotePrints, AFilesPrintFollowsPathBytesAndSecond) {
-  const Hash128 print = print_of("a.md", hash128("x"), 5 * kSecond);
-  EXPECT_EQ(print, print_of("a.md", hash128("x"), 5 * kSecond + 1));
-  EXPECT_NE(print, print_of("b.md", hash128("x"), 5 * kSecond));
-  EXPECT_NE(print, print_of("a.md", hash128("y"), 5 * kSecond));
-  EXPECT_NE(print, print_of("a.md", std::nullopt, 5 * kSecond));
-  EXPECT_NE(print, print_of("a.md", hash128("x"), 6 * kSecond));
+  const Hash128 print = print_of("a.md", hash128("x"), 5 * kSecond, 1);
+  EXPECT_EQ(print, print_of("a.md", hash128("x"), 5 * kSecond + 1, 1));
+  EXPECT_NE(print, print_of("b.md", hash128("x"), 5 * kSecond, 1));
+  EXPECT_NE(print, print_of("a.md", hash128("y"), 5 * kSecond, 1));
+  EXPECT_NE(print, print_of("a.md", std::nullopt, 5 * kSecond, 1));
+  EXPECT_NE(print, print_of("a.md", hash128("x"), 6 * kSecond, 1));
+  EXPECT_NE(print, print_of("a.md", hash128("x"), 5 * kSecond, 0));
 }
 
 TEST(NotePrints, SumIsThatOfTheNotesWhateverTheirHistory) {
   const auto id = [](int number) { return static_cast<store::FileId>(number); };
-  const auto file = [](const char* path) { return print_of(path, hash128(path), 0); };
+  const auto file = [](const char* path) { return print_of(path, hash128(path), 0, 1); };
   NotePrints one, other;
   const std::string empty = one.sum();
   one.set(id(1), file("a"), 7);

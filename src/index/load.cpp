@@ -53,7 +53,8 @@ search::NoteInput input_of(VaultState& vault, store::LoadedNote note, const Note
                            LinkGraph::Published links, const std::string& path) {
   const auto entry = vault.ledger.find(path);
   if (entry) {
-    const Hash128 print = print_of(path, entry->hash, entry->fingerprint.mtime_ns);
+    const Hash128 print =
+        print_of(path, entry->hash, entry->fingerprint.mtime_ns, entry->parser_version);
     vault.prints.set(note.id, print, links.fingerprint);
   }
   search::NoteInput input = note_input(note.id, path, note.note, meta,
@@ -122,7 +123,8 @@ Result<std::vector<NoteChange>> load_files(const store::Store& store, VaultState
         vault.graph.set_note(id, row->second.path, note.title, meta->aliases, meta->links);
         vault.ledger.load(row->second, true);
         const store::FileRecord& file = row->second;
-        notes.push_back({id, change, print_of(file.path, file.hash, file.mtime_ns)});
+        notes.push_back(
+            {id, change, print_of(file.path, file.hash, file.mtime_ns, file.parser_version)});
         waiting.erase(row);
       }));
   // A row whose note is missing or damaged counts as never read.

@@ -93,7 +93,8 @@ Status Publisher::write(VaultState& vault, Plan& plan, EmbedQueue::Urgency urgen
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const Prepared& file = plan.files[i];
     store::FileChange& change = plan.writes.changes[i];
-    const Hash128 print = print_of(file.task.path, change.file.hash, change.file.mtime_ns);
+    const Hash128 print = print_of(file.task.path, change.file.hash, change.file.mtime_ns,
+                                   change.file.parser_version);
     if (!file.has_content()) {
       vault.prints.set_file(file.task.id, print);  // the time is shown
       continue;

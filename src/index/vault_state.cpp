@@ -10,9 +10,9 @@ constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 }  // namespace
 
 Hash128 print_of(std::string_view path, const std::optional<Hash128>& content,
-                 std::int64_t mtime_ns) {
-  return hash128(fmt::format("{}\x1f{}\x1f{}", path, content ? content->hex() : "",
-                             mtime_ns / kNanosPerSecond));
+                 std::int64_t mtime_ns, std::uint32_t parser_version) {
+  return hash128(fmt::format("{}\x1f{}\x1f{}\x1f{}", path, content ? content->hex() : "",
+                             mtime_ns / kNanosPerSecond, parser_version));
 }
 
 void NotePrints::add(store::FileId id, const Print& print) {

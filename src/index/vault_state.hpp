@@ -49,9 +49,10 @@ class NotePrints {
   std::unordered_map<store::FileId, Print> prints_ KNAP_GUARDED_BY(mutex_);
   std::uint64_t high_ KNAP_GUARDED_BY(mutex_) = 0, low_ KNAP_GUARDED_BY(mutex_) = 0;
 };
-/// Of all that a file gives to searches and results: its path, bytes and time.
+/// Of all that a file gives to searches and results: its path, bytes, time, and how it was read
+/// (a document is known by its name first).
 Hash128 print_of(std::string_view path, const std::optional<Hash128>& content,
-                 std::int64_t mtime_ns);
+                 std::int64_t mtime_ns, std::uint32_t parser_version);
 
 /// The search index of one vault. Threads: safe. Writers take turns; readers never wait for them.
 class LiveIndex {
