@@ -5,13 +5,21 @@ import time
 
 import pytest
 
-from knap_server import wait_until
+from knap_server import merged, wait_until
 
 NOTES = {
     "Rocket.md": "---\ntags: [space]\n---\n# Rocket\n\nThe booster burns kerosene and liquid oxygen.\n",
     "Balloon.md": "# Balloon\n\nHelium lifts the balloon. See [[Rocket]].\n",
     "Bread.md": "# Bread\n\nThe sourdough rests for twelve hours.\n",
 }
+
+
+@pytest.fixture
+def servers(servers):
+    """Nothing is worked out behind the tests' back, but where they ask for it."""
+    def make(notes=None, settings=None, **options):
+        return servers(notes, settings=merged({"cache": {"warm_questions": 0}}, settings), **options)
+    return make
 
 
 def cached(server, query, **fields):
@@ -412,3 +420,53 @@ def test_advice_needs_requests_and_then_names_a_size(servers):
             server.search(f"kerosene {number}", mode="keyword", limit=1)
     told = knap(server, "advise").stdout
     assert "50.0 % hit   as it is" in told and "Half the size would hit as much: cache.memory_bytes: 134217728" in told, told
+
+
+# ---- kept warm
+
+def warmed(server):
+    return server.metric("knap_cache_warmed_total")
+
+
+def test_what_was_asked_before_is_warm_after_an_edit(servers):
+    server = servers(NOTES, settings={"cache": {"warm_questions": 5}})
+    for query in ("kerosene", "helium"):
+        warm(server, query)
+    ask(server, "How long does the sourdough rest?")
+    ask(server, "How long does the sourdough rest?")
+    (server.vaults["notes"] / "Rocket.md").write_text("# Rocket\n\nThe booster burns kerosene and methane.\n")
+    server.wait_found("methane", "Rocket.md")
+    wait_until(lambda: warmed(server) >= 3, what="worked out again")
+    assert [cached(server, query) for query in ("kerosene", "helium")] == ["l1", "l1"]
+    assert "methane" in server.search("kerosene")["results"][0]["snippet"]
+    assert ask(server, "How long does the sourdough rest?")["cached"] == "l1"
+
+
+def test_questions_are_remembered_over_a_restart(servers):
+    server = servers(NOTES, settings={"cache": {"warm_questions": 5, "layers": ["memory"]}})
+    warm(server, "kerosene", filter="tag:space")
+    server.stop()
+    server.start().wait_settled()
+    wait_until(lambda: warmed(server) == 1, what="worked out again")
+    assert cached(server, "kerosene", filter="tag:space") == "l1"
+
+
+def test_warming_by_hand(servers):
+    server = servers(NOTES, settings={"cache": {"warm_questions": 5}})
+    for query in ("kerosene", "helium"):
+        warm(server, query)
+    assert server.post("/api/performance/cache/warm") == {"questions": 2, "made": 0}
+    server.post("/api/performance/cache/clear")
+    assert server.post("/api/performance/cache/warm") == {"questions": 2, "made": 2}
+    assert cached(server, "kerosene") == "l1"
+
+
+def test_a_result_is_made_anew_before_it_expires(servers):
+    server = servers(NOTES, settings={"cache": {"warm_questions": 5, "search_seconds": 5, "layers": ["memory"]}})
+    server.search("kerosene")
+    seen = []
+    until = time.monotonic() + 9
+    while time.monotonic() < until:
+        seen.append(cached(server, "kerosene"))
+        time.sleep(.05)
+    assert set(seen) == {"l1"} and warmed(server) >= 1

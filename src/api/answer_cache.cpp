@@ -85,6 +85,19 @@ std::optional<Answer> AnswerCache::find_at_once(AskRequest request) {
   return answer;
 }
 
+std::uint64_t AnswerCache::name_of(const AskRequest& request) const {
+  return hash64(common_key(request, request.model) + "\x1e" + joined_white_space(request.question));
+}
+
+bool AnswerCache::warm(AskRequest request, Deadline deadline, const CancelToken& cancel) {
+  request.question = joined_white_space(request.question);
+  request.priority = models::Priority::kBackground;
+  const auto wanted = want(request, index::Effort::kWhole);
+  if (!wanted || layers_->holds(wanted->key)) return false;
+  const auto answer = make(request, *wanted, deadline, cancel, {}, nullptr);
+  return answer && answer->repeatable;
+}
+
 Result<Answer> AnswerCache::ask(const AskRequest& asked, Deadline deadline,
                                 const CancelToken& cancel, const answer::Listener& listener) {
   const auto begin = SteadyClock::now();

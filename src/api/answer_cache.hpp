@@ -37,6 +37,10 @@ class AnswerCache final : public answer::Answerer {
                              const CancelToken& cancel, const answer::Listener& listener) override;
   /// What memory holds under the content of the vaults; microseconds.
   std::optional<answer::Answer> find_at_once(answer::AskRequest request);
+  /// Works an answer out, unless it is there, while others go first. True: it was made.
+  bool warm(answer::AskRequest request, Deadline deadline, const CancelToken& cancel);
+  /// Of the question, whatever the content: as SearchCache::Wanted::name.
+  std::uint64_t name_of(const answer::AskRequest& request) const;
 
  private:
   struct Wanted;

@@ -39,14 +39,19 @@ class HttpApi final : public Api {
                  unix_now(),
                  [this] { return connections(); },
                  searches_,
-                 answers_},
+                 answers_,
+                 &warmer_},
         guard_(options_.host, options_.allowed_hosts, options_.allowed_origins),
         router_(all_routes(context_)),
         metrics_(parts.metrics, router_.routes()) {}
 
-  ~HttpApi() override { stop(); }
+  ~HttpApi() override {
+    stop();
+    warmer_.reset();  // its thread uses all that is made after it
+  }
 
   Status listen() {
+    if (context_.parts.cache != nullptr) start_warmer();
     http::Server::Options server;
     server.host = options_.host;
     server.port = options_.port;
@@ -61,11 +66,26 @@ class HttpApi final : public Api {
 
   std::uint16_t port() const override { return server_->port(); }
 
+  void start_warmer() {
+    Warmer::Work work;
+    work.content = [this]() -> std::optional<std::string> {
+      auto content = context_.parts.index.content({}, index::Effort::kWhole);
+      return content ? std::optional(std::move(content->key)) : std::nullopt;
+    };
+    work.make = [this](cache::Kind kind, const std::string& body, Warmer::Work::Need need) {
+      if (kind == cache::Kind::kAnswer) return warm_answer(context_, body, warm_cancel_);
+      return warm_search(context_, body, need, warm_cancel_);
+    };
+    warmer_ = std::make_unique<Warmer>(Warmer::Options{options_.warm_questions, options_.warm_file},
+                                       std::move(work), context_.parts.metrics);
+  }
+
   void stop() override {
     const MutexLock lock(stop_mutex_);
     if (!server_ || stopped_) return;
     stopped_ = true;
     jobs_.stop();
+    warm_cancel_.cancel();
     server_->stop(options_.stop_grace);
     open_.store(nullptr);
   }
@@ -231,6 +251,7 @@ class HttpApi final : public Api {
   std::atomic<const http::Server*> open_ = nullptr;
   SearchCache searches_;
   AnswerCache answers_;
+  std::unique_ptr<Warmer> warmer_;
   const Context context_;
   const Guard guard_;
   const Router router_;
@@ -244,6 +265,7 @@ class HttpApi final : public Api {
   ThreadPool status_pool_{{"knap-status", 1, kStatusQueue}};
   ThreadPool search_pool_{{"knap-search", kSearchThreads, kSearchQueue}};
   ThreadPool ask_pool_{{"knap-ask", kAskThreads, kAskQueue}};
+  const CancelToken warm_cancel_;
 };
 
 }  // namespace

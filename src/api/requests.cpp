@@ -46,8 +46,8 @@ void read_deadline(BodyReader& reader, DeadlineWish& out) {
   if (milliseconds > 0) out = std::chrono::milliseconds(milliseconds);
 }
 
-void read_filter(BodyReader& reader, std::int64_t now_s, std::optional<search::Filter>& out) {
-  std::string text;
+void read_filter(BodyReader& reader, std::int64_t now_s, std::optional<search::Filter>& out,
+                 std::string& text) {
   reader.text("filter", Need::kOptional, kFilter, text);
   if (text::trim(text).empty()) return;
   auto filter = search::Filter::parse(text, now_s);
@@ -172,7 +172,32 @@ Number clamp_to(std::int64_t value) {
   return static_cast<Number>(std::min<std::int64_t>(value, std::numeric_limits<Number>::max()));
 }
 
+json::array text_array(const std::vector<std::string>& texts) {
+  return json::array(texts.begin(), texts.end());
+}
+
 }  // namespace
+
+std::string encode_search(const SearchBody& body) {
+  const index::SearchRequest& request = body.request;
+  return json_text(json::object{{"query", request.text},
+                                {"limit", request.limit},
+                                {"vault", text_array(request.vaults)},
+                                {"filter", body.filter},
+                                {"mode", kSearchModes.at(static_cast<std::size_t>(request.mode))},
+                                {"group", kGroups.at(static_cast<std::size_t>(request.group))}});
+}
+
+std::string encode_ask(const AskBody& body) {
+  const answer::AskRequest& request = body.request;
+  if (!request.history.empty()) return {};
+  return json_text(json::object{{"question", request.question},
+                                {"vault", text_array(request.vaults)},
+                                {"filter", body.filter},
+                                {"model", request.model},
+                                {"mode", kAskModes.at(static_cast<std::size_t>(request.mode))},
+                                {"max_tokens", request.max_tokens}});
+}
 
 std::int64_t filter_now() {
   constexpr std::int64_t kMinute = 60;
@@ -188,7 +213,7 @@ Checked<SearchBody> decode_search(BodyReader reader, std::string_view query_name
   reader.text(query_name, Need::kRequired, kQuestion, body.request.text);
   reader.integer("limit", 1, 100, limit);
   reader.texts("vault", kMaxVaults, kName, body.request.vaults);
-  read_filter(reader, now_s, body.request.filter);
+  read_filter(reader, now_s, body.request.filter, body.filter);
   reader.choice("mode", kSearchModes, mode);
   reader.choice("group", kGroups, group);
   reader.boolean("explain", body.request.explain);
@@ -207,7 +232,7 @@ Checked<AskBody> decode_ask(BodyReader reader, std::int64_t now_s) {
   bool stream = false;
   reader.text("question", Need::kRequired, kQuestion, body.request.question);
   reader.texts("vault", kMaxVaults, kName, body.request.vaults);
-  read_filter(reader, now_s, body.request.filter);
+  read_filter(reader, now_s, body.request.filter, body.filter);
   if (const json::value* history = reader.raw("history")) {
     const std::string wrong =
         read_messages(*history, kMaxHistory, Tools::kNone, body.request.history);

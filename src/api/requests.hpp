@@ -18,6 +18,7 @@ using DeadlineWish = std::optional<std::chrono::milliseconds>;
 
 struct SearchBody {
   index::SearchRequest request;
+  std::string filter;  ///< As written.
   DeadlineWish deadline;
 };
 /// @param query_name  "query" in bodies, "q" in query parameters
@@ -28,15 +29,21 @@ Checked<SearchBody> decode_search(BodyReader reader, std::string_view query_name
 /// the same for a minute.
 std::int64_t filter_now();
 
+/// The request as JSON that decode_search() reads. Its deadline and explain are left out.
+std::string encode_search(const SearchBody& body);
+
 enum class Delivery { kWhole, kStream };
 
 struct AskBody {
   answer::AskRequest request;
+  std::string filter;  ///< As written.
   Delivery delivery = Delivery::kWhole;
   DeadlineWish deadline;
   bool explain = false;
 };
 Checked<AskBody> decode_ask(BodyReader reader, std::int64_t now_s);
+/// The same for a question; empty when it belongs to a conversation.
+std::string encode_ask(const AskBody& body);
 
 struct ChatBody {
   std::string model;

@@ -10,6 +10,7 @@
 #include "knap/api/api.hpp"
 #include "route.hpp"
 #include "search_cache.hpp"
+#include "warmer.hpp"
 
 namespace knap::api {
 
@@ -23,7 +24,8 @@ struct Context {
   std::int64_t started_s = 0;
   std::function<std::size_t()> connections;  ///< Open now.
   SearchCache& searches;
-  AnswerCache& answers;  ///< In front of parts.answerer.
+  AnswerCache& answers;                             ///< In front of parts.answerer.
+  const std::unique_ptr<Warmer>* warmer = nullptr;  ///< May be null, or point to null.
 };
 
 /// An answer's wording may take this long; the level's limit holds for its sources.
@@ -41,6 +43,11 @@ void add_ops_routes(const Context& context, std::vector<Route>& routes);
 void add_openai_routes(const Context& context, std::vector<Route>& routes);
 /// All of the above.
 std::vector<Route> all_routes(const Context& context);
+
+/// What the warmer does with a search or a question that was asked before. True: it was made.
+bool warm_search(const Context& context, const std::string& body, Warmer::Work::Need need,
+                 const CancelToken& cancel);
+bool warm_answer(const Context& context, const std::string& body, const CancelToken& cancel);
 
 /// Helpers of the groups.
 Checked<BodyReader> body_of(const Call& call, BodyReader::Unknown unknown);

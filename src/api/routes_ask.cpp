@@ -8,6 +8,8 @@ namespace {
 
 namespace json = boost::json;
 
+void remember(const Context& context, const AskBody& body, const answer::Answer& answer);
+
 Problem ask_problem(const Error& error, const AskBody& body) {
   Problem problem = to_problem(error);
   if (problem.status == 404 && !body.request.model.empty() && body.request.vaults.empty())
@@ -22,6 +24,7 @@ Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline
   };
   const auto answer = context.answers.ask(body.request, deadline, call.cancel(), listener);
   if (!answer) return refuse(ask_problem(answer.error(), body));
+  remember(context, body, *answer);
   return json_response(200, answer_body(*answer));
 }
 
@@ -59,6 +62,7 @@ Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadl
   }
   // A refusal may have had no sources and no claims to tell of: the order of events is the same for
   // all.
+  remember(context, body, *answer);
   send_sources(answer->citations);
   send_claims(*answer);
   stream->send("done", json_text(answer_body(*answer)));
@@ -80,6 +84,16 @@ http::Response replayed(const answer::Answer& answer) {
   return response;
 }
 
+void remember(const Context& context, const AskBody& body, const answer::Answer& answer) {
+  if (context.warmer == nullptr || *context.warmer == nullptr) return;
+  // What a kept answer had cost is not known here; what it cost when it was made stays remembered.
+  const bool made = answer.cached.empty();
+  const auto cost_us = made ? std::chrono::microseconds(answer.total).count() : 0;
+  (*context.warmer)
+      ->used(cache::Kind::kAnswer, context.answers.name_of(body.request),
+             static_cast<std::uint32_t>(cost_us), [&] { return encode_ask(body); });
+}
+
 /// What memory holds already; everything else is for the pool, mistakes in the request too.
 std::optional<http::Response> ask_at_once(const Context& context, const Call& call) {
   auto reader = body_of(call, BodyReader::Unknown::kRefuse);
@@ -88,11 +102,20 @@ std::optional<http::Response> ask_at_once(const Context& context, const Call& ca
   if (!body) return std::nullopt;
   const auto answer = context.answers.find_at_once(body->request);
   if (!answer) return std::nullopt;
+  remember(context, *body, *answer);
   return body->delivery == Delivery::kStream ? replayed(*answer)
                                              : json_response(200, answer_body(*answer));
 }
 
 }  // namespace
+
+bool warm_answer(const Context& context, const std::string& body, const CancelToken& cancel) {
+  auto reader = BodyReader::parse(body, BodyReader::Unknown::kRefuse);
+  if (!reader) return false;
+  auto decoded = decode_ask(std::move(*reader), filter_now());
+  if (!decoded) return false;
+  return context.answers.warm(std::move(decoded->request), Deadline::after(kChatLimit), cancel);
+}
 
 void add_ask_routes(const Context& context, std::vector<Route>& routes) {
   Route route{"POST",

@@ -142,6 +142,20 @@ Outcome post_invalidate(const Context& context, Call& call) {
                        json::object{{"invalidated", context.parts.cache->invalidate(selection)}});
 }
 
+Outcome post_warm(const Context& context, Call& call) {
+  auto reader = body_of(call, BodyReader::Unknown::kRefuse);
+  if (!reader) return refuse(reader.error());
+  DeadlineWish wish;
+  std::int64_t milliseconds = 0;
+  reader->integer("deadline_ms", 1, 600'000, milliseconds);
+  if (milliseconds > 0) wish = std::chrono::milliseconds(milliseconds);
+  if (const auto finished = reader->finish(); !finished) return refuse(finished.error());
+  if (context.parts.cache == nullptr || context.warmer == nullptr || *context.warmer == nullptr)
+    return refuse(cache_off());
+  const auto warmed = (*context.warmer)->warm(call.deadline(kAskLimit, wish), call.cancel());
+  return json_response(200, json::object{{"questions", warmed.questions}, {"made", warmed.made}});
+}
+
 }  // namespace
 
 void add_cache_routes(const Context& context, std::vector<Route>& routes) {
@@ -166,6 +180,13 @@ void add_cache_routes(const Context& context, std::vector<Route>& routes) {
                     Lane::kAsk,
                     [&context](Call& call) { return post_invalidate(context, call); },
                     "Forget what is cached of a note, a tag, a vault or a question",
+                    {}});
+  routes.push_back({"POST",
+                    "/api/performance/cache/warm",
+                    Level::kSearch,
+                    Lane::kAsk,
+                    [&context](Call& call) { return post_warm(context, call); },
+                    "Work out again now what was asked most",
                     {}});
 }
 

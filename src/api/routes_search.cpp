@@ -24,6 +24,22 @@ Checked<SearchBody> body_of_get(const Call& call) {
   return decode_search(BodyReader::from_query(call.request->query), "q", filter_now());
 }
 
+Warmer* warmer_of(const Context& context) {
+  return context.warmer == nullptr ? nullptr : context.warmer->get();
+}
+
+void remember(const Context& context, const SearchBody& body, const SearchCache::Wanted& wanted,
+              std::uint32_t cost_us) {
+  if (Warmer* warmer = warmer_of(context))
+    warmer->used(cache::Kind::kSearch, wanted.name, cost_us, [&] { return encode_search(body); });
+}
+
+void remember(const Context& context, const SearchBody& body, const SearchCache::Wanted& wanted,
+              const SearchCache::Hit& hit) {
+  remember(context, body, wanted, hit.cost_us);
+  if (hit.refresh && warmer_of(context) != nullptr) warmer_of(context)->refresh(wanted.name);
+}
+
 http::Response cached_response(const Call& call, std::string_view value, cache::Layer layer,
                                const index::Content& content) {
   return search_value::response(value,
@@ -38,6 +54,7 @@ std::optional<http::Response> search_at_once(const Context& context, const Call&
   if (!wanted) return std::nullopt;
   const auto hit = context.searches.find_in_memory(*wanted);
   if (!hit) return std::nullopt;
+  remember(context, *body, *wanted, *hit);
   return cached_response(call, hit->value, hit->layer, wanted->content);
 }
 
@@ -53,8 +70,10 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
   const auto wanted = context.searches.want(body->request, index::Effort::kWhole);
   cache::Flights::Turn turn;
   if (wanted) {
-    if (const auto hit = context.searches.find(*wanted))
+    if (const auto hit = context.searches.find(*wanted)) {
+      remember(context, *body, *wanted, *hit);
       return cached_response(call, hit->value, hit->layer, wanted->content);
+    }
     turn = context.searches.join(*wanted, deadline, call.cancel());
     if (turn.value)
       return cached_response(call, *turn.value, cache::Layer::kMemory, wanted->content);
@@ -70,6 +89,7 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
   if (wanted) {
     const auto took =
         std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - begin);
+    remember(context, *body, *wanted, static_cast<std::uint32_t>(took.count()));
     context.searches.keep(*wanted, body->request, *outcome, value, took, turn.lead.get());
   }
   return search_value::response(
@@ -78,6 +98,28 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
 }
 
 }  // namespace
+
+bool warm_search(const Context& context, const std::string& body, Warmer::Work::Need need,
+                 const CancelToken& cancel) {
+  constexpr std::chrono::seconds kPatience{10};
+  auto reader = BodyReader::parse(body, BodyReader::Unknown::kRefuse);
+  if (!reader) return false;
+  auto decoded = decode_search(std::move(*reader), "query", filter_now());
+  if (!decoded) return false;
+  index::SearchRequest& request = decoded->request;
+  const auto wanted = context.searches.want(request, index::Effort::kWhole);
+  if (!wanted) return false;
+  if (need == Warmer::Work::Need::kIfMissing && context.searches.holds(*wanted)) return false;
+  request.background = true;
+  const auto begin = SteadyClock::now();
+  const auto outcome = context.parts.index.search(request, Deadline::after(kPatience), cancel);
+  if (!outcome) return false;
+  const auto took =
+      std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - begin);
+  context.searches.keep(*wanted, request, *outcome, search_value::make(request, *outcome), took,
+                        nullptr);
+  return outcome->repeatable;
+}
 
 void add_search_routes(const Context& context, std::vector<Route>& routes) {
   const auto add = [&](std::string_view method, Checked<SearchBody> (*read)(const Call&),

@@ -121,25 +121,28 @@ std::optional<SearchCache::Wanted> SearchCache::want(index::SearchRequest& reque
   if (!content) return std::nullopt;
   request.text = joined_white_space(request.text);
   std::sort(request.vaults.begin(), request.vaults.end());
-  std::string key = fmt::format("search1\x1e{}\x1e{}\x1e{}\x1e{}.{}.{}\x1e{}", settings_,
-                                vaults_key(request.vaults), content->key,
-                                static_cast<int>(request.mode), static_cast<int>(request.group),
-                                request.limit, request.filter ? request.filter->canonical() : "");
-  key.push_back('\0');
-  key += request.text;
-  return Wanted{cache::Key(cache::Kind::kSearch, std::move(key)), std::move(*content)};
+  std::string rest =
+      fmt::format("{}.{}.{}\x1e{}", static_cast<int>(request.mode), static_cast<int>(request.group),
+                  request.limit, request.filter ? request.filter->canonical() : "");
+  rest.push_back('\0');
+  rest += request.text;
+  const std::string vaults = vaults_key(request.vaults);
+  const std::uint64_t name = hash64(vaults + "\x1esearch\x1e" + rest);
+  std::string key =
+      fmt::format("search1\x1e{}\x1e{}\x1e{}\x1e", settings_, vaults, content->key) + rest;
+  return Wanted{cache::Key(cache::Kind::kSearch, std::move(key)), std::move(*content), name};
 }
 
 std::optional<SearchCache::Hit> SearchCache::find_in_memory(const Wanted& wanted) const {
   auto found = layers_->find_in_memory(wanted.key);
   if (!found) return std::nullopt;
-  return Hit{std::move(found->value), found->layer};
+  return Hit{std::move(found->value), found->layer, found->cost_us, found->refresh};
 }
 
 std::optional<SearchCache::Hit> SearchCache::find(const Wanted& wanted) const {
   auto found = layers_->find(wanted.key);
   if (!found) return std::nullopt;
-  return Hit{std::move(found->value), found->layer};
+  return Hit{std::move(found->value), found->layer, found->cost_us, found->refresh};
 }
 
 void SearchCache::keep(const Wanted& wanted, const index::SearchRequest& request,

@@ -52,6 +52,7 @@ class SearchCache {
   struct Wanted {
     cache::Key key;
     index::Content content;
+    std::uint64_t name = 0;  ///< Of the request, whatever the content.
   };
   /// Brings the request into its normal form: it must be run so.
   std::optional<Wanted> want(index::SearchRequest& request, index::Effort effort) const;
@@ -59,7 +60,10 @@ class SearchCache {
   struct Hit {
     std::string value;
     cache::Layer layer = cache::Layer::kMemory;
+    std::uint32_t cost_us = 0;
+    bool refresh = false;  ///< It should be made anew.
   };
+  bool holds(const Wanted& wanted) const { return layers_->holds(wanted.key); }
   std::optional<Hit> find_in_memory(const Wanted& wanted) const;
   std::optional<Hit> find(const Wanted& wanted) const;
   cache::Flights::Turn join(const Wanted& wanted, Deadline deadline, const CancelToken& cancel) {

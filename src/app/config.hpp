@@ -56,6 +56,7 @@ struct Config {
     std::uint64_t memory_bytes = 256ULL << 20, disk_bytes = 1ULL << 30;
     std::uint32_t memory_seconds = 300, disk_seconds = 3'600;  ///< 0: no limit, as below.
     std::uint32_t search_seconds = 1'800, answer_seconds = 3'600;
+    std::uint32_t warm_questions = 50;
     struct {
       std::vector<std::string> addresses{"127.0.0.1:6379"};
       std::string user, password, ca_file;

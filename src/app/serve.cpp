@@ -76,6 +76,8 @@ int serve(const Config& config) {
   options.allowed_hosts = config.server.allowed_hosts;
   options.max_body_bytes = config.server.max_body_bytes;
   options.settings = describe(config);
+  options.warm_questions = config.cache.warm_questions;
+  options.warm_file = config.data_dir / "questions.json";
   auto& parts = **engine;
   std::unique_ptr<cache::Layers> cache;
   if (auto wanted = cache_options(config)) {

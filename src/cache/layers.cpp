@@ -21,6 +21,8 @@ using std::chrono::seconds;
 
 /// What says that there is nothing lives so much shorter.
 constexpr int kNegativeShare = 10;
+/// In the last fifth of its life a value that is asked for is made anew.
+constexpr int kRefreshShare = 5;
 /// Wishes of other servers that wait for their turn.
 constexpr std::size_t kToldMax = 64;
 
@@ -77,9 +79,11 @@ class LayersImpl final : public Layers {
 
   std::optional<Found> find_in_memory(const Key& key) override {
     if (!memory_) return std::nullopt;
-    const auto hit = memory_->get(key.bytes, key.hash, coarse_now());
+    const auto now = coarse_now();
+    const auto hit = memory_->get(key.bytes, key.hash, now);
     if (!hit) return std::nullopt;
-    Found found{std::string(hit.value()), Layer::kMemory, hit.negative(), hit.cost_us()};
+    Found found{std::string(hit.value()), Layer::kMemory, hit.negative(), hit.cost_us(),
+                hit.take_refresh(now)};
     advisor_->asked(key.hash);
     count_hit(key.kind, found);
     return found;
@@ -104,11 +108,16 @@ class LayersImpl final : public Layers {
       if (!value) counts(layer, key.kind).misses->add();
     }
     if (!value) return std::nullopt;
-    Found found{std::move(value->bytes), layer, value->negative, value->cost_us};
+    Found found{std::move(value->bytes), layer, value->negative, value->cost_us, false};
     put_in_memory(key, found.value, value->labels,
                   {value->cost_us, value->negative, milliseconds(now_ms - value->written_ms)});
     count_hit(key.kind, found);
     return found;
+  }
+
+  bool holds(const Key& key) override {
+    if (memory_ && memory_->get(key.bytes, key.hash, coarse_now())) return true;
+    return disk_ && disk_->get(key.bytes, key.hash, unix_now_ms()).has_value();
   }
 
   void put(const Key& key, std::string_view value, const Facts& facts) override {
@@ -213,7 +222,10 @@ class LayersImpl final : public Layers {
     const auto now = coarse_now();
     const milliseconds left = lifetime(Layer::kMemory, key.kind, coming.negative, coming.age);
     if (left <= milliseconds(0)) return;
-    if (left != milliseconds::max()) facts.expires = now + left;
+    if (left != milliseconds::max()) {
+      facts.expires = now + left;
+      facts.refresh_after = facts.expires - left / kRefreshShare;
+    }
     if (!memory_->put(key.bytes, key.hash, value, labels, facts, now)) return;
     advisor_->came(key.hash,
                    key.bytes.size() + value.size() + labels.size_bytes() + kEntryOverhead);

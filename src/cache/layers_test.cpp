@@ -104,6 +104,17 @@ TEST_F(LayersTest, ForgetsAfterTheKindsLifetime) {
   EXPECT_TRUE(layers_->find(Key(Kind::kAnswer, "b")).has_value());
 }
 
+TEST_F(LayersTest, TellsOneReaderToRenewWhatExpiresSoon) {
+  options_.lifetimes.kind[index_of(Kind::kSearch)] = std::chrono::seconds(2);
+  open().put(key("a"), "value", {});
+  EXPECT_TRUE(layers_->holds(key("a")));
+  EXPECT_FALSE(layers_->holds(key("b")));
+  int told = 0;
+  while (const auto found = layers_->find_in_memory(key("a"))) told += found->refresh ? 1 : 0;
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(layers_->stats()[index_of(Layer::kMemory)].kinds[index_of(Kind::kSearch)].misses, 0U);
+}
+
 TEST_F(LayersTest, RunsWithoutADiskThatCannotBeOpened) {
   options_.folder = "/proc/nothing/here";
   open().put(key("a"), "value", {});

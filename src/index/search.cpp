@@ -105,11 +105,14 @@ std::uint64_t ServiceImpl::embed_query(const SearchRequest& request, Deadline de
         milliseconds(until.remaining()), milliseconds(usual)));
   }
   const auto lease =
-      leases_.acquire(service::Lane::kInteractive, embedder->query_threads(), until, cancel);
+      leases_.acquire(request.background ? service::Lane::kBackground : service::Lane::kInteractive,
+                      embedder->query_threads(), until, cancel);
   if (!lease) return degrade(lease.error().message);
   const std::string query = request.text;
-  auto vectors = embedder->embed(std::span(&query, 1), models::InputKind::kQuery,
-                                 models::Priority::kInteractive, until, cancel);
+  auto vectors = embedder->embed(
+      std::span(&query, 1), models::InputKind::kQuery,
+      request.background ? models::Priority::kBackground : models::Priority::kInteractive, until,
+      cancel);
   const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
   outcome.stages.push_back({"embed", took, vectors ? 1U : 0U});
   if (!vectors) {

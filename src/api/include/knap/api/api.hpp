@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -33,6 +34,8 @@ struct ApiOptions {
   std::uint64_t max_body_bytes = 32U << 20;
   std::chrono::milliseconds stop_grace{4'000};
   std::vector<Setting> settings;
+  std::uint32_t warm_questions = 0;  ///< Kept warm in the cache, see Warmer.
+  std::filesystem::path warm_file;
 };
 
 /// The parts of the program that routes reach. All must outlive the Api.

@@ -110,10 +110,15 @@ class Layers {
     Layer layer = Layer::kMemory;
     bool negative = false;
     std::uint32_t cost_us = 0;  ///< What making it took.
+    /// It expires soon: true for one of those who find it, who should have it made anew.
+    bool refresh = false;
   };
   /// L1 alone, without a lock. Only hits are counted: find() follows.
   virtual std::optional<Found> find_in_memory(const Key& key) = 0;
   virtual std::optional<Found> find(const Key& key) = 0;
+
+  /// Whether find() would find it here, without counting and without asking Redis.
+  virtual bool holds(const Key& key) = 0;
 
   enum class Reach {
     kProcess,  ///< The key means nothing after a restart: memory alone.

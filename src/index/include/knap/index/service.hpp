@@ -139,6 +139,7 @@ struct SearchRequest {
   search::Group group = search::Group::kNote;
   std::uint32_t limit = 10;
   bool explain = false;
+  bool background = false;  ///< Nobody waits: its embedding lets others go first.
 };
 
 /// A word that no note holds, and what was searched for instead, as the results write it.
