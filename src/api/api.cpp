@@ -47,7 +47,7 @@ class HttpApi final : public Api {
 
   ~HttpApi() override {
     stop();
-    warmer_.reset();  // its thread uses all that is made after it
+    if (warmer_) warmer_->stop();  // its thread uses what is gone before it
   }
 
   Status listen() {
@@ -87,6 +87,7 @@ class HttpApi final : public Api {
     jobs_.stop();
     warm_cancel_.cancel();
     server_->stop(options_.stop_grace);
+    if (warmer_) warmer_->stop();
     open_.store(nullptr);
   }
 

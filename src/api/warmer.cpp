@@ -42,7 +42,9 @@ Warmer::Warmer(Options options, Work work, observe::Registry& metrics)
   ::pthread_setname_np(thread_.native_handle(), "knap-warm");
 }
 
-Warmer::~Warmer() {
+Warmer::~Warmer() { stop(); }
+
+void Warmer::stop() {
   {
     const MutexLock lock(mutex_);
     stopping_ = true;

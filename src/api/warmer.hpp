@@ -39,6 +39,8 @@ class Warmer {
   };
   Warmer(Options options, Work work, observe::Registry& metrics);
   ~Warmer();
+  /// Ends the thread and writes the questions; what is called later has no effect.
+  void stop() KNAP_EXCLUDES(mutex_);
   Warmer(const Warmer&) = delete;
   Warmer& operator=(const Warmer&) = delete;
 
