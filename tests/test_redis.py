@@ -282,7 +282,8 @@ def test_wrong_settings_stop_the_start(servers, tmp_path, settings, said):
 
 @pytest.fixture
 def cluster(redises):
-    nodes = [redises("cluster-enabled yes", "cluster-node-timeout 1000", "cluster-replica-validity-factor 0", "appendonly no")
+    # The nodes' own port is 10,000 higher unless it is named.
+    nodes = [redises("cluster-enabled yes", f"cluster-port {free_port()}", "cluster-node-timeout 1000", "cluster-replica-validity-factor 0", "appendonly no")
              for _ in range(6)]
     for node in nodes:
         node.wait()
