@@ -95,6 +95,26 @@ struct ModelsCommand {
 /// @param server  a running one is told of a change of embedding model
 int models(const Config& config, const ServerAddress& server, const ModelsCommand& command);
 
+struct BenchModelsCommand {
+  std::vector<std::string> names;  ///< Empty: all that are installed.
+  std::uint32_t prompt_words = 400;
+  std::uint32_t repeats = 3;
+  Output output = Output::kText;
+};
+/// Loads models one after the other and prints what they do on this machine, as a Markdown table.
+int bench_models(const Config& config, const BenchModelsCommand& command);
+
+struct QuantizeCommand {
+  std::string name;
+  std::vector<std::string> levels;  ///< Empty: all.
+  std::string text, judged;         ///< judged: a folder in BEIR's form, or empty.
+  std::string keep;                 ///< The level that is installed, or empty.
+  std::uint32_t tokens = 4'096, documents = 600;
+  Output output = Output::kText;
+};
+/// Quantises a model to several levels and prints what each gains and loses, as a Markdown table.
+int quantize(const Config& config, const QuantizeCommand& command);
+
 int show_config(const Config& config, Output output);
 
 }  // namespace knap::app

@@ -25,6 +25,8 @@ struct Arguments {
   BenchOptions bench;
   CacheCommand cache;
   ModelsCommand models;
+  BenchModelsCommand bench_models;
+  QuantizeCommand quantize;
   std::string wait = "keyword";
   bool all = false;
 };
@@ -202,6 +204,52 @@ void add_cache(CLI::App& app, Arguments& a, Action& action) {
   invalidate.add_option("--kind", a.cache.kind, "search or answer");
 }
 
+void add_model_measures(CLI::App& models_command, Arguments& a, Action& action) {
+  auto& bench = add_command(models_command, "bench",
+                            "Measure models on this machine: load time, tokens a second, memory",
+                            "knap models bench all-minilm-l6-v2 smollm2-135m-instruct");
+  add_config_options(bench, a);
+  bench.add_flag("--json", a.json, "Print JSON");
+  bench.add_option("names", a.bench_models.names, "Model names (default: all that are installed)");
+  bench.add_option("--words", a.bench_models.prompt_words, "Words of a prompt (16-4000)")
+      ->check(CLI::Range(16, 4000));
+  bench.add_option("--repeats", a.bench_models.repeats, "The median of so many (1-100)")
+      ->check(CLI::Range(1, 100));
+  bench.callback([&] {
+    action = [&a](const Config& config) {
+      a.bench_models.output = a.server.output;
+      return bench_models(config, a.bench_models);
+    };
+  });
+
+  auto& quantize_command = add_command(
+      models_command, "quantize",
+      "Quantise a model to several levels, and measure what each gains and loses",
+      "knap models quantize smollm2-135m-instruct --text ~/Notes/Essay.md --to Q8_0,Q5_K_M");
+  add_config_options(quantize_command, a);
+  quantize_command.add_flag("--json", a.json, "Print JSON");
+  quantize_command.add_option("name", a.quantize.name, "An installed model")->required();
+  quantize_command.add_option("--text", a.quantize.text, "Text to judge them on, e.g. a note")
+      ->required();
+  quantize_command
+      .add_option("--to", a.quantize.levels, "F32, F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M (default: all)")
+      ->delimiter(',');
+  quantize_command.add_option("--keep", a.quantize.keep, "Install this level as NAME-LEVEL");
+  quantize_command.add_option("--tokens", a.quantize.tokens, "Of the text at most (512-1000000)")
+      ->check(CLI::Range(512, 1'000'000));
+  quantize_command.add_option(
+      "--judged", a.quantize.judged,
+      "Encoders: a folder with corpus.jsonl, queries.jsonl, qrels/test.tsv");
+  quantize_command.add_option("--documents", a.quantize.documents, "Of those at most (10-1000000)")
+      ->check(CLI::Range(10, 1'000'000));
+  quantize_command.callback([&] {
+    action = [&a](const Config& config) {
+      a.quantize.output = a.server.output;
+      return quantize(config, a.quantize);
+    };
+  });
+}
+
 void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
   auto& models_command = add_command(app, "models", "List, fetch, check and choose models",
                                      "knap models pull qwen2.5-coder-1.5b-instruct");
@@ -251,6 +299,8 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
       ModelsCommand::Action::kRollback);
   add("remove", "Delete a model's files", "knap models remove qwen2.5-coder-0.5b-instruct",
       ModelsCommand::Action::kRemove);
+
+  add_model_measures(models_command, a, action);
 
   auto& config_command = add_command(
       app, "config", "The effective settings and where each comes from", "knap config --json");

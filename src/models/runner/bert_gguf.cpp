@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t kVocabularyBytesMax = 16U << 20;
 constexpr std::uint32_t kPoolingMean = 1;
+constexpr std::uint32_t kFileTypeF32 = 0;
 constexpr std::uint32_t kFileTypeMostlyQ8 = 7;
 
 struct TensorName {
@@ -100,10 +101,10 @@ Status add_vocabulary(gguf_context* gguf, const std::filesystem::path& file) {
   return {};
 }
 
-void add_shape(gguf_context* gguf, const BertConfig& config) {
+void add_shape(gguf_context* gguf, const BertConfig& config, std::uint32_t file_type) {
   gguf_set_val_str(gguf, "general.architecture", "bert");
   gguf_set_val_str(gguf, "general.name", "bert");
-  gguf_set_val_u32(gguf, "general.file_type", kFileTypeMostlyQ8);
+  gguf_set_val_u32(gguf, "general.file_type", file_type);
   gguf_set_val_u32(gguf, "bert.block_count", static_cast<std::uint32_t>(config.layers));
   gguf_set_val_u32(gguf, "bert.context_length", static_cast<std::uint32_t>(config.positions));
   gguf_set_val_u32(gguf, "bert.embedding_length", static_cast<std::uint32_t>(config.hidden));
@@ -117,18 +118,19 @@ void add_shape(gguf_context* gguf, const BertConfig& config) {
 
 }  // namespace
 
-Status write_bert_q8_gguf(const std::filesystem::path& model_dir,
-                          const std::filesystem::path& gguf_file) {
+Status write_bert_gguf(const std::filesystem::path& model_dir,
+                       const std::filesystem::path& gguf_file, BertWeights matrices) {
+  const ggml_type type = matrices == BertWeights::kQ8 ? GGML_TYPE_Q8_0 : GGML_TYPE_F32;
   KNAP_TRY(const BertConfig config, read_bert_config(model_dir / "config.json"));
   KNAP_TRY(const auto weights, Safetensors::open(model_dir / "model.safetensors"));
   // Quantised data and one object a tensor always fit in what the floats take.
   Writer writer(*weights, std::filesystem::file_size(model_dir / "model.safetensors") + (1U << 20));
-  add_shape(writer.gguf(), config);
+  add_shape(writer.gguf(), config, matrices == BertWeights::kQ8 ? kFileTypeMostlyQ8 : kFileTypeF32);
   KNAP_CHECK_OK(add_vocabulary(writer.gguf(), model_dir / "vocab.txt"));
 
   const std::size_t hidden = config.hidden;
   KNAP_CHECK_OK(writer.add("token_embd.weight", "embeddings.word_embeddings.weight",
-                           config.vocabulary, hidden, GGML_TYPE_Q8_0));
+                           config.vocabulary, hidden, type));
   KNAP_CHECK_OK(writer.add("position_embd.weight", "embeddings.position_embeddings.weight",
                            config.positions, hidden, GGML_TYPE_F32));
   KNAP_CHECK_OK(writer.add("token_types.weight", "embeddings.token_type_embeddings.weight",
@@ -144,8 +146,7 @@ Status write_bert_q8_gguf(const std::filesystem::path& model_dir,
       const std::size_t rows = gguf == "ffn_up" ? config.intermediate : hidden;
       const std::size_t columns = gguf == "ffn_down" ? config.intermediate : hidden;
       KNAP_CHECK_OK(writer.add(fmt::format("{}{}.weight", to, gguf),
-                               fmt::format("{}{}.weight", from, source), rows, columns,
-                               GGML_TYPE_Q8_0));
+                               fmt::format("{}{}.weight", from, source), rows, columns, type));
       KNAP_CHECK_OK(writer.add(fmt::format("{}{}.bias", to, gguf),
                                fmt::format("{}{}.bias", from, source), 0, rows, GGML_TYPE_F32));
     }

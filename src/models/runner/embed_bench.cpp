@@ -228,7 +228,7 @@ int run(int argc, char** argv) {
     rows.push_back(*row);
   }
   const auto gguf = std::filesystem::temp_directory_path() / "knap_embed_bench.gguf";
-  if (auto status = write_bert_q8_gguf(model_dir, gguf); !status) {
+  if (auto status = write_bert_gguf(model_dir, gguf, BertWeights::kQ8); !status) {
     std::fprintf(stderr, "%s\n", status.error().message.c_str());
     return 1;
   }

@@ -15,6 +15,7 @@
 #include "knap/base/mutex.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/log.hpp"
+#include "runner/measure_weights.hpp"
 #include "runner/service.hpp"
 
 namespace knap::models {
@@ -184,6 +185,9 @@ int serve(const RunnerOptions& options) {
 }  // namespace
 
 int runner_main(int argc, char** argv) {
+  const int skip = argc > 1 && std::string_view(argv[1]) == "runner" ? 1 : 0;
+  if (argc > skip + 1 && std::string_view(argv[skip + 1]) == "measure")
+    return runner::measure_main(argc - skip - 1, argv + skip + 1);
   try {
     const auto options = read_arguments(argc, argv);
     if (!options) {

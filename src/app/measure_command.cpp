@@ -1,0 +1,253 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <boost/json.hpp>
+
+#include "commands.hpp"
+#include "engine.hpp"
+#include "knap/base/json_text.hpp"
+#include "knap/base/text.hpp"
+#include "knap/models/manage.hpp"
+#include "knap/models/measure.hpp"
+#include "knap/observe/log.hpp"
+#include "terminal.hpp"
+
+namespace knap::app {
+namespace {
+
+namespace json = boost::json;
+
+constexpr double kMB = 1e6;
+
+/// A folder for sockets that goes with its owner.
+struct RunDir {
+  std::filesystem::path folder;
+  explicit RunDir(std::filesystem::path path) : folder(std::move(path)) {}
+  RunDir(const RunDir&) = delete;
+  RunDir& operator=(const RunDir&) = delete;
+  ~RunDir() { remove_run_dir(folder); }
+};
+
+std::string number(double value, int digits = 0) {
+  return value > 0 ? fmt::format("{:.{}f}", value, digits) : "-";
+}
+
+void print_row(const std::vector<std::string>& cells) {
+  fmt::print("| {} |\n", fmt::join(cells, " | "));
+}
+void print_head(const std::vector<std::string>& cells) {
+  print_row(cells);
+  fmt::print("|{}\n", fmt::join(std::vector<std::string>(cells.size(), "---|"), ""));
+}
+
+json::object to_json(const models::ModelFigures& figures) {
+  return {{"name", figures.name},
+          {"role", figures.role},
+          {"bytes", figures.bytes},
+          {"load_ms", figures.load_ms},
+          {"read_tokens_per_second", figures.read_tokens_per_second},
+          {"write_tokens_per_second", figures.write_tokens_per_second},
+          {"query_ms", figures.query_ms},
+          {"resident_bytes", figures.resident_bytes},
+          {"expected_bytes", figures.expected_bytes},
+          {"read_tokens", figures.read_tokens},
+          {"written_tokens", figures.written_tokens}};
+}
+
+json::object to_json(const models::QuantizeReport& report) {
+  json::array levels;
+  for (const auto& row : report.levels) {
+    levels.push_back(json::object{{"level", row.level},
+                                  {"bytes", row.bytes},
+                                  {"load_ms", row.load_ms},
+                                  {"read_tokens_per_second", row.read_tokens_per_second},
+                                  {"write_tokens_per_second", row.write_tokens_per_second},
+                                  {"resident_bytes", row.resident_bytes},
+                                  {"perplexity", row.perplexity},
+                                  {"agreement", row.agreement},
+                                  {"cosine", row.cosine},
+                                  {"ndcg_10", row.ndcg_10}});
+  }
+  return {{"requantised_from", report.requantised_from},
+          {"encoder", report.encoder},
+          {"scored_tokens", report.scored_tokens},
+          {"paragraphs", report.paragraphs},
+          {"documents", report.documents},
+          {"queries", report.queries},
+          {"levels", std::move(levels)}};
+}
+
+void print_levels(const std::string& name, const models::QuantizeReport& report) {
+  if (report.encoder) {
+    print_head({"Level", "MB", "Load ms", "Tokens/s", "Memory MB", "Cosine", "nDCG@10"});
+  } else {
+    print_head({"Level", "MB", "Load ms", "Read tokens/s", "Write tokens/s", "Memory MB",
+                "Perplexity", "Agreement"});
+  }
+  for (const auto& row : report.levels) {
+    std::vector<std::string> cells = {row.level, number(static_cast<double>(row.bytes) / kMB),
+                                      number(row.load_ms), number(row.read_tokens_per_second)};
+    if (!report.encoder) cells.push_back(number(row.write_tokens_per_second, 1));
+    cells.push_back(number(static_cast<double>(row.resident_bytes) / kMB));
+    cells.push_back(report.encoder ? number(row.cosine, 4) : number(row.perplexity, 2));
+    cells.push_back(report.encoder ? number(row.ndcg_10, 3)
+                                   : fmt::format("{:.1f} %", row.agreement * 100));
+    print_row(cells);
+  }
+  if (report.encoder) {
+    fmt::print("\n{} by llama.cpp; cosine over {} paragraphs", name, report.paragraphs);
+    if (report.documents > 0)
+      fmt::print(", nDCG over {} queries and {} documents", report.queries, report.documents);
+    fmt::print(".\n");
+  } else {
+    fmt::print(
+        "\n{}; perplexity and agreement (the same likeliest token as the original) over {} "
+        "tokens.\n",
+        name, report.scored_tokens);
+  }
+  if (!report.requantised_from.empty()) {
+    fmt::print(
+        "The source is quantised itself ({}): the levels are re-quantised, and none is "
+        "better than it.\n",
+        report.requantised_from);
+  }
+}
+
+Result<models::ModelInfo> installed(const models::ModelsOptions& options, const std::string& name) {
+  observe::Registry metrics;
+  auto manage = options;
+  manage.runner_program.clear();
+  KNAP_TRY(const auto all, models::Models::open(std::move(manage), metrics));
+  for (auto& model : all->list()) {
+    if (model.name != name) continue;
+    if (model.installed) return std::move(model);
+    return make_error(ErrorCode::kNotFound,
+                      fmt::format("{0} is not installed: run `knap models pull {0}`", name));
+  }
+  return make_error(ErrorCode::kInvalidArgument,
+                    fmt::format("no model {} in the catalogue: see `knap models list`", name));
+}
+
+models::QuantizeOptions quantize_options(const Config& config, const models::ModelsOptions& options,
+                                         const QuantizeCommand& command,
+                                         const models::ModelInfo& model) {
+  models::QuantizeOptions out;
+  out.source = options.models_dir / model.name;
+  if (model.role == "answer") out.source /= "model.gguf";
+  out.levels = command.levels.empty() ? models::quantisation_levels() : command.levels;
+  out.text = command.text;
+  out.tokens = command.tokens;
+  out.judged = command.judged;
+  out.documents = command.documents;
+  out.threads = config.models.threads > 0
+                    ? config.models.threads
+                    : static_cast<std::size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  out.program = options.runner_program;
+  out.scratch = options.models_dir;
+  return out;
+}
+
+}  // namespace
+
+int bench_models(const Config& config, const BenchModelsCommand& command) {
+  auto log = log_options(config);
+  if (log.file.empty()) log.level = observe::LogLevel::kError;
+  if (auto status = observe::configure_log(log); !status) return report(status.error());
+  auto made = make_run_dir();
+  if (!made) return report(made.error());
+  const RunDir run_dir(*made);
+  auto options = models_options(config, run_dir.folder);
+  // Each is to be loaded from nothing, and no other computes beside it.
+  options.embed_model.clear();
+  options.remote_url.clear();
+  options.warm.clear();
+  options.pinned.clear();
+  options.keep_alive = {};
+  std::vector<std::string> names = command.names;
+  std::vector<models::ModelFigures> rows;
+  observe::Registry metrics;
+  auto models = models::Models::open(options, metrics);
+  if (!models) return report(models.error());
+  if (names.empty()) {
+    for (const auto& model : (*models)->list())
+      if (model.installed && model.runnable) names.push_back(model.name);
+  }
+  int worst = kExitDone;
+  for (const auto& name : names) {
+    auto figures = models::bench_model(
+        **models, name, {.prompt_words = command.prompt_words, .repeats = command.repeats},
+        CancelToken());
+    if (figures) {
+      rows.push_back(*std::move(figures));
+    } else {
+      worst = report(figures.error());
+    }
+  }
+  if (command.output == Output::kJson) {
+    json::array list;
+    for (const auto& row : rows) list.push_back(to_json(row));
+    fmt::print("{}\n", json_text(json::object{{"models", std::move(list)}}));
+    return worst;
+  }
+  if (rows.empty()) return worst;
+  print_head({"Model", "Role", "MB", "Load ms", "Read tokens/s", "Write tokens/s", "Query ms",
+              "Memory MB", "Reckoned MB"});
+  for (const auto& row : rows) {
+    print_row({row.name, row.role, number(static_cast<double>(row.bytes) / kMB),
+               number(row.load_ms), number(row.read_tokens_per_second),
+               number(row.write_tokens_per_second, 1), number(row.query_ms, 1),
+               number(static_cast<double>(row.resident_bytes) / kMB),
+               number(static_cast<double>(row.expected_bytes) / kMB)});
+  }
+  return worst;
+}
+
+int quantize(const Config& config, const QuantizeCommand& command) {
+  auto log = log_options(config);
+  if (log.file.empty()) log.level = observe::LogLevel::kError;
+  if (auto status = observe::configure_log(log); !status) return report(status.error());
+  auto made = make_run_dir();
+  if (!made) return report(made.error());
+  const RunDir run_dir(*made);
+  const auto options = models_options(config, run_dir.folder);
+  const auto model = installed(options, command.name);
+  if (!model) return report(model.error());
+  if (!command.keep.empty() && model->role != "answer") {
+    return report(make_error(ErrorCode::kUnsupported,
+                             "only answer models can be kept: Knap runs encoders from their own "
+                             "files, in 8 bits where that is quicker"));
+  }
+  auto wanted = quantize_options(config, options, command, *model);
+  if (!command.keep.empty() &&
+      std::ranges::find(wanted.levels, command.keep) == wanted.levels.end())
+    wanted.levels.push_back(command.keep);
+  std::string kept;
+  wanted.keep = [&](std::string_view level, const std::filesystem::path& file) -> Status {
+    if (level != command.keep) return {};
+    kept = fmt::format("{}-{}", command.name, text::fold_case(level));
+    return models::import_model(options, file, kept, {}, CancelToken());
+  };
+  Result<models::QuantizeReport> report_of = [&] {
+    ProgressLine line;
+    return models::quantize_model(
+        wanted,
+        [&](std::string_view stage, std::uint64_t, std::uint64_t) {
+          line.update(stage, 0, 0, 0, {});
+        },
+        CancelToken());
+  }();
+  if (!report_of) return report(report_of.error());
+  if (command.output == Output::kJson) {
+    fmt::print("{}\n", json_text(to_json(*report_of)));
+  } else {
+    print_levels(command.name, *report_of);
+    if (!kept.empty())
+      fmt::print("{} is installed; choose it with `knap models use {}`.\n", kept, kept);
+  }
+  return kExitDone;
+}
+
+}  // namespace knap::app

@@ -1,0 +1,65 @@
+"""Figures of models on this machine: `knap models bench` and `knap models quantize`."""
+import json
+
+import pytest
+
+from knap_server import ROOT, run
+
+EMBED, SMALL = "all-minilm-l6-v2", "smollm2-135m-instruct"
+# One thread: two that wait for each other crawl while other tests compute.
+TEXT = ROOT / "docs" / "Decisions.md"
+
+
+def test_bench_measures_what_is_named(default_models, tmp_path):
+    done = run("models", "bench", EMBED, SMALL, "--words", 16, "--repeats", 1, "--json", home=tmp_path, timeout=110, KNAP_MODELS_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    embed, small = json.loads(done.stdout)["models"]
+    assert embed["name"] == EMBED and embed["read_tokens_per_second"] > 100 and embed["query_ms"] > 0
+    assert small["name"] == SMALL and small["read_tokens_per_second"] > 1 and small["write_tokens_per_second"] > 0
+    for figures in embed, small:
+        assert figures["load_ms"] > 0
+        assert figures["bytes"] < figures["resident_bytes"] <= figures["expected_bytes"], "the pool's reckoning holds"
+
+
+def test_bench_says_what_it_cannot_measure(tmp_path):
+    done = run("models", "bench", "qwen3-4b", home=tmp_path)
+    assert done.returncode == 1 and "knap models pull qwen3-4b" in done.stderr
+
+
+def test_quantize_measures_each_level_and_calls_a_quantised_source_so(default_models, tmp_path):
+    done = run("models", "quantize", SMALL, "--text", TEXT, "--to", "Q8_0", "--tokens", 512, "--json", home=tmp_path, timeout=110, KNAP_MODELS_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["requantised_from"] == "Q4_1" and not report["encoder"] and report["scored_tokens"] == 256
+    original, level = report["levels"]
+    assert (original["level"], level["level"]) == ("original", "Q8_0") and original["agreement"] == 1
+    assert level["bytes"] > original["bytes"] and 0.85 < level["agreement"] <= 1
+    assert abs(level["perplexity"] / original["perplexity"] - 1) < 0.05
+
+
+def test_quantize_measures_encoders_by_their_vectors(default_models, tmp_path):
+    judged = tmp_path / "judged"
+    (judged / "qrels").mkdir(parents=True)
+    words = ["kettle", "garden", "violin", "harbour", "winter", "library"]
+    (judged / "corpus.jsonl").write_text("".join(json.dumps({"_id": w, "title": "", "text": f"A note about the {w}."}) + "\n" for w in words))
+    (judged / "queries.jsonl").write_text("".join(json.dumps({"_id": w, "text": f"the {w}"}) + "\n" for w in words))
+    (judged / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{w}\t{w}\t1\n" for w in words))
+    text = tmp_path / "text.md"
+    text.write_text("\n\n".join(f"The {w} stands where it stood, and nobody asks why that is." for w in words))
+    done = run("models", "quantize", EMBED, "--text", text, "--to", "F16,Q4_K_M", "--judged", judged, "--json", home=tmp_path, timeout=110, KNAP_MODELS_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["encoder"] and report["requantised_from"] == "" and (report["paragraphs"], report["documents"]) == (6, 6)
+    original, half, quarter = report["levels"]
+    assert original["cosine"] == pytest.approx(1) and half["cosine"] > 0.999 > quarter["cosine"] > 0.9
+    assert original["bytes"] > half["bytes"] > quarter["bytes"] and original["ndcg_10"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--to", "Q9_X", "--text", str(TEXT)], "no level is called 'Q9_X': one of F32"),
+    (["--text", "absent.md"], "absent.md"),
+])
+def test_quantize_says_what_is_wrong(default_models, tmp_path, arguments, message):
+    done = run("models", "quantize", SMALL, *arguments, home=tmp_path, timeout=60)
+    assert done.returncode != 0 and message in done.stderr
+    assert not list(tmp_path.glob("**/quantize-*"))
