@@ -63,3 +63,13 @@ def test_quantize_says_what_is_wrong(default_models, tmp_path, arguments, messag
     done = run("models", "quantize", SMALL, *arguments, home=tmp_path, timeout=60)
     assert done.returncode != 0 and message in done.stderr
     assert not list(tmp_path.glob("**/quantize-*"))
+
+
+def test_recommend_shows_its_arithmetic(tmp_path):
+    done = run("models", "recommend", "--explain", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "s an answer" in done.stdout and "GB/s by all cores" in done.stdout and "knap models bench" in done.stdout
+    german = json.loads(run("models", "recommend", "--role", "embed", "--language", "de", "--json", home=tmp_path).stdout)
+    assert german["model"] == "multilingual-e5-small" and german["hardware"]["memory_bytes_per_second"] > 1e8
+    none = run("models", "recommend", home=tmp_path, KNAP_MODELS_MEMORY_BYTES="1000000")
+    assert none.returncode == 1 and none.stdout.startswith("None: no model of the catalogue fits")

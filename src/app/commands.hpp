@@ -115,6 +115,14 @@ struct QuantizeCommand {
 /// Quantises a model to several levels and prints what each gains and loses, as a Markdown table.
 int quantize(const Config& config, const QuantizeCommand& command);
 
+struct RecommendCommand {
+  std::string role = "answer", priority = "accuracy", language;
+  bool explain = false;
+  Output output = Output::kText;
+};
+/// Looks at the machine and proposes a model. kExitFailed when none fits.
+int recommend(const Config& config, const RecommendCommand& command);
+
 int show_config(const Config& config, Output output);
 
 }  // namespace knap::app

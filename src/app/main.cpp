@@ -27,6 +27,7 @@ struct Arguments {
   ModelsCommand models;
   BenchModelsCommand bench_models;
   QuantizeCommand quantize;
+  RecommendCommand recommend;
   std::string wait = "keyword";
   bool all = false;
 };
@@ -250,6 +251,25 @@ void add_model_measures(CLI::App& models_command, Arguments& a, Action& action) 
   });
 }
 
+void add_recommend(CLI::App& models_command, Arguments& a, Action& action) {
+  auto& command = add_command(models_command, "recommend", "Propose a model for this machine",
+                              "knap models recommend --priority speed --explain");
+  add_config_options(command, a);
+  command.add_flag("--json", a.json, "Print JSON");
+  command.add_flag("--explain", a.recommend.explain, "Show the arithmetic, and why not the others");
+  command.add_option("--role", a.recommend.role, "answer or embed")
+      ->check(CLI::IsMember({"answer", "embed"}));
+  command.add_option("--priority", a.recommend.priority, "accuracy, speed or memory")
+      ->check(CLI::IsMember({"accuracy", "speed", "memory"}));
+  command.add_option("--language", a.recommend.language, "Language of the notes, as de");
+  command.callback([&] {
+    action = [&a](const Config& config) {
+      a.recommend.output = a.server.output;
+      return recommend(config, a.recommend);
+    };
+  });
+}
+
 void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
   auto& models_command = add_command(app, "models", "List, fetch, check and choose models",
                                      "knap models pull qwen2.5-coder-1.5b-instruct");
@@ -301,6 +321,7 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
       ModelsCommand::Action::kRemove);
 
   add_model_measures(models_command, a, action);
+  add_recommend(models_command, a, action);
 
   auto& config_command = add_command(
       app, "config", "The effective settings and where each comes from", "knap config --json");
