@@ -129,6 +129,50 @@ def test_pdfs_hold_up_no_note(servers):
     assert server.status()["files"]["pending"] > 0, "the test proves nothing when all PDFs are done"
 
 
+def test_an_imported_pdf_is_kept_outside_of_the_vault_and_read_once(servers, tmp_path):
+    server = servers({"note.md": "words"})
+    assert [vault["name"] for vault in server.get("/api/index/status")["vaults"]] == ["notes"]
+    file = tmp_path / "River Survey.pdf"
+    file.write_bytes(REPORT)
+    for _ in range(2):
+        done = run("import", file, "--url", server.url, home=tmp_path)
+        assert done.returncode == 0 and "imports/River Survey.pdf" in done.stdout, done.stdout + done.stderr
+    result = server.search("bridge closed after the flood")["results"][0]
+    assert (result["vault"], result["path"], result["page"]) == ("imports", "River Survey.pdf", 2)
+    assert sorted(path.name for path in server.vaults["notes"].iterdir()) == ["note.md"]
+    assert [row["path"] for row in server.files() if row["vault"] == "imports"] == ["River Survey.pdf"]
+    file.write_bytes(pdf([["Another zebrafish."]]))
+    assert run("import", file, "--url", server.url, home=tmp_path).returncode == 0
+    assert server.paths("zebrafish") == ["River Survey (2).pdf"]
+    server.stop()
+    server.start().wait_settled()
+    assert server.paths("zebrafish") == ["River Survey (2).pdf"]
+    assert server.metric("knap_documents_read_total") == 0
+
+
+def test_an_import_that_gives_no_text_says_why(servers, tmp_path):
+    server = servers({"note.md": "words"})
+    (tmp_path / "locked.pdf").write_bytes(pdf([["secret"]], password="open sesame"))
+    done = run("import", tmp_path / "locked.pdf", "--url", server.url, home=tmp_path)
+    assert done.returncode == 1 and "needs a password" in done.stdout
+    upload = {"data": REPORT, "headers": {"Content-Type": "application/pdf"}}
+    for name, status in (("", 422), ("..%2Fx.pdf", 422), (".x.pdf", 422), ("x.exe", 422), ("a%00b.pdf", 422), ("x" * 201 + ".pdf", 422)):
+        answer = server.call("POST", f"/api/index_pdf?name={name}", expect=None, **upload)
+        assert answer.status_code in (status, 400, 415, 501), (name, answer.status_code, answer.text)
+        assert answer.json()["detail"]
+    assert server.paths("Ostrava") == []
+
+
+def test_a_pdf_of_a_vault_is_read_when_asked(servers):
+    server = servers({"note.md": "words", "a.pdf": REPORT}, settings={"index": {"watch": False}})
+    (server.vaults["notes"] / "a.pdf").write_bytes(pdf([["Now a zebrafish."]]))
+    started = server.post("/api/index_pdf", {"path": "a.pdf"}, expect=202)
+    server.wait_job(started["job"]["id"])
+    assert server.paths("zebrafish") == ["a.pdf"]
+    server.post("/api/index_pdf", {"path": "none.pdf"}, expect=404)
+    server.post("/api/index_pdf", {"path": 3}, expect=422)
+
+
 def test_pdfs_can_be_left_out(servers):
     server = servers({"a.pdf": REPORT}, settings={"index": {"pdf": False}})
     assert server.paths("Ostrava") == []

@@ -59,6 +59,16 @@ class FakeService final : public index::Service {
                                         index::Effort) const override {
     return std::nullopt;
   }
+  Result<index::FileRow> file(std::string_view, std::string_view) const override {
+    return make_error(ErrorCode::kNotFound, "there is no note");
+  }
+  Result<index::FileRow> wait_for_file(std::string_view, std::string_view, Deadline,
+                                       const CancelToken&) override {
+    return make_error(ErrorCode::kNotFound, "there is no note");
+  }
+  Result<index::FileRow> import_file(std::string_view, std::string_view) override {
+    return make_error(ErrorCode::kFailedPrecondition, "no imports here");
+  }
   Result<index::SearchOutcome> search(const index::SearchRequest& request, Deadline deadline,
                                       const CancelToken& cancel) override {
     KNAP_CHECK_OK(still_wanted(cancel, deadline));

@@ -51,6 +51,25 @@ class FakeIndex final : public index::Service {
     return {status};
   }
 
+  Result<index::FileRow> file(std::string_view vault, std::string_view path) const override {
+    if (path != "a.pdf") return make_error(ErrorCode::kNotFound, "there is no note");
+    index::FileRow row;
+    row.vault = vault.empty() ? "notes" : std::string(vault);
+    row.path = path;
+    return row;
+  }
+  Result<index::FileRow> wait_for_file(std::string_view vault, std::string_view path, Deadline,
+                                       const CancelToken&) override {
+    KNAP_TRY(auto row, file(vault, path));
+    row.state = index::FileState::kIndexed;
+    return row;
+  }
+  Result<index::FileRow> import_file(std::string_view name, std::string_view) override {
+    index::FileRow row;
+    row.vault = "imports";
+    row.path = name;
+    return row;
+  }
   Result<index::FilePage> files(std::optional<index::FileState> state, std::string_view,
                                 std::uint32_t limit, std::string_view cursor) const override {
     if (cursor == "bad") return make_error(ErrorCode::kInvalidArgument, "no such cursor");

@@ -77,11 +77,12 @@ std::shared_ptr<Jobs::Job> Jobs::find(std::string_view id) const {
   return found == jobs_.end() ? nullptr : *found;
 }
 
-Result<std::string> Jobs::start(std::string_view kind, Work work) {
+Result<std::string> Jobs::start(std::string_view kind, Work work, Same same) {
   const MutexLock lock(mutex_);
   if (stopping_) return make_error(ErrorCode::kUnavailable, "the server is stopping");
   for (const auto& job : jobs_) {
-    if (job->kind == kind && job->state == State::kQueued && !job->cancel.cancelled())
+    if (same == Same::kOne && job->kind == kind && job->state == State::kQueued &&
+        !job->cancel.cancelled())
       return job->id;
   }
   auto job = std::make_shared<Job>();

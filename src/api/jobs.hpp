@@ -31,9 +31,11 @@ class Jobs {
 
   using OnProgress = std::function<void(const index::Progress&)>;
   using Work = std::function<Status(const CancelToken&, const OnProgress&)>;
-  /// Queues work. Work of the same kind that still waits is not queued twice: its id is returned.
+  /// Whether two works of a kind are the same work.
+  enum class Same { kOne, kAnother };
+  /// Queues work. The same work that still waits is not queued twice: its id is returned.
   /// Errors: kResourceExhausted (too many wait), kUnavailable (stopping).
-  Result<std::string> start(std::string_view kind, Work work);
+  Result<std::string> start(std::string_view kind, Work work, Same same = Same::kOne);
 
   boost::json::array list() const;  ///< Newest first.
   std::optional<boost::json::object> get(std::string_view id) const;

@@ -18,6 +18,7 @@ std::vector<Route> all_routes(const Context& context) {
   add_search_routes(context, routes);
   add_ask_routes(context, routes);
   add_note_routes(context, routes);
+  add_import_routes(context, routes);
   add_index_routes(context, routes);
   add_model_routes(context, routes);
   add_cache_routes(context, routes);

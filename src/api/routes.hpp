@@ -36,6 +36,7 @@ inline constexpr std::chrono::milliseconds kChatLimit{120'000};
 void add_search_routes(const Context& context, std::vector<Route>& routes);
 void add_ask_routes(const Context& context, std::vector<Route>& routes);
 void add_note_routes(const Context& context, std::vector<Route>& routes);
+void add_import_routes(const Context& context, std::vector<Route>& routes);
 void add_index_routes(const Context& context, std::vector<Route>& routes);
 void add_model_routes(const Context& context, std::vector<Route>& routes);
 void add_cache_routes(const Context& context, std::vector<Route>& routes);

@@ -54,6 +54,11 @@ struct FilesOptions {
 };
 int files(const Config& config, const ServerAddress& server, const FilesOptions& options);
 
+/// Hands files to a server, which keeps a copy of each, and waits until they are searchable.
+/// kExitFailed when one is not.
+int import_files(const Config& config, const ServerAddress& server,
+                 const std::vector<std::string>& files);
+
 struct DuplicatesOptions {
   std::string vault;
   double threshold = .8;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <cstdlib>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <thread>
@@ -12,6 +13,8 @@
 
 namespace knap::app {
 namespace {
+
+constexpr std::string_view kImportsName = "imports";
 
 std::filesystem::path own_program() {
   std::error_code error;
@@ -30,6 +33,13 @@ index::ServiceOptions index_options(const Config& config) {
   out.max_file_bytes = config.index.max_file_bytes;
   out.documents = document_readers(config);
   out.learn_boilerplate = config.index.learn_boilerplate;
+  // Copies of imported files live with our own data: nothing is written into a vault.
+  const bool taken = std::any_of(out.vaults.begin(), out.vaults.end(),
+                                 [](const auto& vault) { return vault.name == kImportsName; });
+  if (!taken && !out.vaults.empty()) {
+    out.vaults.push_back({std::string(kImportsName), config.data_dir / kImportsName,
+                          index::VaultConfig::Kind::kImports});
+  }
   out.ranking = config.ranking;
   return out;
 }

@@ -22,6 +22,7 @@ struct Arguments {
   AskOptions ask;
   FilesOptions files;
   DuplicatesOptions duplicates;
+  std::vector<std::string> imports;
   BenchOptions bench;
   CacheCommand cache;
   ModelsCommand models;
@@ -138,6 +139,15 @@ void add_status_and_files(CLI::App& app, Arguments& a, Action& action) {
   files_command.add_option("--limit", a.files.limit, "At most this many (0: all)");
   files_command.callback(
       [&] { action = [&a](const Config& config) { return files(config, a.server, a.files); }; });
+
+  auto& import_command = add_command(
+      app, "import", "Hand files to a running server, which keeps copies and makes them searchable",
+      "knap import Report.pdf");
+  add_client_options(import_command, a);
+  import_command.add_option("file", a.imports, "PDFs")->required()->check(CLI::ExistingFile);
+  import_command.callback([&] {
+    action = [&a](const Config& config) { return import_files(config, a.server, a.imports); };
+  });
 
   auto& duplicates_command =
       add_command(app, "duplicates", "Notes whose text is the same or nearly so",

@@ -127,6 +127,15 @@ Result<boost::json::value> Remote::post(const std::string& path, const boost::js
   return call(post_request(path, body));
 }
 
+Result<boost::json::value> Remote::upload(const std::string& path, std::string bytes) {
+  http::ClientRequest request;
+  request.method = "POST";
+  request.path = path;
+  request.fields.set("Content-Type", "application/octet-stream");
+  request.body = std::move(bytes);
+  return call(request);
+}
+
 Status Remote::stream(
     const std::string& path, const boost::json::value& body,
     const std::function<bool(std::string_view, const boost::json::value&)>& on_event) {

@@ -21,6 +21,8 @@ class Remote {
   /// problem says.
   Result<boost::json::value> get(const std::string& path);
   Result<boost::json::value> post(const std::string& path, const boost::json::value& body);
+  /// Sends bytes as they are.
+  Result<boost::json::value> upload(const std::string& path, std::string bytes);
 
   /// Server-Sent Events of a POST. on_event returns false to stop.
   Status stream(

@@ -224,6 +224,73 @@ TEST_F(DocumentsTest, LeaveTheIndexWithTheirFile) {
   EXPECT_EQ(state_of("x.pdf"), "");
 }
 
+class ImportsTest : public DocumentsTest {
+ protected:
+  ServiceOptions with_imports() {
+    ServiceOptions out = with_documents();
+    out.vaults.push_back({"imports", folder_ / "data" / "imports", VaultConfig::Kind::kImports});
+    return out;
+  }
+  FileRow imported(std::string_view name, std::string_view bytes) {
+    const FileRow file = service_->import_file(name, bytes).value();
+    return service_
+        ->wait_for_file(file.vault, file.path, Deadline::after(std::chrono::seconds(20)), {})
+        .value();
+  }
+};
+
+TEST_F(ImportsTest, ShowOnlyWhenThereAreAny) {
+  write("a.md", "zebrafish\n");
+  open(with_imports());
+  scan();
+  EXPECT_EQ(service_->status().size(), 1U);
+  EXPECT_THAT(service_->vaults(), ElementsAre("notes"));
+  EXPECT_EQ(imported("x.pdf", "the quagga").state, FileState::kIndexed);
+  EXPECT_THAT(service_->vaults(), ElementsAre("notes", "imports"));
+  EXPECT_THAT(found("quagga"), ElementsAre("x.pdf"));
+  EXPECT_FALSE(std::filesystem::exists(vault_ / "x.pdf"));
+  open(with_imports());
+  scan();
+  EXPECT_THAT(found("quagga"), ElementsAre("x.pdf"));
+}
+
+TEST_F(ImportsTest, OfOneNameGetNumbersAndOfOneContentAreOne) {
+  open(with_imports());
+  scan();
+  EXPECT_EQ(imported("x.pdf", "the quagga").path, "x.pdf");
+  EXPECT_EQ(imported("x.pdf", "the zebrafish").path, "x (2).pdf");
+  EXPECT_EQ(imported("x.pdf", "the zebrafish").path, "x (2).pdf");
+  EXPECT_EQ(imported("x.pdf", "the quagga").path, "x.pdf");
+  EXPECT_EQ(reads_, 2);
+}
+
+TEST_F(ImportsTest, RefuseOddNamesKindsAndSizes) {
+  open(with_imports());
+  scan();
+  for (const char* name : {"", "../x.pdf", "a/x.pdf", ".x.pdf", "x\n.pdf", "a\\x.pdf", "\xFF.pdf"})
+    EXPECT_EQ(service_->import_file(name, "text").error().code, ErrorCode::kInvalidArgument)
+        << name;
+  EXPECT_EQ(service_->import_file("x.exe", "text").error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(service_->import_file("x.pdf", std::string(2'000, 'x')).error().code,
+            ErrorCode::kResourceExhausted);
+  open(with_documents());
+  EXPECT_EQ(service_->import_file("x.pdf", "text").error().code, ErrorCode::kFailedPrecondition);
+}
+
+TEST_F(ImportsTest, WaitingForAFileTellsWhatBecameOfIt) {
+  write("locked.pdf", "!encrypted");
+  open(with_imports());
+  scan();
+  const Deadline soon = Deadline::after(std::chrono::seconds(20));
+  EXPECT_EQ(service_->wait_for_file("", "locked.pdf", soon, {}).value().state, FileState::kSkipped);
+  write("locked.pdf", "open now");
+  EXPECT_EQ(service_->wait_for_file("", "locked.pdf", soon, {}).value().state, FileState::kIndexed);
+  write("late.pdf", "!late");
+  EXPECT_EQ(service_->wait_for_file("", "late.pdf", soon, {}).value().reason, "too slow");
+  EXPECT_EQ(service_->wait_for_file("", "none.pdf", soon, {}).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(service_->wait_for_file("none", "x.pdf", soon, {}).error().code, ErrorCode::kNotFound);
+}
+
 TEST(Extracted, RoundTripsAndRefusesDamage) {
   Extracted with;
   with.document.emplace().title = "T";

@@ -7,6 +7,7 @@
 
 #include <malloc.h>
 
+#include "knap/base/file.hpp"
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
 #include "load.hpp"
@@ -32,6 +33,7 @@ Status check(const ServiceOptions& options) {
       return make_error(ErrorCode::kInvalidArgument, "two vaults are named " + vault.name);
     }
     std::error_code failed;
+    if (vault.kind == VaultConfig::Kind::kImports) continue;
     if (!std::filesystem::is_directory(vault.root, failed)) {
       return make_error(ErrorCode::kNotFound, "the vault " + vault.name + " has no folder " +
                                                   vault.root.string() + ": check the path");
@@ -85,6 +87,11 @@ Result<std::unique_ptr<Service>> Service::open(ServiceOptions options,
       embedder ? static_cast<std::uint32_t>(embedder->dimensions()) : kDimensionsWithoutModel;
   Vaults vaults;
   for (const VaultConfig& vault : options.vaults) {
+    if (vault.kind == VaultConfig::Kind::kImports) {
+      std::error_code failed;
+      std::filesystem::create_directories(vault.root, failed);
+      if (failed) return errno_error(failed.value(), "make the folder", vault.root);
+    }
     KNAP_TRY(const store::VaultId id, store->vault(vault.name, vault.root));
     vaults.push_back(std::make_unique<VaultState>(vault, id, dimensions));
     KNAP_TRY(const std::string learned, store->boilerplate(id));
@@ -203,7 +210,9 @@ Status ServiceImpl::set_embedder(std::shared_ptr<models::Embedder> embedder) {
 
 std::vector<std::string> ServiceImpl::vaults() const {
   std::vector<std::string> names;
-  for (const auto& vault : vaults_) names.push_back(vault->config.name);
+  for (const auto& vault : vaults_) {
+    if (!is_hidden(*vault)) names.push_back(vault->config.name);
+  }
   return names;
 }
 
@@ -249,6 +258,7 @@ std::vector<VaultStatus> ServiceImpl::status() const {
   std::vector<VaultStatus> all;
   double lag = 0;
   for (const auto& vault : vaults_) {
+    if (is_hidden(*vault)) continue;
     VaultStatus status = status_of(*vault);
     {
       MutexLock lock(vault->mutex);
@@ -313,7 +323,9 @@ Result<std::vector<VaultState*>> ServiceImpl::wanted_vaults(
     const std::vector<std::string>& names) const {
   std::vector<VaultState*> out;
   if (names.empty()) {
-    for (const auto& vault : vaults_) out.push_back(vault.get());
+    for (const auto& vault : vaults_) {
+      if (!is_hidden(*vault)) out.push_back(vault.get());
+    }
     return out;
   }
   for (const std::string& name : names) {

@@ -34,6 +34,11 @@ class ServiceImpl final : public Service {
                          std::uint32_t limit, std::string_view cursor) const override;
   std::optional<Content> content(const std::vector<std::string>& vaults,
                                  Effort effort) const override;
+  Result<FileRow> file(std::string_view vault, std::string_view path) const override;
+  Result<FileRow> wait_for_file(std::string_view vault, std::string_view path, Deadline deadline,
+                                const CancelToken& cancel) override;
+  Result<FileRow> import_file(std::string_view name, std::string_view bytes) override
+      KNAP_EXCLUDES(import_mutex_);
   Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
                                const CancelToken& cancel) override;
   Result<NoteView> note(std::string_view vault, std::string_view path) const override;
@@ -56,6 +61,7 @@ class ServiceImpl final : public Service {
     std::string path;
     LedgerEntry entry;
   };
+  static FileRow row_of(const Place& place);
   void watch(VaultState& vault);
   VaultStatus status_of(const VaultState& vault) const;
   Result<std::vector<VaultState*>> wanted_vaults(const std::vector<std::string>& names) const;
@@ -107,6 +113,7 @@ class ServiceImpl final : public Service {
   std::unique_ptr<EmbedQueue> embed_queue_;
   std::unique_ptr<Indexer> indexer_;
   SnapshotKeeper snapshots_;
+  Mutex import_mutex_;   ///< Two imports of one name do not choose the same place.
   bool loaded_ = false;  ///< Only an index that was loaded whole is worth a snapshot.
 };
 

@@ -137,6 +137,11 @@ struct VaultState {
 
 using Vaults = std::vector<std::unique_ptr<VaultState>>;
 
+/// A folder of imports that holds nothing does not show.
+inline bool is_hidden(const VaultState& vault) {
+  return vault.config.kind == VaultConfig::Kind::kImports && vault.ledger.counts().total() == 0;
+}
+
 /// What the index is told of a note.
 search::NoteInput note_input(store::FileId id, const std::string& path,
                              const store::NoteRecord& note, const NoteMeta& meta,

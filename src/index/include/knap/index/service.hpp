@@ -24,6 +24,9 @@ namespace knap::index {
 struct VaultConfig {
   std::string name;  ///< Unique, 1-64 characters.
   std::filesystem::path root;
+  /// kImports: a folder of ours that keeps copies of imported files; made when absent. It does not
+  /// show as long as it is empty.
+  enum class Kind { kVault, kImports } kind = Kind::kVault;
 };
 
 /// Which embedding model's vectors searches use, and the change to another.
@@ -271,6 +274,19 @@ class Service {
   /// the search and after it. @param vaults  empty: all; their order does not matter
   virtual std::optional<Content> content(const std::vector<std::string>& vaults,
                                          Effort effort) const = 0;
+
+  /// @param vault  empty: the first vault that has the path. Errors: kNotFound.
+  virtual Result<FileRow> file(std::string_view vault, std::string_view path) const = 0;
+  /// Looks at a file now, whatever the watcher does, and waits until it is indexed, skipped or
+  /// failed. `model` of the row is not filled. Errors: kNotFound, kDeadlineExceeded, kCancelled.
+  virtual Result<FileRow> wait_for_file(std::string_view vault, std::string_view path,
+                                        Deadline deadline, const CancelToken& cancel) = 0;
+  /// Keeps a copy of a file that lies in no vault, in the folder of imports, and has it read. A
+  /// name that is taken by another content gets a number. Returns vault and path; wait_for_file()
+  /// tells what became of it. Errors: kInvalidArgument (name), kUnsupported (no reader of its
+  /// type), kResourceExhausted (size, disk), kFailedPrecondition (no folder of imports), kIo.
+  virtual Result<FileRow> import_file(std::string_view name, std::string_view bytes) = 0;
+
   /// Errors: kInvalidArgument, kNotFound (vault), kDeadlineExceeded, kUnavailable (not ready).
   virtual Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
                                        const CancelToken& cancel) = 0;
