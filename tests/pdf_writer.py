@@ -33,8 +33,16 @@ def content(lines):
     return b"\n".join([*out, b"ET"])
 
 
+def jpeg_size(data):
+    """Width, height, colours."""
+    at = 2
+    while data[at + 1] not in (0xC0, 0xC1, 0xC2):
+        at += 2 + int.from_bytes(data[at + 2:at + 4], "big")
+    return int.from_bytes(data[at + 7:at + 9], "big"), int.from_bytes(data[at + 5:at + 7], "big"), data[at + 9]
+
+
 def pdf(pages, title=None, author=None, outline=(), password=None):
-    """The bytes of a PDF. pages: lists of lines (see content()); outline: (title, page from 1)."""
+    """The bytes of a PDF. pages: lists of lines (see content()), or a JPEG of the whole page; outline: (title, page from 1)."""
     objects = []
 
     def add(body):
@@ -44,10 +52,16 @@ def pdf(pages, title=None, author=None, outline=(), password=None):
     catalog, tree, font = add(None), add(None), add(b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>")
     kids = []
     for lines in pages:
-        stream = content(lines) if lines else b""
+        picture = None
+        if isinstance(lines, bytes):
+            width, height, parts = jpeg_size(lines)
+            picture = add(b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/%s/BitsPerComponent 8/Filter/DCTDecode"
+                          b"/Length %d>>\nstream\n%s\nendstream"
+                          % (width, height, b"DeviceGray" if parts == 1 else b"DeviceRGB", len(lines), lines))
+        stream = b"612 0 0 792 0 0 cm /Im Do" if picture else content(lines) if lines else b""
         body = add(b"<</Length %d>>\nstream\n%s\nendstream" % (len(stream), stream))
-        kids.append(add(b"<</Type/Page/Parent %d 0 R/MediaBox[0 0 612 792]/Contents %d 0 R/Resources<</Font<</F1 %d 0 R>>>>>>"
-                        % (tree, body, font)))
+        kids.append(add(b"<</Type/Page/Parent %d 0 R/MediaBox[0 0 612 792]/Contents %d 0 R/Resources<</Font<</F1 %d 0 R>>%s>>>>"
+                        % (tree, body, font, b"/XObject<</Im %d 0 R>>" % picture if picture else b"")))
     objects[tree - 1] = b"<</Type/Pages/Count %d/Kids[%s]>>" % (len(kids), b" ".join(b"%d 0 R" % kid for kid in kids))
     extra = b""
     if outline:

@@ -84,7 +84,9 @@ std::string obsidian_uri(std::string_view vault, std::string_view path, std::uin
 }
 
 void add_place(json::object& out, std::string_view path, std::uint32_t place) {
-  if (place > 0 && vault::file_type(path) == vault::FileType::kPdf) out["page"] = place;
+  if (place == 0) return;
+  const vault::FileType type = vault::file_type(path);
+  if (type == vault::FileType::kPdf || type == vault::FileType::kOffice) out["page"] = place;
 }
 
 json::array line_range(vault::LineRange lines) { return {lines.first, lines.last}; }

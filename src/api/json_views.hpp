@@ -22,7 +22,7 @@ boost::json::value text_or_null(std::string_view text);  ///< null for an empty 
 std::string percent_encode(std::string_view text);
 /// @param place  page of a PDF, as "#page=3"; 0: none
 std::string obsidian_uri(std::string_view vault, std::string_view path, std::uint32_t place = 0);
-/// Adds where in a document something stands: "page" of a PDF. Of a note nothing.
+/// Adds where in a document something stands: "page" of a PDF or of slides. Of a note nothing.
 void add_place(boost::json::object& out, std::string_view path, std::uint32_t place);
 
 template <typename Texts>

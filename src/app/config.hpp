@@ -34,6 +34,10 @@ struct Config {
     bool pdf = true;
     std::uint64_t pdf_max_file_bytes = 256U << 20;
     std::uint32_t pdf_max_pages = 5'000;
+    bool ocr = true;
+    std::uint32_t ocr_max_pages = 100;
+    bool office = true;
+    std::uint64_t office_max_file_bytes = 64U << 20;
     std::string weak_sandbox = "refuse";
     bool learn_boilerplate = true;
   } index;

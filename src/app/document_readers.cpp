@@ -1,5 +1,9 @@
 #include "document_readers.hpp"
 
+#include <algorithm>
+#include <array>
+
+#include "knap/base/text.hpp"
 #include "knap/extract/extract.hpp"
 
 namespace knap::app {
@@ -7,19 +11,97 @@ namespace {
 
 // Numbers in the store: never given to another kind.
 constexpr std::uint8_t kPdfReader = 1;
+constexpr std::uint8_t kOfficeReader = 4;
+constexpr std::uint8_t kImageReader = 5;
+// A scan that gave no text is read again once pictures can be read: added to the version.
+constexpr std::uint16_t kWithOcr = 1'000;
+constexpr std::chrono::minutes kOcrLimit{20};
 
-index::DocumentReader pdf_reader(const Config& config) {
+extract::ExtractOptions options_of(const Config& config) {
   extract::ExtractOptions options;
   options.weak = config.index.weak_sandbox == "allow" ? extract::WeakSandbox::kAllow
                                                       : extract::WeakSandbox::kRefuse;
+  return options;
+}
+
+bool can_read_pictures(const Config& config) {
+  return config.index.ocr && extract::can_extract(extract::Format::kImage, options_of(config));
+}
+
+/// Drawings and formats that Tesseract does not know go by their names.
+bool is_readable_picture(std::string_view path) {
+  constexpr std::array<std::string_view, 8> kEndings{"png",  "jpg", "jpeg", "tif",
+                                                     "tiff", "bmp", "gif",  "webp"};
+  const std::string folded = text::fold_case(path.substr(path.rfind('.') + 1));
+  return std::find(kEndings.begin(), kEndings.end(), folded) != kEndings.end();
+}
+
+index::DocumentReader image_reader(const Config& config) {
+  const extract::ExtractOptions options = options_of(config);
+  index::DocumentReader reader;
+  reader.id = kImageReader;
+  reader.name = "image";
+  reader.version = extract::kOcrVersion;
+  reader.types = {vault::FileType::kImage};
+  reader.ready = [options] { return extract::can_extract(extract::Format::kImage, options); };
+  reader.read = [options](int file, std::string_view path, Deadline deadline,
+                          const CancelToken& cancel) -> Result<extract::Document> {
+    if (!is_readable_picture(path)) return extract::Document{};
+    return extract::extract(extract::Format::kImage, file, options, deadline, cancel);
+  };
+  return reader;
+}
+
+/// Office files and plain texts by the ending of their name.
+extract::Format office_format(std::string_view path) {
+  using extract::Format;
+  constexpr std::array<std::pair<std::string_view, Format>, 9> kEndings{{{"docx", Format::kDocx},
+                                                                         {"pptx", Format::kPptx},
+                                                                         {"xlsx", Format::kXlsx},
+                                                                         {"odt", Format::kOdf},
+                                                                         {"odp", Format::kOdf},
+                                                                         {"ods", Format::kOdf},
+                                                                         {"rtf", Format::kRtf},
+                                                                         {"csv", Format::kCsv},
+                                                                         {"txt", Format::kText}}};
+  const std::string folded = text::fold_case(path.substr(path.rfind('.') + 1));
+  for (const auto& [ending, format] : kEndings)
+    if (folded == ending) return format;
+  return Format::kText;
+}
+
+index::DocumentReader office_reader(const Config& config) {
+  const extract::ExtractOptions options = options_of(config);
+  index::DocumentReader reader;
+  reader.id = kOfficeReader;
+  reader.name = "office";
+  reader.version = extract::kOfficeVersion;
+  reader.types = {vault::FileType::kOffice, vault::FileType::kText};
+  reader.max_file_bytes = config.index.office_max_file_bytes;
+  reader.ready = [options] { return extract::can_extract(extract::Format::kDocx, options); };
+  reader.read = [options](int file, std::string_view path, Deadline deadline,
+                          const CancelToken& cancel) {
+    return extract::extract(office_format(path), file, options, deadline, cancel);
+  };
+  return reader;
+}
+
+index::DocumentReader pdf_reader(const Config& config) {
+  extract::ExtractOptions options = options_of(config);
   options.pages_max = config.index.pdf_max_pages;
   index::DocumentReader reader;
   reader.id = kPdfReader;
   reader.name = "pdf";
   reader.version = extract::kExtractorVersion;
+  options.ocr = can_read_pictures(config);
+  options.ocr_pages_max = config.index.ocr_max_pages;
+  if (options.ocr) {
+    reader.version = static_cast<std::uint16_t>(reader.version + kWithOcr);
+    reader.limit = kOcrLimit;
+  }
   reader.types = {vault::FileType::kPdf};
   reader.max_file_bytes = config.index.pdf_max_file_bytes;
-  reader.ready = [options] { return extract::can_extract(extract::Format::kPdf, options.weak); };
+  reader.ready = [options] { return extract::can_extract(extract::Format::kPdf, options); };
   reader.read = [options](int file, std::string_view, Deadline deadline,
                           const CancelToken& cancel) {
     return extract::extract(extract::Format::kPdf, file, options, deadline, cancel);
@@ -32,6 +114,8 @@ index::DocumentReader pdf_reader(const Config& config) {
 std::vector<index::DocumentReader> document_readers(const Config& config) {
   std::vector<index::DocumentReader> readers;
   if (config.index.pdf) readers.push_back(pdf_reader(config));
+  if (config.index.office) readers.push_back(office_reader(config));
+  if (can_read_pictures(config)) readers.push_back(image_reader(config));
   return readers;
 }
 

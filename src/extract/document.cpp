@@ -8,9 +8,10 @@
 namespace knap::extract {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 constexpr std::size_t kFieldBytesMax = 4096;
 constexpr std::uint8_t kHeadingLevelMax = 6;
+constexpr std::uint8_t kConfidenceMax = 100;
 
 void write_text(ByteWriter& out, std::string_view text) {
   out.varint(text.size());
@@ -45,6 +46,7 @@ std::string encode(const Document& document) {
   for (const std::string* field : {&document.title, &document.author, &document.created})
     write_text(out, text::truncate(*field, kFieldBytesMax));
   out.varint(document.places);
+  out.value(document.confidence);
   out.varint(document.warnings.size());
   for (const std::string& warning : document.warnings) write_text(out, warning);
   out.varint(document.blocks.size());
@@ -69,6 +71,8 @@ Result<Document> decode(std::string_view bytes) {
     if (!text::is_valid_utf8(*field)) return damaged();
   }
   document.places = static_cast<std::uint32_t>(in.varint());
+  document.confidence = in.value<std::uint8_t>();
+  if (document.confidence > kConfidenceMax) return damaged();
   const std::uint64_t warnings = in.plausible(in.varint(), 1);
   if (warnings > kWarningsMax) return damaged();
   for (std::uint64_t i = 0; i < warnings && in.ok(); ++i)

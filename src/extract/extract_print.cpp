@@ -20,6 +20,18 @@ std::string_view mark_of(const Block& block) {
   return "?";
 }
 
+/// By the ending of the name.
+knap::extract::Format format_of(std::string_view path) {
+  using knap::extract::Format;
+  constexpr std::pair<std::string_view, Format> kEndings[] = {
+      {".docx", Format::kDocx}, {".pptx", Format::kPptx}, {".xlsx", Format::kXlsx},
+      {".odt", Format::kOdf},   {".ods", Format::kOdf},   {".odp", Format::kOdf},
+      {".rtf", Format::kRtf},   {".csv", Format::kCsv},   {".txt", Format::kText}};
+  for (const auto& [ending, format] : kEndings)
+    if (path.ends_with(ending)) return format;
+  return Format::kPdf;
+}
+
 /// One line a block: place, kind with level, text.
 bool print(const char* path) {
   const knap::FileDescriptor file(::open(path, O_RDONLY | O_CLOEXEC));
@@ -29,7 +41,7 @@ bool print(const char* path) {
   }
   knap::extract::ExtractOptions options;
   options.weak = knap::extract::WeakSandbox::kAllow;
-  const auto document = knap::extract::extract(knap::extract::Format::kPdf, file.get(), options,
+  const auto document = knap::extract::extract(format_of(path), file.get(), options,
                                                knap::Deadline::after(std::chrono::minutes(5)), {});
   if (!document) {
     fmt::print("error\t{}\t{}\n", path, document.error().message);

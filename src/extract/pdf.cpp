@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ocr.hpp"
 #include "pdf_text.hpp"
 
 namespace knap::extract {
@@ -194,7 +195,12 @@ Result<Document> extract_pdf(int file, const ExtractOptions& options, Deadline d
     if (!document.warnings.empty())
       return make_error(ErrorCode::kCorruptData,
                         std::string(kReasonBroken) + ": " + document.warnings.front());
-    return make_error(ErrorCode::kUnsupported, "no text layer");
+    if (!options.ocr) return make_error(ErrorCode::kUnsupported, "no text layer");
+    KNAP_TRY(Document read, ocr_pdf(file, count, options, deadline, cancel));
+    document.confidence = read.confidence;
+    document.blocks = std::move(read.blocks);
+    for (std::string& warning : read.warnings)
+      if (document.warnings.size() < kWarningsMax) document.warnings.push_back(std::move(warning));
   }
   return document;
 }

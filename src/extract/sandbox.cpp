@@ -113,8 +113,11 @@ int become_helper(void* argument) {
   check(::syscall(SYS_close_range, 3U, ~0U, kCloseOnExec) == 0);
   check(set_limits(*prepared.limits));
   check(!prepared.filtered || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prepared.filter) == 0);
-  char* const no_environment[] = {nullptr};  // NOLINT(*-avoid-c-arrays): what execve takes
-  ::execve(prepared.arguments.front(), prepared.arguments.data(), no_environment);
+  // Programs that compute with several threads must know that there is one: they end otherwise.
+  static char one_thread[] = "OMP_THREAD_LIMIT=1";  // NOLINT(*-avoid-c-arrays)
+  char* const environment[] = {one_thread,
+                               nullptr};  // NOLINT(*-avoid-c-arrays): as execve takes it
+  ::execve(prepared.arguments.front(), prepared.arguments.data(), environment);
   give_up(failure, 0);
 }
 

@@ -264,6 +264,10 @@ vault::TextNote note_of(std::string_view path, const extract::Document& document
   vault::TextNote out = vault::read_blocks(path, document.title, blocks);
   if (!document.author.empty())
     out.note.properties.push_back({.name = "author", .values = {document.author}});
+  if (document.confidence != 0) {
+    out.note.properties.push_back(
+        {.name = "ocr_confidence", .values = {static_cast<double>(document.confidence)}});
+  }
   out.note.created = day_of(document.created);
   return out;
 }

@@ -49,7 +49,9 @@ bool has_text(vault::FileType type) {
     case vault::FileType::kVideo:
     case vault::FileType::kImage:
     case vault::FileType::kWeb:
-    case vault::FileType::kOther: return false;
+    case vault::FileType::kOther:
+    case vault::FileType::kOffice:
+    case vault::FileType::kText: return false;
   }
   return false;
 }

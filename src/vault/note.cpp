@@ -12,8 +12,8 @@ struct Extension {
   std::string_view extension;
   FileType type;
 };
-// What Obsidian opens itself, and the web pages that Knap reads later.
-constexpr std::array<Extension, 38> kExtensions = {{
+// What Obsidian opens itself, and what Knap reads besides.
+constexpr std::array<Extension, 47> kExtensions = {{
     {"md", FileType::kMarkdown},
     {"markdown", FileType::kMarkdown},
     {"canvas", FileType::kCanvas},
@@ -52,6 +52,15 @@ constexpr std::array<Extension, 38> kExtensions = {{
     {"htm", FileType::kWeb},
     {"xhtml", FileType::kWeb},
     {"mhtml", FileType::kWeb},
+    {"docx", FileType::kOffice},
+    {"pptx", FileType::kOffice},
+    {"xlsx", FileType::kOffice},
+    {"odt", FileType::kOffice},
+    {"odp", FileType::kOffice},
+    {"ods", FileType::kOffice},
+    {"rtf", FileType::kOffice},
+    {"csv", FileType::kOffice},
+    {"txt", FileType::kText},
 }};
 
 constexpr std::size_t kExtensionBytesMax = 16;
@@ -70,6 +79,8 @@ std::string_view to_string(FileType type) {
     case FileType::kImage: return "image";
     case FileType::kWeb: return "web";
     case FileType::kOther: return "other";
+    case FileType::kOffice: return "office";
+    case FileType::kText: return "text";
   }
   return "other";
 }

@@ -27,6 +27,9 @@ struct Document {
   std::string author;        ///< Several are joined by ", ".
   std::string created;       ///< ISO 8601 date, as the file says; empty: it does not.
   std::uint32_t places = 0;  ///< Pages or slides; 0: the format has none.
+  /// Of text that was read off pictures: how sure the reader is of its words, 1-100 in the mean. 0:
+  /// the text stands in the file.
+  std::uint8_t confidence = 0;
   std::vector<Block> blocks;
   /// What is missing from `blocks` and why, e.g. "page 7 could not be read". No text of the file.
   std::vector<std::string> warnings;

@@ -12,20 +12,32 @@
 namespace knap::extract {
 
 /// Formats that are read.
-enum class Format { kPdf };
+enum class Format { kPdf, kDocx, kPptx, kXlsx, kOdf, kRtf, kCsv, kText, kImage };
 
 /// Raised when what comes out of a file changes: kept texts of older versions are made anew.
 inline constexpr std::uint16_t kExtractorVersion = 1;
+
+/// The same for office files: all but kPdf and kImage.
+inline constexpr std::uint16_t kOfficeVersion = 1;
+/// The same for text in pictures.
+inline constexpr std::uint16_t kOcrVersion = 1;
+
+/// The program knap-office that reads office files in the sandbox: beside the running one.
+std::filesystem::path office_program();
 
 struct ExtractOptions {
   WeakSandbox weak = WeakSandbox::kRefuse;
   HelperLimits limits;  ///< Of each helper; a file may need several.
   std::uint32_t pages_max = 5'000;
+  std::filesystem::path helper = office_program();
+  bool ocr = false;  ///< Pages of a PDF without any text are read off their picture.
+  std::uint32_t ocr_pages_max = 100;  ///< Of one file; each takes a second or more.
 };
 
 /// Whether files of a format can be read here at all: the helper programs are installed and the
-/// kernel contains them, or `weak` allows that it does not. Cheap. Errors: kFailedPrecondition.
-Status can_extract(Format format, WeakSandbox weak);
+/// kernel contains them, or `options.weak` allows that it does not. Cheap. Errors:
+/// kFailedPrecondition.
+Status can_extract(Format format, const ExtractOptions& options);
 
 /// Takes the text out of a file. All that reads its bytes runs in the sandbox.
 ///

@@ -27,7 +27,9 @@ enum class FileType {
   kVideo,
   kImage,
   kWeb,
-  kOther
+  kOther,
+  kOffice,  ///< Letters, slides, sheets.
+  kText,    ///< Plain text.
 };
 std::string_view to_string(
     FileType type);  ///< "md", "canvas", "base", "excalidraw", "pdf", "audio", ...
