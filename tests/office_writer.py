@@ -51,3 +51,14 @@ def odt(blocks):
 def rtf(blocks):
     body = "".join((f"\\pard\\outlinelevel{level - 1} " if level else "\\pard ") + text + "\\par\n" for level, text in blocks)
     return ("{\\rtf1\\ansi " + body + "}").encode("cp1252")
+
+
+def epub(chapters, title=""):
+    """chapters: (heading, text)."""
+    parts = {"META-INF/container.xml": "<c><rootfiles><rootfile full-path='OPS/book.opf'/></rootfiles></c>",
+             "OPS/book.opf": f"<package><metadata><dc:title>{escape(title)}</dc:title></metadata><manifest>" + "".join(
+                 f"<item id='c{n}' href='c{n}.xhtml'/>" for n in range(len(chapters))) + "</manifest><spine>" + "".join(
+                 f"<itemref idref='c{n}'/>" for n in range(len(chapters))) + "</spine></package>"}
+    for n, (heading, text) in enumerate(chapters):
+        parts[f"OPS/c{n}.xhtml"] = f"<html><body><h1>{escape(heading)}</h1><p>{escape(text)}</p></body></html>"
+    return packed(parts)

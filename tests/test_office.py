@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from office_writer import docx, odt, packed, pptx, rtf, xlsx
+from office_writer import docx, epub, odt, packed, pptx, rtf, xlsx
 from pdf_writer import pdf
 
 NOTES = {"letter.docx": docx([(1, "Ferry"), (0, "The ferry was repaired in 1931 at the wharf of Kolmar.")], title="Letter on the ferry",
@@ -14,6 +14,9 @@ NOTES = {"letter.docx": docx([(1, "Ferry"), (0, "The ferry was repaired in 1931 
          "old.rtf": rtf([(1, "Head"), (0, "The axolotl stays young in the lake.")]),
          "table.csv": "Name;Weight\nPangolin;12 kg\n",
          "plain.txt": "A numbat eats\ntermites all day.\n\nNothing else.\n".encode("utf-16"),
+         "book.epub": epub([("Start", "Nothing yet."), ("The mill", "The saola drinks at the mill of Vinh.")], title="A book of mills"),
+         "saved.html": "<html><head><title>Saved page</title></head><body><nav><a href=/>Home</a></nav><article><h1>Saved page</h1><p>"
+                       + "The kakapo climbs trees at night and cannot fly, which visitors of the island seldom see. " * 6 + "</p></article></body></html>",
          "note.md": "# Boats\n\nSee ![[letter.docx]].\n"}
 
 
@@ -25,7 +28,7 @@ def office(module_servers):
 @pytest.mark.parametrize("query,path,headings", [
     ("ferry repaired at the wharf", "letter.docx", ["Ferry"]), ("quagga grazes", "talk.pptx", ["Quagga"]),
     ("zebrafish price", "costs.xlsx", ["Animals"]), ("okapi hides", "novel.odt", ["Chapter"]), ("axolotl stays young", "old.rtf", ["Head"]),
-    ("pangolin", "table.csv", []), ("numbat eats termites", "plain.txt", [])])
+    ("pangolin", "table.csv", []), ("numbat eats termites", "plain.txt", []), ("saola drinks mill", "book.epub", ["The mill"])])
 def test_each_kind_is_found_with_its_headings(office, query, path, headings):
     result = office.search(query, mode="keyword")["results"][0]
     assert result["path"] == path and result["headings"] == headings
@@ -37,6 +40,8 @@ def test_facts_slides_filters_and_links(office):
     assert office.search("quagga grazes", mode="keyword")["results"][0]["page"] == 2
     assert "plain.txt" in office.paths("numbat", filter="type:text")
     assert office.paths("numbat", filter="type:office", mode="keyword") == []
+    assert office.paths("saola", filter="type:book", mode="keyword") == ["book.epub"]
+    assert office.paths("kakapo climbs", filter="type:web", mode="keyword") == ["saved.html"]
     assert [link["path"] for link in office.get("/api/notes/letter.docx/links")["backlinks"]] == ["note.md"]
 
 
@@ -86,7 +91,7 @@ def test_damaged_files_by_the_hundred(servers):
 
 def test_a_second_start_reads_nothing_again_and_they_can_be_left_out(servers):
     server = servers(NOTES)
-    assert server.metric("knap_documents_read_total") == 7
+    assert server.metric("knap_documents_read_total") == 9
     server.stop()
     server.start().wait_settled()
     assert server.metric("knap_documents_read_total") == 0

@@ -55,15 +55,20 @@ index::DocumentReader image_reader(const Config& config) {
 /// Office files and plain texts by the ending of their name.
 extract::Format office_format(std::string_view path) {
   using extract::Format;
-  constexpr std::array<std::pair<std::string_view, Format>, 9> kEndings{{{"docx", Format::kDocx},
-                                                                         {"pptx", Format::kPptx},
-                                                                         {"xlsx", Format::kXlsx},
-                                                                         {"odt", Format::kOdf},
-                                                                         {"odp", Format::kOdf},
-                                                                         {"ods", Format::kOdf},
-                                                                         {"rtf", Format::kRtf},
-                                                                         {"csv", Format::kCsv},
-                                                                         {"txt", Format::kText}}};
+  constexpr std::array<std::pair<std::string_view, Format>, 13> kEndings{
+      {{"docx", Format::kDocx},
+       {"pptx", Format::kPptx},
+       {"xlsx", Format::kXlsx},
+       {"odt", Format::kOdf},
+       {"odp", Format::kOdf},
+       {"ods", Format::kOdf},
+       {"rtf", Format::kRtf},
+       {"csv", Format::kCsv},
+       {"txt", Format::kText},
+       {"epub", Format::kEpub},
+       {"html", Format::kHtml},
+       {"htm", Format::kHtml},
+       {"xhtml", Format::kHtml}}};
   const std::string folded = text::fold_case(path.substr(path.rfind('.') + 1));
   for (const auto& [ending, format] : kEndings)
     if (folded == ending) return format;
@@ -76,7 +81,8 @@ index::DocumentReader office_reader(const Config& config) {
   reader.id = kOfficeReader;
   reader.name = "office";
   reader.version = extract::kOfficeVersion;
-  reader.types = {vault::FileType::kOffice, vault::FileType::kText};
+  reader.types = {vault::FileType::kOffice, vault::FileType::kText, vault::FileType::kBook,
+                  vault::FileType::kWeb};
   reader.max_file_bytes = config.index.office_max_file_bytes;
   reader.ready = [options] { return extract::can_extract(extract::Format::kDocx, options); };
   reader.read = [options](int file, std::string_view path, Deadline deadline,

@@ -19,6 +19,7 @@ Status read_docx(const Parts& parts, Document& out);
 Status read_pptx(const Parts& parts, Document& out);
 Status read_xlsx(const Parts& parts, Document& out);
 Status read_odf(const Parts& parts, Document& out);  ///< Text, slides and sheets.
+Status read_epub(const Parts& parts, Document& out);
 Status read_rtf(std::string_view bytes, Document& out);
 Status read_csv(std::string_view bytes, Document& out);
 Status read_text(std::string_view bytes, Document& out);

@@ -25,10 +25,10 @@ struct Name {
   std::string_view name;
   Format format;
 };
-constexpr std::array kNames{Name{"docx", Format::kDocx}, Name{"pptx", Format::kPptx},
-                            Name{"xlsx", Format::kXlsx}, Name{"odf", Format::kOdf},
-                            Name{"rtf", Format::kRtf},   Name{"csv", Format::kCsv},
-                            Name{"text", Format::kText}};
+constexpr std::array kNames{
+    Name{"docx", Format::kDocx}, Name{"pptx", Format::kPptx}, Name{"xlsx", Format::kXlsx},
+    Name{"odf", Format::kOdf},   Name{"rtf", Format::kRtf},   Name{"csv", Format::kCsv},
+    Name{"text", Format::kText}, Name{"epub", Format::kEpub}, Name{"html", Format::kHtml}};
 
 Result<std::string> read_input() {
   struct stat info {};

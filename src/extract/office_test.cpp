@@ -168,6 +168,34 @@ TEST(Odf, GivesTextSlidesAndSheets) {
   EXPECT_EQ(read_odf(parts, slides).error().code, ErrorCode::kUnsupported);
 }
 
+TEST(Epub, GivesChaptersInTheOrderOfReading) {
+  Parts parts;
+  parts["META-INF/container.xml"] =
+      "<c><rootfiles><rootfile full-path='OPS/book.opf'/></rootfiles></c>";
+  parts["OPS/book.opf"] =
+      "<package><metadata><dc:title>The mill</dc:title><dc:creator>A</dc:creator><dc:creator>B"
+      "</dc:creator><dc:date>1999-05-06</dc:date></metadata><manifest><item id='b' "
+      "href='two%20b.xhtml'/><item id='a' href='one.xhtml'/></manifest><spine><itemref idref='a'/>"
+      "<itemref idref='b'/><itemref idref='gone'/></spine></package>";
+  parts["OPS/one.xhtml"] = "<html><body><h1>One</h1><p>The <b>ferry</b> sails.</p></body></html>";
+  parts["OPS/two b.xhtml"] = "<html><body><h1>Two</h1><ul><li>An item</li></ul></body></html>";
+  Document out;
+  ASSERT_TRUE(read_epub(parts, out).has_value());
+  EXPECT_THAT(shown(out), ElementsAre("h2 One", "p The ferry sails.", "h2 Two", "- An item"));
+  EXPECT_EQ(out.title, "The mill");
+  EXPECT_EQ(out.author, "A, B");
+  EXPECT_EQ(out.created, "1999-05-06");
+  parts["META-INF/encryption.xml"] =
+      "<e><EncryptedData><EncryptionMethod Algorithm='http://www.idpf.org/2008/embedding'/>"
+      "</EncryptedData></e>";
+  EXPECT_TRUE(read_epub(parts, out).has_value());
+  parts["META-INF/encryption.xml"] =
+      "<e><EncryptedData><EncryptionMethod Algorithm='aes'/></EncryptedData></e>";
+  EXPECT_EQ(read_epub(parts, out).error().code, ErrorCode::kUnsupported);
+  parts.erase("META-INF/container.xml");
+  EXPECT_EQ(read_epub(parts, out).error().code, ErrorCode::kCorruptData);
+}
+
 TEST(Rtf, GivesTextTablesAndCharacters) {
   Document out;
   const std::string rtf =

@@ -177,7 +177,7 @@ Result<NoteMeta> decode(std::string_view bytes) {
   if (in.number() != kVersion)
     return make_error(ErrorCode::kCorruptData, "a note's data have another version");
   const std::uint64_t type = in.number();
-  if (type > static_cast<std::uint64_t>(vault::FileType::kText)) {
+  if (type > static_cast<std::uint64_t>(vault::FileType::kBook)) {
     return make_error(ErrorCode::kCorruptData, "a note's data name an unknown file type");
   }
   meta.type = static_cast<vault::FileType>(type);

@@ -51,7 +51,8 @@ bool has_text(vault::FileType type) {
     case vault::FileType::kWeb:
     case vault::FileType::kOther:
     case vault::FileType::kOffice:
-    case vault::FileType::kText: return false;
+    case vault::FileType::kText:
+    case vault::FileType::kBook: return false;
   }
   return false;
 }

@@ -13,7 +13,7 @@ struct Extension {
   FileType type;
 };
 // What Obsidian opens itself, and what Knap reads besides.
-constexpr std::array<Extension, 47> kExtensions = {{
+constexpr std::array<Extension, 48> kExtensions = {{
     {"md", FileType::kMarkdown},
     {"markdown", FileType::kMarkdown},
     {"canvas", FileType::kCanvas},
@@ -61,6 +61,7 @@ constexpr std::array<Extension, 47> kExtensions = {{
     {"rtf", FileType::kOffice},
     {"csv", FileType::kOffice},
     {"txt", FileType::kText},
+    {"epub", FileType::kBook},
 }};
 
 constexpr std::size_t kExtensionBytesMax = 16;
@@ -81,6 +82,7 @@ std::string_view to_string(FileType type) {
     case FileType::kOther: return "other";
     case FileType::kOffice: return "office";
     case FileType::kText: return "text";
+    case FileType::kBook: return "book";
   }
   return "other";
 }

@@ -12,7 +12,7 @@
 namespace knap::extract {
 
 /// Formats that are read.
-enum class Format { kPdf, kDocx, kPptx, kXlsx, kOdf, kRtf, kCsv, kText, kImage };
+enum class Format { kPdf, kDocx, kPptx, kXlsx, kOdf, kRtf, kCsv, kText, kEpub, kHtml, kImage };
 
 /// Raised when what comes out of a file changes: kept texts of older versions are made anew.
 inline constexpr std::uint16_t kExtractorVersion = 1;

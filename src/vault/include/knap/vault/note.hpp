@@ -30,6 +30,7 @@ enum class FileType {
   kOther,
   kOffice,  ///< Letters, slides, sheets.
   kText,    ///< Plain text.
+  kBook
 };
 std::string_view to_string(
     FileType type);  ///< "md", "canvas", "base", "excalidraw", "pdf", "audio", ...
