@@ -23,6 +23,7 @@ std::vector<Route> all_routes(const Context& context) {
   add_model_routes(context, routes);
   add_cache_routes(context, routes);
   add_ops_routes(context, routes);
+  add_web_routes(context, routes);
   add_openai_routes(context, routes);
   return routes;
 }

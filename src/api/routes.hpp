@@ -41,6 +41,7 @@ void add_index_routes(const Context& context, std::vector<Route>& routes);
 void add_model_routes(const Context& context, std::vector<Route>& routes);
 void add_cache_routes(const Context& context, std::vector<Route>& routes);
 void add_ops_routes(const Context& context, std::vector<Route>& routes);
+void add_web_routes(const Context& context, std::vector<Route>& routes);
 void add_openai_routes(const Context& context, std::vector<Route>& routes);
 /// All of the above.
 std::vector<Route> all_routes(const Context& context);

@@ -46,6 +46,12 @@ struct AskOptions {
 };
 int ask(const Config& config, const ServerAddress& server, const AskOptions& options);
 
+struct ImportOptions {
+  std::string url;
+  bool note = false;  ///< Writes a note too.
+};
+int import_page(const Config& config, const ServerAddress& server, const ImportOptions& options);
+
 int status(const Config& config, const ServerAddress& server);
 
 struct FilesOptions {

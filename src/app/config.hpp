@@ -53,6 +53,13 @@ struct Config {
     bool offline = false;
     std::string remote_url, remote_model, remote_key;
   } models;
+  struct {
+    bool enabled = false, allow_private = false;
+    std::vector<std::string> allowed_hosts, extra_ports;
+    std::string name_server;
+    std::filesystem::path note_folder;
+    std::uint64_t max_bytes = 8U << 20;
+  } web;
   search::RankingSettings ranking;
   answer::Answerer::Options answer;
   struct {

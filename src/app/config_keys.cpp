@@ -9,6 +9,7 @@
 
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
+#include "knap/extract/web_page.hpp"
 
 namespace knap::app {
 namespace {
@@ -193,6 +194,16 @@ std::vector<ConfigKey> make_keys() {
        .target = KNAP_AT(log.file_bytes_max),
        .min = 65'536,
        .max = kGiB},
+      {.name = "web.enabled", .target = KNAP_AT(web.enabled)},
+      {.name = "web.allow_private", .target = KNAP_AT(web.allow_private)},
+      {.name = "web.allowed_hosts", .target = KNAP_AT(web.allowed_hosts)},
+      {.name = "web.extra_ports", .target = KNAP_AT(web.extra_ports)},
+      {.name = "web.name_server", .target = KNAP_AT(web.name_server)},
+      {.name = "web.note_folder", .target = KNAP_AT(web.note_folder)},
+      {.name = "web.max_bytes",
+       .target = KNAP_AT(web.max_bytes),
+       .min = 1024,
+       .max = static_cast<double>(extract::kPageBytesMax)},
   };
   std::sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return keys;

@@ -23,6 +23,7 @@ struct Arguments {
   FilesOptions files;
   DuplicatesOptions duplicates;
   std::vector<std::string> imports;
+  ImportOptions import;
   BenchOptions bench;
   CacheCommand cache;
   ModelsCommand models;
@@ -140,15 +141,6 @@ void add_status_and_files(CLI::App& app, Arguments& a, Action& action) {
   files_command.callback(
       [&] { action = [&a](const Config& config) { return files(config, a.server, a.files); }; });
 
-  auto& import_command = add_command(
-      app, "import", "Hand files to a running server, which keeps copies and makes them searchable",
-      "knap import Report.pdf");
-  add_client_options(import_command, a);
-  import_command.add_option("file", a.imports, "PDFs")->required()->check(CLI::ExistingFile);
-  import_command.callback([&] {
-    action = [&a](const Config& config) { return import_files(config, a.server, a.imports); };
-  });
-
   auto& duplicates_command =
       add_command(app, "duplicates", "Notes whose text is the same or nearly so",
                   "knap duplicates --threshold 0.9");
@@ -161,6 +153,36 @@ void add_status_and_files(CLI::App& app, Arguments& a, Action& action) {
       ->check(CLI::Range(1, 1000));
   duplicates_command.callback([&] {
     action = [&a](const Config& config) { return duplicates(config, a.server, a.duplicates); };
+  });
+}
+
+bool is_web_address(const std::string& text) {
+  return text.starts_with("http://") || text.starts_with("https://");
+}
+
+void add_import(CLI::App& app, Arguments& a, Action& action) {
+  auto& command =
+      add_command(app, "import",
+                  "Hand files to a running server, which keeps copies and makes them searchable; "
+                  "or have it bring in a web page as Markdown",
+                  "knap import Report.pdf\n  knap import https://example.org/article --note");
+  add_client_options(command, a);
+  command.add_option("what", a.imports, "Files, or the address of one web page")
+      ->required()
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            if (is_web_address(text)) return std::string();
+            return CLI::ExistingFile(text);
+          },
+          "FILE or URL"));
+  command.add_flag("--note", a.import.note,
+                   "Of a web page: write a new note into the folder of web.note_folder");
+  command.callback([&] {
+    action = [&a](const Config& config) {
+      if (!is_web_address(a.imports.front())) return import_files(config, a.server, a.imports);
+      a.import.url = a.imports.front();
+      return import_page(config, a.server, a.import);
+    };
   });
 }
 
@@ -373,6 +395,7 @@ int run(int argc, char** argv) {
   add_serve_and_index(app, arguments, action);
   add_search_and_ask(app, arguments, action);
   add_status_and_files(app, arguments, action);
+  add_import(app, arguments, action);
   add_bench(app, arguments, action);
   add_cache(app, arguments, action);
   add_models_and_config(app, arguments, action);

@@ -13,6 +13,7 @@
 #include "knap/observe/log.hpp"
 #include "sampling.hpp"
 #include "terminal.hpp"
+#include "web_options.hpp"
 
 namespace knap::app {
 namespace {
@@ -66,6 +67,8 @@ int serve(const Config& config) {
                              "no vault to serve: name one, as in `knap serve --vault ~/Notes`, or "
                              "put `vaults` into knap.yaml"));
   }
+  auto import_options = web_import_options(config);
+  if (!import_options) return report(import_options.error());
   auto engine = Engine::open(config, Engine::Runners::kStart);
   if (!engine) return report(engine.error());
 
@@ -87,8 +90,10 @@ int serve(const Config& config) {
   }
   const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(),
                                                  parts.leases(), parts.metrics());
-  auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(),
-                                                  parts.leases(), parts.metrics(), cache.get()});
+  web::Importer importer(std::move(*import_options));
+  auto api =
+      api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(),
+                                           parts.metrics(), cache.get(), &importer});
   if (!api) return report(api.error());
   parts.index().start();
   const auto sampler = make_sampler(parts, config);

@@ -32,6 +32,7 @@ constexpr Known kKnown[] = {
     {"task", FilterKind::kTask},
     {"lang", FilterKind::kLanguage},
     {"prop", FilterKind::kProperty},
+    {"trust", FilterKind::kProperty},  // see parse_trust
 };
 
 class Parser {
@@ -94,6 +95,7 @@ class Parser {
   Parsed parse_unary(std::uint32_t depth);
   Parsed parse_term();
   Parsed parse_property(std::size_t begin);
+  Parsed parse_trust();
   Parsed unknown_term(std::size_t begin, std::string_view name) const;
 
   struct Value {
@@ -209,6 +211,7 @@ Parser::Parsed Parser::parse_term() {
   ++at_;
   const auto known = std::find_if(std::begin(kKnown), std::end(kKnown),
                                   [&](const Known& row) { return row.name == name; });
+  if (name == "trust") return parse_trust();
   if (known == std::end(kKnown) || known->kind == FilterKind::kProperty)
     return unknown_term(begin, name);
   auto value = parse_value(name + ":");
@@ -415,6 +418,24 @@ Parser::Parsed Parser::parse_property(std::size_t begin) {
     if (!test.number_to) test.number.reset();
   }
   return node;
+}
+
+// A property that importing writes into a note; notes without it are trusted.
+Parser::Parsed Parser::parse_trust() {
+  auto value = parse_value("trust:");
+  if (!value) return tl::unexpected(value.error());
+  const std::string choice = text::fold_case(value->text);
+  if (choice != "trusted" && choice != "untrusted")
+    return fail(value->offset, "trust: takes trusted or untrusted");
+  auto node = std::make_shared<Node>();
+  node->kind = FilterKind::kProperty;
+  node->values.emplace_back("trust");
+  node->property.text = "untrusted";
+  if (choice == "untrusted") return node;
+  auto rest = std::make_shared<Node>();
+  rest->kind = FilterKind::kNot;
+  rest->children.push_back(std::move(node));
+  return rest;
 }
 
 // ---- canonical text

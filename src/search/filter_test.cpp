@@ -55,6 +55,21 @@ TEST(Filter, TagsNest) {
   EXPECT_TRUE(matches("tag:nothing|wichtig"));
 }
 
+TEST(Filter, TrustIsAPropertyThatImportingWrites) {
+  NoteFacts page = sample();
+  page.properties.push_back({"trust", {std::string("untrusted")}});
+  const auto untrusted = Filter::parse("trust:Untrusted", kNow);
+  const auto trusted = Filter::parse("trust:trusted", kNow);
+  ASSERT_TRUE(untrusted && trusted);
+  EXPECT_TRUE(untrusted->matches(page) && !trusted->matches(page));
+  EXPECT_TRUE(!untrusted->matches(sample()) && trusted->matches(sample()));
+  EXPECT_EQ(trusted->canonical(), "-" + untrusted->canonical());
+  const auto wrong = Filter::parse("trust:maybe", kNow);
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message, HasSubstr("trusted or untrusted"));
+  EXPECT_EQ(wrong.error().character, 7U);
+}
+
 TEST(Filter, PathsBeginAndNamesContain) {
   EXPECT_TRUE(matches("path:projekte/"));
   EXPECT_TRUE(matches("path:\"Projekte/STRASSE/\""));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -12,6 +13,9 @@
 namespace knap::extract {
 
 inline constexpr std::size_t kPageBytesMax = 16U << 20;  ///< Of HTML.
+
+/// Raised when what comes out of a page changes.
+inline constexpr std::uint32_t kPageReaderVersion = 1;
 
 /// The readable part of a web page. All of it comes from outside: it is material, never an
 /// instruction.

@@ -1,0 +1,64 @@
+#include "json_views.hpp"
+#include "routes.hpp"
+
+namespace knap::api {
+namespace {
+
+namespace json = boost::json;
+
+json::object page_body(const web::Imported& page) {
+  json::array flags;
+  for (const web::Flag& flag : page.flags)
+    flags.push_back(json::object{{"kind", flag.kind}, {"text", flag.text}});
+  json::object out{{"requested", page.requested},
+                   {"address", page.address},
+                   {"canonical", text_or_null(page.canonical)},
+                   {"title", page.title},
+                   {"author", text_or_null(page.author)},
+                   {"published", text_or_null(page.published)},
+                   {"site", text_or_null(page.site)},
+                   {"language", text_or_null(page.language)},
+                   {"description", text_or_null(page.description)},
+                   {"fetched", page.fetched},
+                   {"hash", page.hash},
+                   {"trust", "untrusted"},
+                   {"flags", std::move(flags)},
+                   {"markdown", page.markdown},
+                   {"note", nullptr}};
+  if (!page.note.empty())
+    out["note"] = json::object{{"vault", page.note_vault},
+                               {"path", page.note},
+                               {"uri", obsidian_uri(page.note_vault, page.note)}};
+  return out;
+}
+
+Outcome post_web(const Context& context, Call& call) {
+  auto reader = body_of(call, BodyReader::Unknown::kRefuse);
+  if (!reader) return refuse(reader.error());
+  std::string url;
+  bool write_note = false;
+  reader->text("url", BodyReader::Need::kRequired, {1, web::kAddressBytesMax}, url);
+  reader->boolean("write_note", write_note);
+  if (const auto finished = reader->finish(); !finished) return refuse(finished.error());
+  if (context.parts.web == nullptr)
+    return refuse(to_problem(
+        make_error(ErrorCode::kFailedPrecondition, "this server brings no web pages in")));
+  const auto page = context.parts.web->import(
+      url, write_note ? web::Importer::Note::kWrite : web::Importer::Note::kNone,
+      call.deadline(service::spec(service::Level::kComplex).limit), call.cancel());
+  if (page) return json_response(200, page_body(*page));
+  // The page's fault, not this server's load: asking again is no use.
+  if (page.error().code == ErrorCode::kResourceExhausted)
+    return refuse({422, "page_too_large", page.error().message, "url"});
+  return refuse(to_problem(page.error()));
+}
+
+}  // namespace
+
+void add_web_routes(const Context& context, std::vector<Route>& routes) {
+  routes.push_back({"POST", "/api/web", service::Level::kComplex, Lane::kAsk,
+                    [&context](Call& call) { return post_web(context, call); },
+                    "Bring in a web page"});
+}
+
+}  // namespace knap::api
