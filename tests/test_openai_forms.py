@@ -69,7 +69,7 @@ def test_a_schema_that_cannot_be_kept_is_told(client):
     schema = {"type": "object", "properties": {"mail": {"type": "string", "pattern": "^a"}}}
     with pytest.raises(openai.BadRequestError) as error:
         ask(client, response_format=by_schema(schema))
-    assert "'/properties/mail': 'pattern' cannot be kept" in error.value.body["message"]
+    assert "'properties.mail': 'pattern' cannot be kept" in error.value.body["message"]
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])

@@ -47,9 +47,9 @@ std::string quoted(std::string_view rule) { return fmt::format(R"("\"" {} "\"")"
 }  // namespace
 
 Error SchemaReader::wrong(std::string_view what) const {
-  return make_error(ErrorCode::kInvalidArgument,
-                    fmt::format("the schema at '{}': {}",
-                                path_.empty() ? "/" : text::truncate(path_, kPathShown), what));
+  const std::string place =
+      path_.empty() ? "" : fmt::format(" at '{}'", text::truncate(path_, kPathShown));
+  return make_error(ErrorCode::kInvalidArgument, fmt::format("the schema{}: {}", place, what));
 }
 
 Result<std::string> SchemaReader::read_schema(const json::value& schema) {
@@ -125,7 +125,7 @@ Result<std::string> SchemaReader::read_alternatives(const Object& schema,
   }
   std::string body;
   for (std::size_t i = 0; i < list->size(); ++i) {
-    const Step step(*this, fmt::format("{}/{}", keyword, i));
+    const Step step(*this, fmt::format("{}.{}", keyword, i));
     KNAP_TRY(const std::string rule, read_schema((*list)[i]));
     add_alternative(body, rule);
   }
@@ -293,7 +293,7 @@ Result<std::string> SchemaReader::read_tuple(const Object& schema) {
     return wrong("'items' beside 'prefixItems' cannot be kept here, unless false");
   std::string body = R"("[" ws)";
   for (std::size_t i = 0; i < list->size(); ++i) {
-    const Step step(*this, fmt::format("prefixItems/{}", i));
+    const Step step(*this, fmt::format("prefixItems.{}", i));
     KNAP_TRY(const std::string item, read_schema((*list)[i]));
     body += (i > 0 ? R"( "," ws )" : " ") + item;
   }
@@ -339,7 +339,7 @@ Result<std::string> SchemaReader::read_members(const Object& properties, const O
   }
   std::vector<std::string> values;
   for (const auto& property : properties) {
-    const Step step(*this, fmt::format("properties/{}", std::string_view(property.key())));
+    const Step step(*this, fmt::format("properties.{}", std::string_view(property.key())));
     KNAP_TRY(std::string value, read_schema(property.value()));
     values.push_back(std::move(value));
   }

@@ -46,11 +46,12 @@ class SchemaReader {
   bool loose() const { return keep_ == JsonGrammar::Keep::kLoose; }
   Error wrong(std::string_view what) const;
 
-  /// One step into the schema while it is read, for messages.
+  /// One step into the schema while it is read, for messages. With dots: what looks like an
+  /// absolute path is taken out of messages for callers.
   class Step {
    public:
     Step(SchemaReader& reader, std::string_view name) : path_(reader.path_), size_(path_.size()) {
-      path_ += '/';
+      if (!path_.empty()) path_ += '.';
       path_ += name;
     }
     ~Step() { path_.resize(size_); }
