@@ -53,6 +53,36 @@ TEST(CheckClaim, DoubtsSwappedNames) {
             Verdict::kSupported);
 }
 
+TEST(CheckClaim, RejectsTheOtherDirection) {
+  EXPECT_EQ(judge("The new pump lowers the pressure in the tank.",
+                  "The new pump increased the pressure in the tank."),
+            Verdict::kUnsupported);
+  EXPECT_EQ(judge("The treatment is ineffective against rust on steel.",
+                  "The treatment is effective against rust on steel."),
+            Verdict::kUnsupported);
+  EXPECT_EQ(
+      judge("In Dresden heavy rain in May increases the flow of the river Elbe near the harbour.",
+            "In Dresden heavy rain in May changes the flow of the river Elbe near the harbour."),
+      Verdict::kWeak)
+      << "the quote tells no direction";
+  EXPECT_EQ(judge("The pump increases the pressure.", "The pump increased the pressure at once."),
+            Verdict::kSupported);
+  EXPECT_EQ(judge("Der Umsatz stieg im Jahr 2020 in Dresden.",
+                  "Der Umsatz sank im Jahr 2020 in Dresden.", "de"),
+            Verdict::kUnsupported);
+}
+
+TEST(CheckClaim, DoubtsWhatTheQuoteOnlyAsks) {
+  EXPECT_EQ(judge("The glue holds under water.", "We tested whether the glue holds under water."),
+            Verdict::kWeak);
+  EXPECT_EQ(judge("The glue holds under water.",
+                  "The aim was to examine how the glue holds under "
+                  "water."),
+            Verdict::kWeak);
+  EXPECT_EQ(judge("They tested whether the glue holds.", "We tested whether the glue holds."),
+            Verdict::kSupported);
+}
+
 TEST(CheckClaim, RejectsAFlippedNegation) {
   EXPECT_EQ(judge("The valve is safe under pressure.", "The valve is not safe under pressure."),
             Verdict::kUnsupported);
