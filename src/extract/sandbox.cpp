@@ -350,7 +350,8 @@ Result<HelperResult> run_helper(const HelperRun& run, const CancelToken& cancel)
   prepared.filter = {static_cast<unsigned short>(filter.size()), filter.data()};
   prepared.file_rules = rules.get();
   prepared.namespaces = support.namespaces;
-  prepared.niceness = std::max(kNiceness, ::getpriority(PRIO_PROCESS, 0));  // lowering is denied
+  const int own_niceness = ::getpriority(PRIO_PROCESS, 0);
+  prepared.niceness = run.urgent ? own_niceness : std::max(kNiceness, own_niceness);
   prepared.filtered = support.call_filter;
   prepared.input = input.get();
   prepared.output = output.write_end.get();

@@ -52,6 +52,7 @@ struct HelperRun {
   std::vector<std::filesystem::path> readable;
   HelperLimits limits;
   WeakSandbox weak = WeakSandbox::kRefuse;
+  bool urgent = false;  ///< somebody waits for it: not niced
 };
 
 /// How a helper ended by itself.
@@ -67,7 +68,7 @@ struct HelperResult {
 /// The child has no network, no file but its standard input and what is named above, no other
 /// process, no second thread and no environment of ours. Three layers see to it: own namespaces,
 /// Landlock rules for files, and a seccomp list of allowed system calls; resource limits bound the
-/// rest. It runs niced: whoever waits for a search or an answer goes first. None needs root. The
+/// rest. It runs niced unless it is urgent: whoever waits for a search or an answer goes first. None needs root. The
 /// list of calls alone already denies sockets, new processes, signals to others and opening files
 /// for writing.
 ///
