@@ -1,4 +1,4 @@
-# The inference engines as targets: knap::openvino and knap::llama. They stand where script/bootstrap put them, in a
+# The inference engines as targets: knap::openvino, knap::llama and knap::whisper. They stand where script/bootstrap put them, in a
 # cache shared by all clones; the versions are those of packages/engines.txt.
 #
 # Programs that link them run without LD_LIBRARY_PATH: CMake writes the folders into the program's search path, and
@@ -51,3 +51,18 @@ target_link_options(knap_llama_engine INTERFACE LINKER:--disable-new-dtags)
 target_compile_definitions(knap_llama_engine INTERFACE
   KNAP_GGML_BACKEND_DIR="${llama_dir}/lib" KNAP_LLAMA_VERSION="${llama_version}")
 add_library(knap::llama ALIAS knap_llama_engine)
+
+# One source file on llama.cpp's ggml, so that a process has one ggml and one set of CPU backends.
+knap_find_engine(whisper)
+add_library(knap_whisper STATIC ${CMAKE_SOURCE_DIR}/cmake/whisper_unit.cpp)
+target_include_directories(knap_whisper SYSTEM PUBLIC ${whisper_dir}/include ${CMAKE_SOURCE_DIR}/cmake
+  PRIVATE ${whisper_dir}/src)
+target_link_libraries(knap_whisper PUBLIC knap_llama_engine)
+target_compile_features(knap_whisper PRIVATE cxx_std_17)
+target_compile_options(knap_whisper PRIVATE -w)
+target_compile_definitions(knap_whisper PRIVATE WHISPER_VERSION="${whisper_version}"
+  INTERFACE KNAP_WHISPER_DATA_DIR="${whisper_dir}/data")
+if(NOT CMAKE_BUILD_TYPE STREQUAL Release)
+  target_compile_options(knap_whisper PRIVATE -O2)  # minutes for a clip of seconds otherwise
+endif()
+add_library(knap::whisper ALIAS knap_whisper)

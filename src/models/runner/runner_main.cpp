@@ -26,6 +26,7 @@ namespace json = boost::json;
 using runner::error_response;
 using runner::open_answer_service;
 using runner::open_embed_service;
+using runner::open_speech_service;
 using runner::parse_precision;
 using runner::RunnerOptions;
 using runner::Service;
@@ -39,10 +40,11 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   RunnerOptions options;
   std::string precision = "f32";
   CLI::App app("Serves one model on a Unix socket for the server that started it.", "knap runner");
-  app.add_option("--role", options.role, "embed or answer")->required();
+  app.add_option("--role", options.role, "embed, answer or speech")->required();
   app.add_option("--model", options.model, "Name in answers");
   app.add_option("--model-dir", options.model_dir, "Folder of an embedding model");
-  app.add_option("--model-file", options.model_file, "GGUF file of an answer model");
+  app.add_option("--model-file", options.model_file,
+                 "GGUF file of an answer model, ggml file of a speech model");
   app.add_option("--socket", options.socket, "Unix socket to listen on")->required();
   app.add_option("--threads", options.threads, "Compute threads")->check(CLI::Range(1, 1'024));
   app.add_option("--max-tokens", options.max_tokens, "Window of an embedding model")
@@ -64,8 +66,8 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   } catch (const CLI::ParseError& failure) {
     return make_error(ErrorCode::kInvalidArgument, failure.what());
   }
-  if (options.role != "embed" && options.role != "answer") {
-    return make_error(ErrorCode::kInvalidArgument, "--role must be embed or answer");
+  if (options.role != "embed" && options.role != "answer" && options.role != "speech") {
+    return make_error(ErrorCode::kInvalidArgument, "--role must be embed, answer or speech");
   }
   options.chunk_time = std::chrono::milliseconds(chunk_ms);
   KNAP_TRY(options.precision, parse_precision(precision));
@@ -150,6 +152,12 @@ void wait_for_end(int parent, const sigset_t& signals) {
   }
 }
 
+Result<std::unique_ptr<Service>> open_service(const RunnerOptions& options) {
+  if (options.role == "embed") return open_embed_service(options);
+  if (options.role == "speech") return open_speech_service(options);
+  return open_answer_service(options);
+}
+
 int serve(const RunnerOptions& options) {
   // Blocked before any thread starts, so that only wait_for_end() sees them.
   sigset_t signals;
@@ -170,9 +178,7 @@ int serve(const RunnerOptions& options) {
     std::fprintf(stderr, "knap runner: %s\n", server.error().message.c_str());
     return 1;
   }
-  std::thread loader([&] {
-    slot->set(options.role == "embed" ? open_embed_service(options) : open_answer_service(options));
-  });
+  std::thread loader([&] { slot->set(open_service(options)); });
   wait_for_end(options.parent, signals);
   (*server)->stop(kStopGrace);
   // Engines take their time to end, and nothing of theirs outlives the process: the parent waits

@@ -40,6 +40,7 @@ class Service {
 /// Load the model, which takes up to seconds. Errors: those of the engines.
 Result<std::unique_ptr<Service>> open_embed_service(const RunnerOptions& options);
 Result<std::unique_ptr<Service>> open_answer_service(const RunnerOptions& options);
+Result<std::unique_ptr<Service>> open_speech_service(const RunnerOptions& options);
 
 /// An error in OpenAI's shape, with Retry-After where trying again may help: after 1 s unless told.
 http::Response error_response(const Error& error,

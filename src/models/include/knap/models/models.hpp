@@ -12,6 +12,7 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "knap/models/speech.hpp"
 #include "knap/observe/metrics.hpp"
 
 namespace knap::models {
@@ -149,7 +150,8 @@ struct ModelsOptions {
   bool offline = false;                  ///< Nothing is fetched.
   std::string embed_model = "all-minilm-l6-v2";  ///< Empty: none.
   std::string answer_model = "smollm2-135m-instruct";
-  std::size_t threads = 0;  ///< 0: the cores.
+  std::string speech_model;  ///< Empty: none.
+  std::size_t threads = 0;   ///< 0: the cores.
   /// What all loaded models together may take; 0: no limit. usual_memory_bytes() is a good choice.
   std::uint64_t memory_bytes = 0;
   /// A model that was not used for so long is unloaded; 0: never. Not the embedding model.
@@ -192,6 +194,10 @@ class Models {
   generator() = 0;  ///< The default answer model; null when none.
   /// A chat model by catalogue name; null when unknown or not installed.
   virtual std::shared_ptr<Generator> generator(std::string_view name) = 0;
+  /// The speech model; null when none is installed or wanted. It is loaded at its first use.
+  virtual std::shared_ptr<Transcriber> transcriber() { return nullptr; }
+  /// A speech model by catalogue name; null when unknown or not installed.
+  virtual std::shared_ptr<Transcriber> transcriber(std::string_view /*name*/) { return nullptr; }
   virtual std::vector<ModelInfo> list() const = 0;
   virtual PoolTotals totals() const { return {}; }
 
