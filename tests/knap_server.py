@@ -13,7 +13,7 @@ import requests
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NO_MODELS = {"models": {"embed": "", "answer": ""}}
+NO_MODELS = {"models": {"embed": "", "answer": "", "speech": ""}}
 
 
 def program():

@@ -61,6 +61,7 @@ class HttpApi final : public Api {
              }));
     server_ = std::move(started);
     open_.store(server_.get());
+    resume_recordings(context_);
     return {};
   }
 

@@ -21,7 +21,8 @@ class ApiTest : public testing::Test {
     options.allowed_hosts = {"knap.local"};
     options.settings = {{"server.port", "8000", "default"},
                         {"models.remote.key", "\"***\"", "file"}};
-    auto started = Api::start(std::move(options), {index_, answerer_, models_, leases_, metrics_});
+    auto started = Api::start(std::move(options),
+                              {index_, answerer_, models_, leases_, metrics_, nullptr, &speech_});
     EXPECT_TRUE(started.has_value());
     api_ = std::move(*started);
     http::Endpoint endpoint;
@@ -66,6 +67,7 @@ class ApiTest : public testing::Test {
   FakeIndex index_;
   FakeAnswerer answerer_;
   FakeModels models_;
+  FakeSpeech speech_;
   service::ComputeLeases leases_{2};
   observe::Registry metrics_;
   std::unique_ptr<Api> api_;

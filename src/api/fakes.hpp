@@ -309,4 +309,62 @@ class FakeModels final : public models::Models {
   std::shared_ptr<FakeGenerator> generator_ = std::make_shared<FakeGenerator>();
 };
 
+/// Hears "Good day." in everything: at once in "short", in a job in "long".
+class FakeSpeech final : public speech::Speech {
+ public:
+  static constexpr const char* kId = "0123456789abcdef0123456789abcdef";
+
+  Result<Taken> take(std::string_view bytes, std::string_view name, const speech::Wish& wish,
+                     Deadline, const CancelToken&) override {
+    if (wish.model == "nosuchmodel")
+      return make_error(ErrorCode::kInvalidArgument, "no speech model 'nosuchmodel' is installed");
+    if (bytes == "broken") return make_error(ErrorCode::kCorruptData, "the recording is damaged");
+    Taken taken;
+    taken.id = kId;
+    taken.is_short = bytes != "long";
+    taken.name = name;
+    taken.wish = wish;
+    if (!taken.is_short) stored = true;
+    return taken;
+  }
+  Result<speech::Recording> hear(Taken taken, speech::Urgency, Deadline, const CancelToken&,
+                                 const OnProgress&) override {
+    return recording(taken.wish, true);
+  }
+  Result<speech::Recording> resume(std::string_view, Deadline, const CancelToken&,
+                                   const OnProgress& on_progress) override {
+    on_progress(recording({}, false));
+    done = true;
+    return recording({}, true);
+  }
+  Result<speech::Recording> find(std::string_view id) override {
+    if (!stored || id != kId) return make_error(ErrorCode::kNotFound, "no such recording");
+    return recording({}, done);
+  }
+  std::vector<std::string> unfinished() override { return {}; }
+  Status forget(std::string_view) override {
+    if (!stored.exchange(false)) return make_error(ErrorCode::kNotFound, "no such recording");
+    return {};
+  }
+  std::atomic<bool> stored = false, done = false;
+
+ private:
+  static speech::Recording recording(const speech::Wish& wish, bool done) {
+    speech::Recording out;
+    out.id = kId;
+    out.wish = wish;
+    out.language = "en";
+    out.done = done;
+    out.position = std::chrono::milliseconds(2'500);
+    models::SpeechSegment segment;
+    segment.text = "Good day.";
+    segment.begin = std::chrono::milliseconds(500);
+    segment.end = std::chrono::milliseconds(1'250);
+    segment.words = {{"Good", segment.begin, std::chrono::milliseconds(750), 1},
+                     {"day.", std::chrono::milliseconds(750), segment.end, 1}};
+    out.segments = {segment};
+    return out;
+  }
+};
+
 }  // namespace knap::api

@@ -43,11 +43,14 @@ struct Jobs::Job {
 };
 
 Jobs::Jobs()
-    : pool_(std::make_unique<ThreadPool>(ThreadPool::Options{"knap-jobs", 1, kMaxWaiting})) {}
+    : pool_(std::make_unique<ThreadPool>(ThreadPool::Options{"knap-jobs", 1, kMaxWaiting})),
+      long_pool_(
+          std::make_unique<ThreadPool>(ThreadPool::Options{"knap-long-jobs", 1, kMaxWaiting})) {}
 
 Jobs::~Jobs() {
   stop();
   pool_.reset();
+  long_pool_.reset();
 }
 
 json::object Jobs::describe(const Job& job) {
@@ -77,7 +80,7 @@ std::shared_ptr<Jobs::Job> Jobs::find(std::string_view id) const {
   return found == jobs_.end() ? nullptr : *found;
 }
 
-Result<std::string> Jobs::start(std::string_view kind, Work work, Same same) {
+Result<std::string> Jobs::start(std::string_view kind, Work work, Same same, Pool pool) {
   const MutexLock lock(mutex_);
   if (stopping_) return make_error(ErrorCode::kUnavailable, "the server is stopping");
   for (const auto& job : jobs_) {
@@ -89,7 +92,8 @@ Result<std::string> Jobs::start(std::string_view kind, Work work, Same same) {
   job->id = std::string(kind) + "-" + std::to_string(next_id_++);
   job->kind = std::string(kind);
   job->created_s = unix_now();
-  KNAP_CHECK_OK(pool_->submit([this, job, work = std::move(work)] { run(job, work); }));
+  ThreadPool& threads = pool == Pool::kLong ? *long_pool_ : *pool_;
+  KNAP_CHECK_OK(threads.submit([this, job, work = std::move(work)] { run(job, work); }));
   jobs_.push_front(job);
   while (jobs_.size() > kMaxKept && is_over(jobs_.back()->state)) jobs_.pop_back();
   return job->id;

@@ -18,8 +18,8 @@
 
 namespace knap::api {
 
-/// Long work that a caller starts and then watches. One runs at a time; the last kMaxKept are
-/// remembered. Threads: safe. Destruction cancels what runs and joins.
+/// Long work that a caller starts and then watches. One of each pool runs at a time; the last
+/// kMaxKept are remembered. Threads: safe. Destruction cancels what runs and joins.
 class Jobs {
  public:
   static constexpr std::size_t kMaxWaiting = 16;
@@ -35,7 +35,10 @@ class Jobs {
   enum class Same { kOne, kAnother };
   /// Queues work. The same work that still waits is not queued twice: its id is returned.
   /// Errors: kResourceExhausted (too many wait), kUnavailable (stopping).
-  Result<std::string> start(std::string_view kind, Work work, Same same = Same::kOne);
+  /// @param pool  kLong: hours, which nothing else should have to wait for.
+  enum class Pool { kUsual, kLong };
+  Result<std::string> start(std::string_view kind, Work work, Same same = Same::kOne,
+                            Pool pool = Pool::kUsual);
 
   boost::json::array list() const;  ///< Newest first.
   std::optional<boost::json::object> get(std::string_view id) const;
@@ -59,6 +62,7 @@ class Jobs {
   std::uint64_t next_id_ KNAP_GUARDED_BY(mutex_) = 1;
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
   std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<ThreadPool> long_pool_;
 };
 
 }  // namespace knap::api

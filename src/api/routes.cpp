@@ -25,6 +25,7 @@ std::vector<Route> all_routes(const Context& context) {
   add_ops_routes(context, routes);
   add_web_routes(context, routes);
   add_openai_routes(context, routes);
+  add_voice_routes(context, routes);
   return routes;
 }
 

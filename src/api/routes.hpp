@@ -33,6 +33,12 @@ inline constexpr std::chrono::milliseconds kAskLimit{30'000};
 /// Of a plain model's chat: small machines write a few words a second.
 inline constexpr std::chrono::milliseconds kChatLimit{120'000};
 
+struct AskBody;
+/// Answers a question, streamed or whole. `transcript` is what was heard of a spoken one: the event
+/// `transcript` before all others, and a member of the answer. Null: it was typed.
+Outcome run_ask(const Context& context, const AskBody& body, Deadline deadline, Call& call,
+                const boost::json::object* transcript);
+
 void add_search_routes(const Context& context, std::vector<Route>& routes);
 void add_ask_routes(const Context& context, std::vector<Route>& routes);
 void add_note_routes(const Context& context, std::vector<Route>& routes);
@@ -43,6 +49,7 @@ void add_cache_routes(const Context& context, std::vector<Route>& routes);
 void add_ops_routes(const Context& context, std::vector<Route>& routes);
 void add_web_routes(const Context& context, std::vector<Route>& routes);
 void add_openai_routes(const Context& context, std::vector<Route>& routes);
+void add_voice_routes(const Context& context, std::vector<Route>& routes);
 /// All of the above.
 std::vector<Route> all_routes(const Context& context);
 
@@ -50,6 +57,8 @@ std::vector<Route> all_routes(const Context& context);
 bool warm_search(const Context& context, const std::string& body, Warmer::Work::Need need,
                  const CancelToken& cancel);
 bool warm_answer(const Context& context, const std::string& body, const CancelToken& cancel);
+/// Goes on with recordings that an earlier process had not heard to their end.
+void resume_recordings(const Context& context);
 
 /// Helpers of the groups.
 Checked<BodyReader> body_of(const Call& call, BodyReader::Unknown unknown);

@@ -17,7 +17,14 @@ Problem ask_problem(const Error& error, const AskBody& body) {
   return problem;
 }
 
-Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline, Call& call) {
+json::object whole_body(const answer::Answer& answer, const json::object* transcript) {
+  json::object out = answer_body(answer);
+  if (transcript != nullptr) out["transcript"] = *transcript;
+  return out;
+}
+
+Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline, Call& call,
+                  const json::object* transcript) {
   answer::Listener listener;
   listener.on_sources = [&](const std::vector<answer::Citation>&) {
     call.served = SteadyClock::now();
@@ -25,12 +32,14 @@ Outcome ask_whole(const Context& context, const AskBody& body, Deadline deadline
   const auto answer = context.answers.ask(body.request, deadline, call.cancel(), listener);
   if (!answer) return refuse(ask_problem(answer.error(), body));
   remember(context, body, *answer);
-  return json_response(200, answer_body(*answer));
+  return json_response(200, whole_body(*answer, transcript));
 }
 
-Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadline, Call& call) {
+Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadline, Call& call,
+                     const json::object* transcript) {
   const auto stream = std::make_shared<EventStream>(call);
   context.heartbeat.watch(stream);
+  if (transcript != nullptr) stream->send("transcript", json_text(*transcript));
   bool sources_sent = false;
   bool claims_sent = false;
   const auto send_sources = [&](const std::vector<answer::Citation>& citations) {
@@ -65,7 +74,7 @@ Outcome ask_streamed(const Context& context, const AskBody& body, Deadline deadl
   remember(context, body, *answer);
   send_sources(answer->citations);
   send_claims(*answer);
-  stream->send("done", json_text(answer_body(*answer)));
+  stream->send("done", json_text(whole_body(*answer, transcript)));
   stream->end();
   return std::nullopt;
 }
@@ -117,6 +126,13 @@ bool warm_answer(const Context& context, const std::string& body, const CancelTo
   return context.answers.warm(std::move(decoded->request), Deadline::after(kChatLimit), cancel);
 }
 
+Outcome run_ask(const Context& context, const AskBody& body, Deadline deadline, Call& call,
+                const json::object* transcript) {
+  return body.delivery == Delivery::kStream
+             ? ask_streamed(context, body, deadline, call, transcript)
+             : ask_whole(context, body, deadline, call, transcript);
+}
+
 void add_ask_routes(const Context& context, std::vector<Route>& routes) {
   Route route{"POST",
               "/api/ask",
@@ -131,9 +147,7 @@ void add_ask_routes(const Context& context, std::vector<Route>& routes) {
                 body->request.tenant = call.tenant;
                 // A caller who names a longer time than the default has the patience for it.
                 const Deadline deadline = call.deadline(body->deadline.value_or(kAskLimit));
-                return body->delivery == Delivery::kStream
-                           ? ask_streamed(context, *body, deadline, call)
-                           : ask_whole(context, *body, deadline, call);
+                return run_ask(context, *body, deadline, call, nullptr);
               },
               "Ask the notes",
               {}};

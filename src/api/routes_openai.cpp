@@ -33,7 +33,7 @@ json::array model_list(const Context& context) {
   for (const std::string& vault : context.parts.index.vaults())
     data.push_back(model_entry(context, "knap:" + vault));
   for (const models::ModelInfo& model : context.parts.models.list()) {
-    const bool served = model.role == "answer" || model.role == "embed";
+    const bool served = model.role == "answer" || model.role == "embed" || model.role == "speech";
     if (!model.installed || !served) continue;
     json::object entry = model_entry(context, model.name);
     entry["knap"] = json::object{{"role", model.role},

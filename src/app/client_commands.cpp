@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
+#include "knap/base/file.hpp"
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
 #include "remote.hpp"
@@ -10,6 +11,9 @@ namespace knap::app {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::uint64_t kVoiceBytesMax = 32U << 20;  // half a minute, however it is packed
+constexpr std::chrono::seconds kVoicePatience{120};
 
 /// Where in its file a result stands: "#page=3", ":7", ":7-9".
 std::string lines_text(const json::value& result) {
@@ -89,7 +93,9 @@ int print_json(const json::value& value) {
 class AskPrinter {
  public:
   bool on_event(std::string_view event, const json::value& data) {
-    if (event == "sources") {
+    if (event == "transcript") {
+      fmt::print("{}\n\n", terminal_.bold(printable(text_of(data, "text"))));
+    } else if (event == "sources") {
       print_citations(member(data, "citations"), terminal_);
       fmt::print("\n");
     } else if (event == "token") {
@@ -182,9 +188,43 @@ int search(const Config& config, const ServerAddress& server, const SearchOption
   return kExitDone;
 }
 
+/// A spoken question: sent as a form, answered with what was heard.
+static int ask_by_voice(Remote& remote, const ServerAddress& server, const AskOptions& options) {
+  const auto bytes = read_file(options.voice, kVoiceBytesMax);
+  if (!bytes) return report(bytes.error());
+  const Terminal terminal(Terminal::Stream::kOut);
+  const bool stream = terminal.is_terminal() && server.output == Output::kText;
+  std::vector<std::pair<std::string, std::string>> fields{{"stream", stream ? "true" : "false"}};
+  for (const auto& [name, value] :
+       {std::pair("filter", &options.filter), std::pair("mode", &options.mode),
+        std::pair("vault", &options.vault), std::pair("answer_model", &options.model),
+        std::pair("language", &options.language)})
+    if (!value->empty()) fields.emplace_back(name, *value);
+  const auto request = form_request(
+      "/api/voice_ask", std::filesystem::path(options.voice).filename().string(), *bytes, fields);
+  if (stream) {
+    AskPrinter printer;
+    if (auto status = remote.stream(
+            request, [&](auto event, const auto& data) { return printer.on_event(event, data); });
+        !status)
+      return report(status.error());
+    return printer.finish();
+  }
+  const auto raw = remote.raw(request, kVoicePatience);
+  if (!raw) return report(raw.error());
+  boost::system::error_code failed;
+  const auto answer = json::parse(raw->body, failed);
+  if (server.output == Output::kJson) return print_json(answer);
+  fmt::print("{}\n\n{}\n\n", printable(text_of(member(answer, "transcript"), "text")),
+             printable(text_of(answer, "answer")));
+  print_citations(member(answer, "citations"), terminal);
+  return kExitDone;
+}
+
 int ask(const Config& config, const ServerAddress& server, const AskOptions& options) {
   auto remote = Remote::open(config, server);
   if (!remote) return report(remote.error());
+  if (!options.voice.empty()) return ask_by_voice(*remote, server, options);
   json::object body = with_optional({{"question", options.question}}, {{"filter", &options.filter},
                                                                        {"mode", &options.mode},
                                                                        {"vault", &options.vault},

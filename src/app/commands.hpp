@@ -43,6 +43,8 @@ int search(const Config& config, const ServerAddress& server, const SearchOption
 
 struct AskOptions {
   std::string question, filter, mode = "auto", vault, model;
+  std::string voice;     ///< File with the question spoken; then `question` is empty.
+  std::string language;  ///< Of the voice; empty: heard.
 };
 int ask(const Config& config, const ServerAddress& server, const AskOptions& options);
 
@@ -71,6 +73,12 @@ struct DuplicatesOptions {
   std::uint32_t limit = 50;
 };
 int duplicates(const Config& config, const ServerAddress& server, const DuplicatesOptions& options);
+
+struct TranscribeOptions {
+  std::string file, format = "text", language, model;
+  bool note = false;  ///< Write a note beside the file instead of printing.
+};
+int transcribe(const Config& config, const ServerAddress& server, const TranscribeOptions& options);
 
 struct BenchOptions {
   std::string set;      ///< File of judged questions; see judged.hpp.

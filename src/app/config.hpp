@@ -45,6 +45,7 @@ struct Config {
     std::filesystem::path dir;
     std::string embed = "all-minilm-l6-v2";
     std::string answer = "smollm2-135m-instruct";
+    std::string speech = "whisper-base";
     std::uint32_t threads = 0;
     std::uint64_t memory_bytes = 0;
     std::uint32_t keep_alive_s = 1'800;
@@ -60,6 +61,9 @@ struct Config {
     std::filesystem::path note_folder;
     std::uint64_t max_bytes = 8U << 20;
   } web;
+  struct {
+    std::string language;
+  } speech;
   search::RankingSettings ranking;
   answer::Answerer::Options answer;
   struct {

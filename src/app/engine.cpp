@@ -44,6 +44,17 @@ index::ServiceOptions index_options(const Config& config) {
   return out;
 }
 
+speech::SpeechOptions speech_options(const Config& config, std::size_t cores) {
+  speech::SpeechOptions out;
+  out.dir = config.data_dir / "recordings";
+  out.audio.decoder = own_program().parent_path() / "knap-audio";
+  out.audio.weak = config.index.weak_sandbox == "allow" ? extract::WeakSandbox::kAllow
+                                                        : extract::WeakSandbox::kRefuse;
+  out.language = config.speech.language;
+  out.threads = cores;
+  return out;
+}
+
 }  // namespace
 
 Result<std::filesystem::path> make_run_dir() {
@@ -72,6 +83,7 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.user_catalogue = config.models.dir / "models.yaml";
   out.embed_model = config.models.embed;
   out.answer_model = config.models.answer;
+  out.speech_model = config.models.speech;
   out.threads = config.models.threads;
   out.memory_bytes =
       config.models.memory_bytes > 0 ? config.models.memory_bytes : models::usual_memory_bytes();
@@ -95,10 +107,15 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
   if (runners == Runners::kNone) {
     options.embed_model.clear();
     options.answer_model.clear();
+    options.speech_model.clear();
     options.warm.clear();
     options.pinned.clear();
   }
   KNAP_TRY(engine->models_, models::Models::open(std::move(options), engine->metrics_));
+  if (runners != Runners::kNone && !config.models.speech.empty()) {
+    KNAP_TRY(engine->speech_, speech::Speech::open(speech_options(config, cores), *engine->models_,
+                                                   *engine->leases_, engine->metrics_));
+  }
   auto index = index_options(config);
   if (runners != Runners::kNone) {
     index.find_embedder = [models = engine->models_.get()](std::string_view id) {
@@ -112,6 +129,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
 
 Engine::~Engine() {
   index_.reset();
+  speech_.reset();
   models_.reset();
   if (!run_dir_.empty()) remove_run_dir(run_dir_);
 }

@@ -8,6 +8,7 @@
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
 #include "knap/service/leases.hpp"
+#include "knap/speech/speech.hpp"
 
 namespace knap::app {
 
@@ -23,6 +24,8 @@ class Engine {
   service::ComputeLeases& leases() { return *leases_; }
   models::Models& models() { return *models_; }
   index::Service& index() { return *index_; }
+  /// Null: no speech model is wanted, or nothing is to run.
+  speech::Speech* speech() { return speech_.get(); }
 
  private:
   Engine() = default;
@@ -30,6 +33,7 @@ class Engine {
   observe::Registry metrics_;
   std::unique_ptr<service::ComputeLeases> leases_;
   std::unique_ptr<models::Models> models_;
+  std::unique_ptr<speech::Speech> speech_;
   std::unique_ptr<index::Service> index_;  // Destroyed first: it uses all above.
 };
 

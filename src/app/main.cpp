@@ -26,6 +26,7 @@ struct Arguments {
   ImportOptions import;
   BenchOptions bench;
   CacheCommand cache;
+  TranscribeOptions transcribe;
   ModelsCommand models;
   BenchModelsCommand bench_models;
   QuantizeCommand quantize;
@@ -113,7 +114,14 @@ void add_search_and_ask(CLI::App& app, Arguments& a, Action& action) {
   auto& ask_command = add_command(app, "ask", "Ask the notes; the answer cites its lines",
                                   "knap ask \"When is the lease due?\"");
   add_client_options(ask_command, a);
-  ask_command.add_option("question", a.ask.question, "The question")->required();
+  auto* question = ask_command.add_option("question", a.ask.question, "The question");
+  auto* voice =
+      ask_command.add_option("--voice", a.ask.voice, "A recording of the question instead")
+          ->check(CLI::ExistingFile)
+          ->excludes(question);
+  ask_command.add_option("--language", a.ask.language, "Of the recording, as en or de")
+      ->needs(voice);
+  ask_command.require_option(1, 0);
   ask_command.add_option("--filter", a.ask.filter, "Only notes that match this filter");
   ask_command.add_option("--mode", a.ask.mode, "auto, extractive or generative")
       ->check(CLI::IsMember({"auto", "extractive", "generative"}));
@@ -183,6 +191,24 @@ void add_import(CLI::App& app, Arguments& a, Action& action) {
       a.import.url = a.imports.front();
       return import_page(config, a.server, a.import);
     };
+  });
+}
+
+void add_transcribe(CLI::App& app, Arguments& a, Action& action) {
+  auto& command = add_command(app, "transcribe", "Turn a recording into text",
+                              "knap transcribe meeting.m4a --format srt");
+  add_client_options(command, a);
+  command.add_option("file", a.transcribe.file, "WAV, MP3, FLAC, Ogg (Vorbis, Opus), M4A or WebM")
+      ->required()
+      ->check(CLI::ExistingFile);
+  command.add_option("--format", a.transcribe.format, "text, srt, vtt or json")
+      ->check(CLI::IsMember({"text", "srt", "vtt", "json"}));
+  command.add_option("--language", a.transcribe.language, "As en or de; else it is heard");
+  command.add_option("--model", a.transcribe.model, "Another speech model than the settings name");
+  command.add_flag("--note", a.transcribe.note,
+                   "Write a note beside the recording, never over one, instead of printing");
+  command.callback([&] {
+    action = [&a](const Config& config) { return transcribe(config, a.server, a.transcribe); };
   });
 }
 
@@ -396,6 +422,7 @@ int run(int argc, char** argv) {
   add_search_and_ask(app, arguments, action);
   add_status_and_files(app, arguments, action);
   add_import(app, arguments, action);
+  add_transcribe(app, arguments, action);
   add_bench(app, arguments, action);
   add_cache(app, arguments, action);
   add_models_and_config(app, arguments, action);

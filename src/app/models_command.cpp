@@ -223,7 +223,7 @@ int models(const Config& config, const ServerAddress& server, const ModelsComman
 
   auto names = command.names;
   if (command.defaults) {
-    for (const auto& name : {config.models.embed, config.models.answer})
+    for (const auto& name : {config.models.embed, config.models.answer, config.models.speech})
       if (!name.empty()) names.push_back(name);
   }
   if (names.empty() && command.action != ModelsCommand::Action::kList &&

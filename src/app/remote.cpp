@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "knap/base/hash.hpp"
 #include "knap/base/json_text.hpp"
 
 namespace knap::app {
@@ -136,14 +137,28 @@ Result<boost::json::value> Remote::upload(const std::string& path, std::string b
   return call(request);
 }
 
+Result<Remote::Raw> Remote::raw(const http::ClientRequest& request,
+                                std::chrono::milliseconds patience) {
+  auto response = client_->call(request, Deadline::after(patience), CancelToken());
+  if (!response) return unreachable(response.error());
+  if (response->status >= 400) return problem(response->status, response->body);
+  return Raw{response->status, std::move(response->body)};
+}
+
 Status Remote::stream(
     const std::string& path, const boost::json::value& body,
+    const std::function<bool(std::string_view, const boost::json::value&)>& on_event) {
+  return stream(post_request(path, body), on_event);
+}
+
+Status Remote::stream(
+    const http::ClientRequest& request,
     const std::function<bool(std::string_view, const boost::json::value&)>& on_event) {
   EventReader reader(on_event);
   bool stopped = false;
   std::string begin_of_body;  // An error comes as one JSON problem instead of events.
-  const auto response = client_->stream(post_request(path, body), Deadline::after(kCallTimeout),
-                                        CancelToken(), [&](std::string_view chunk) {
+  const auto response = client_->stream(request, Deadline::after(kCallTimeout), CancelToken(),
+                                        [&](std::string_view chunk) {
                                           if (begin_of_body.size() < kProblemBytesMax)
                                             begin_of_body += chunk;
                                           stopped = !reader.feed(chunk);
@@ -153,6 +168,29 @@ Status Remote::stream(
   if (!response) return unreachable(response.error());
   if (response->status >= 400) return problem(response->status, begin_of_body);
   return {};
+}
+
+http::ClientRequest form_request(const std::string& path, std::string_view file_name,
+                                 std::string_view bytes,
+                                 const std::vector<std::pair<std::string, std::string>>& fields) {
+  // Random: the file must not hold it.
+  const std::string boundary = "knap-" + random_id() + random_id();
+  http::ClientRequest request;
+  request.method = "POST";
+  request.path = path;
+  request.fields.set("Content-Type", "multipart/form-data; boundary=" + boundary);
+  std::string quoted;
+  for (const char c : file_name)
+    quoted += c == '"' || c == '\\' || c == '\r' || c == '\n' ? '_' : c;
+  const auto head = [&](std::string_view name, std::string_view rest) {
+    return fmt::format("--{}\r\nContent-Disposition: form-data; name=\"{}\"{}\r\n\r\n", boundary,
+                       name, rest);
+  };
+  for (const auto& [name, value] : fields) request.body += head(name, "") + value + "\r\n";
+  request.body += head("file", fmt::format("; filename=\"{}\"", quoted));
+  request.body += bytes;
+  request.body += "\r\n--" + boundary + "--\r\n";
+  return request;
 }
 
 std::string encode_parameter(std::string_view text) {

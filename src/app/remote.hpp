@@ -1,9 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <boost/json.hpp>
 
@@ -24,9 +27,21 @@ class Remote {
   /// Sends bytes as they are.
   Result<boost::json::value> upload(const std::string& path, std::string bytes);
 
+  /// The body of a successful answer as it is, and its status. `request` may hold anything; it may
+  /// take `patience`.
+  struct Raw {
+    int status = 0;
+    std::string body;
+  };
+  Result<Raw> raw(const http::ClientRequest& request, std::chrono::milliseconds patience);
+
   /// Server-Sent Events of a POST. on_event returns false to stop.
   Status stream(
       const std::string& path, const boost::json::value& body,
+      const std::function<bool(std::string_view event, const boost::json::value& data)>& on_event);
+  /// The same with any request, e.g. a form.
+  Status stream(
+      const http::ClientRequest& request,
       const std::function<bool(std::string_view event, const boost::json::value& data)>& on_event);
 
  private:
@@ -38,6 +53,11 @@ class Remote {
   std::unique_ptr<http::Client> client_;
   std::string url_;
 };
+
+/// A POST of a form with a file and text fields.
+http::ClientRequest form_request(const std::string& path, std::string_view file_name,
+                                 std::string_view bytes,
+                                 const std::vector<std::pair<std::string, std::string>>& fields);
 
 /// Percent-encodes a query parameter.
 std::string encode_parameter(std::string_view text);

@@ -93,7 +93,7 @@ int serve(const Config& config) {
   web::Importer importer(std::move(*import_options));
   auto api =
       api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(),
-                                           parts.metrics(), cache.get(), &importer});
+                                           parts.metrics(), cache.get(), &importer, parts.speech()});
   if (!api) return report(api.error());
   parts.index().start();
   const auto sampler = make_sampler(parts, config);

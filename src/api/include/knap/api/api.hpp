@@ -15,6 +15,7 @@
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
 #include "knap/service/leases.hpp"
+#include "knap/speech/speech.hpp"
 #include "knap/web/import.hpp"
 
 namespace knap::api {
@@ -46,8 +47,9 @@ struct ApiParts {
   models::Models& models;
   service::ComputeLeases& leases;
   observe::Registry& metrics;
-  cache::Layers* cache = nullptr;  ///< Null: nothing is kept.
-  web::Importer* web = nullptr;  ///< Null: no pages are brought in.
+  cache::Layers* cache = nullptr;    ///< Null: nothing is kept.
+  web::Importer* web = nullptr;      ///< Null: no pages are brought in.
+  speech::Speech* speech = nullptr;  ///< Null: recordings are not heard.
 };
 
 /// The HTTP interface of api.md. Threads: methods are safe. Destruction stops.
