@@ -23,6 +23,17 @@ def program(name):
     return found
 
 
+def as_installed(path):
+    """The command of a program that finds /usr/share as if it had been installed: Debian's Alertmanager has its templates there."""
+    share = pathlib.Path(path).parents[1] / "share"
+    if share == pathlib.Path("/usr/share"):
+        return [path]
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', str(share)]
+    if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system allows no mount namespaces, and the packages are not installed")
+    return [*command, path]
+
+
 def promtool(*arguments, **options):
     return subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=60, **options)
 
@@ -35,7 +46,7 @@ class Daemon:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.url, self.log = f"http://127.0.0.1:{self.port}", self.folder / "log"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([program(name), *arguments(self)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen([*as_installed(program(name)), *arguments(self)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=self.folder)
         def answers():
             assert self.process.poll() is None, self.log.read_text("utf-8", "replace")[-2000:]

@@ -10,6 +10,7 @@
 #include "generative.hpp"
 #include "knap/answer/answer.hpp"
 #include "knap/base/text.hpp"
+#include "knap/observe/trace.hpp"
 #include "meaning.hpp"
 #include "question.hpp"
 #include "quotes.hpp"
@@ -80,6 +81,7 @@ class RealAnswerer final : public Answerer {
     auto stage_begin = start;
     const auto stage = [&](std::string_view name) {
       const auto now = SteadyClock::now();
+      observe::trace_stage("answer." + std::string(name), stage_begin, now - stage_begin);
       stage_seconds(name).record(now - std::exchange(stage_begin, now));
     };
     index::SearchOutcome found;
@@ -251,6 +253,7 @@ class RealAnswerer final : public Answerer {
                                  asking.cancel, model.id());
     answer.queue = since(queued);
     stage_seconds("queue").record(SteadyClock::now() - queued);
+    observe::trace_stage("answer.queue", queued, SteadyClock::now() - queued);
     if (!lease || late()) {
       answer.repeatable = false;
       answer.degraded.emplace_back(

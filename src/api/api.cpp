@@ -14,14 +14,20 @@
 namespace knap::api {
 namespace {
 
-constexpr std::size_t kSearchThreads = 3;
-constexpr std::size_t kSearchQueue = 256;
-constexpr std::size_t kAskThreads = 8;
-constexpr std::size_t kAskQueue = 32;
 constexpr std::size_t kStatusQueue = 512;
 constexpr std::chrono::milliseconds kHeartbeat{15'000};
 /// Larger bodies are not read on the I/O thread.
 constexpr std::size_t kAtOnceBodyMax = 16U << 10;
+
+std::int64_t unix_now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::int64_t ms_since(SteadyClock::time_point begin) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin).count();
+}
 
 /// Members that the routes point to must not move: made before the server, gone after it.
 class HttpApi final : public Api {
@@ -106,6 +112,8 @@ class HttpApi final : public Api {
     call->id = id && is_request_id(*id) ? std::string(*id) : random_id();
     call->request = std::move(request);
     call->responder = std::move(responder);
+    call->trace.received = call->request->received;
+    call->trace.received_unix_ms = unix_now_ms() - ms_since(call->request->received);
     const auto allowed = guard_.check(*call->request);
     if (allowed) call->common = *allowed;
     call->common.set("X-Request-Id", call->id);
@@ -120,13 +128,7 @@ class HttpApi final : public Api {
     if (const auto read = read_caller(*call); !read)
       return reply_problem(*call, match.route, read.error());
     if (answer_at_once(*call, *match.route)) return;
-    const Status queued = pool_of(match.route->lane).submit([this, call, route = match.route] {
-      run(*call, *route);
-    });
-    if (!queued) {
-      metrics_.refused_full();
-      reply_problem(*call, match.route, overloaded("the server is busy: try again in a second"));
-    }
+    hand_over(call, *match.route);
   }
 
   /// What is cached in memory waits in no queue.
@@ -142,13 +144,83 @@ class HttpApi final : public Api {
     }
   }
 
-  ThreadPool& pool_of(Lane lane) {
-    switch (lane) {
-      case Lane::kStatus: return status_pool_;
-      case Lane::kSearch: return search_pool_;
-      case Lane::kAsk: return ask_pool_;
+  /// Never waits: what cannot be taken is refused here, on the I/O thread.
+  void hand_over(const std::shared_ptr<Call>& call, const Route& route) {
+    const bool levels = options_.work.levels == service::WorkPool::Levels::kOn;
+    const bool own_thread = route.lane == Lane::kStatus || route.lane == Lane::kReports;
+    if (levels && own_thread) {
+      ThreadPool& pool = route.lane == Lane::kStatus ? status_pool_ : reports_pool_;
+      if (const Status queued = pool.submit([this, call, &route] { run(*call, route); }); !queued) {
+        metrics_.refused_full();
+        reply_problem(*call, &route, overloaded("the server is busy: try again in a second"));
+      }
+      return;
     }
-    return search_pool_;
+    service::WorkPool& pool = route.lane == Lane::kAsk ? answer_pool_ : search_pool_;
+    const auto lane = work_lane(*call, route);
+    service::WorkPool::Work work;
+    work.lane = lane;
+    work.deadline = call->deadline(service::spec(route.level).limit);
+    work.cancel = call->cancel();
+    work.run = [this, call, &route, &pool, lane] {
+      const auto begin = SteadyClock::now();
+      const int status = run(*call, route);
+      if (status < 400) pool.served(lane, call->served.value_or(SteadyClock::now()) - begin);
+    };
+    work.drop = [this, call, &route] { reply_late(*call, route); };
+    if (const auto refusal = pool.submit(std::move(work))) refuse_work(*call, route, *refusal);
+  }
+
+  static service::WorkLane work_lane(const Call& call, const Route& route) {
+    using service::Level;
+    using service::WorkLane;
+    if (call.priority == models::Priority::kBackground) return WorkLane::kBackground;
+    if (call.priority == models::Priority::kSearch) return WorkLane::kSearch;
+    if (route.lane == Lane::kAsk) return WorkLane::kInteractive;
+    switch (route.level) {
+      case Level::kStatus:
+      case Level::kCached: return WorkLane::kInteractive;
+      case Level::kSearch: return WorkLane::kSearch;
+      case Level::kComplex:
+      case Level::kBatch: return WorkLane::kBackground;
+    }
+    return WorkLane::kSearch;
+  }
+
+  void refuse_work(Call& call, const Route& route, const service::Refusal& refusal) {
+    const bool late = refusal.reason == service::Refusal::Reason::kLate;
+    late ? metrics_.refused_late() : metrics_.refused_full();
+    const std::string when = std::to_string(refusal.retry_after.count());
+    Problem problem = overloaded(
+        late ? "the server is busy: this would take about " +
+                   std::to_string(refusal.predicted.count()) +
+                   " ms, longer than its deadline: try again in " + when + " s"
+             : "the server is busy: as many requests wait as it can serve in time: try again in " +
+                   when + " s");
+    problem.retry_after = refusal.retry_after;
+    reply_problem(call, &route, problem);
+  }
+
+  void reply_late(Call& call, const Route& route) {
+    metrics_.refused_late();
+    reply_problem(call, &route,
+                  {504,
+                   "deadline_exceeded",
+                   "the deadline passed while the request waited for its turn",
+                   {}});
+  }
+
+  service::WorkPool::Options pool_options(std::string name, std::size_t threads,
+                                          std::size_t background, std::size_t waiting) const {
+    service::WorkPool::Options out;
+    out.name = std::move(name);
+    out.threads = threads;
+    out.levels = options_.work.levels;
+    // Of the threads' time while all wait: 8 of 13 parts, 4, and 1.
+    out.lanes = {{{8, threads, waiting, options_.work.queue_target},
+                  {4, threads, waiting, options_.work.queue_target},
+                  {1, background, waiting, options_.work.queue_target}}};
+    return out;
   }
 
   static Checked<void> read_deadline_header(Call& call) {
@@ -167,17 +239,22 @@ class HttpApi final : public Api {
   }
 
   /// On a pool's thread.
-  void run(Call& call, const Route& route) {
-    metrics_.record_wait(route.lane, SteadyClock::now() - call.request->received);
+  /// Returns the status that was answered.
+  int run(Call& call, const Route& route) {
+    const auto waited = SteadyClock::now() - call.request->received;
+    metrics_.record_wait(route.lane, waited);
+    const observe::TraceScope scope(call.trace);
+    observe::trace_stage("queue", call.request->received, waited, to_string(route.lane));
     // For asks the level's limit is what their sources may take: later than that, waiting was in
     // vain.
-    if (call.deadline(service::spec(route.level).limit).expired() || call.cancel().cancelled()) {
-      metrics_.refused_late();
-      return reply_problem(call, &route,
-                           {504,
-                            "deadline_exceeded",
-                            "the deadline passed while the request waited for its turn",
-                            {}});
+    const bool levels = options_.work.levels == service::WorkPool::Levels::kOn;
+    // What has a thread of its own costs less than a refusal that sends its caller round again.
+    const bool own_thread = route.lane == Lane::kStatus || route.lane == Lane::kReports;
+    const bool may_be_late = !levels || (own_thread && !call.header_deadline);
+    const bool late = !may_be_late && call.deadline(service::spec(route.level).limit).expired();
+    if (late || call.cancel().cancelled()) {
+      reply_late(call, route);
+      return 504;
     }
     Outcome outcome = refuse({500, "internal", "the server failed at this request", {}});
     try {
@@ -186,9 +263,17 @@ class HttpApi final : public Api {
       // A bug, or memory is short. The request fails, the server lives; what() could quote a note.
       internal_errors_.add();
     }
-    if (!outcome) return reply_problem(call, &route, outcome.error());
-    if (*outcome) return reply(call, &route, std::move(**outcome));
+    if (!outcome) {
+      reply_problem(call, &route, outcome.error());
+      return outcome.error().status;
+    }
+    if (*outcome) {
+      const int status = (*outcome)->status;
+      reply(call, &route, std::move(**outcome));
+      return status;
+    }
     record(call, &route, 200);
+    return 200;
   }
 
   void reply(Call& call, const Route* route, http::Response response) {
@@ -197,11 +282,25 @@ class HttpApi final : public Api {
     record(call, route, status);
   }
 
-  void record(const Call& call, const Route* route, int status) {
+  /// Refusals are quick and many, and say nothing that their counters do not.
+  void keep_if_slow(Call& call, const Route& route, int status, SteadyClock::duration took) {
+    const bool failed = status >= 500 && status != 503;
+    if (took < options_.slow_request && !failed) return;
+    observe::Trace& trace = call.trace;
+    trace.request_id = call.id;
+    trace.route = std::string(route.method) + " " + std::string(route.pattern);
+    trace.level = std::string(service::spec(route.level).name);
+    trace.status = status;
+    trace.took = std::chrono::duration_cast<std::chrono::microseconds>(took);
+    context_.parts.slow.add(std::move(trace));
+  }
+
+  void record(Call& call, const Route* route, int status) {
     const auto now = SteadyClock::now();
     const auto took = now - call.request->received;
     metrics_.record(route, status, took);
     if (route != nullptr) {
+      keep_if_slow(call, *route, status, took);
       metrics_.record_level(route->level, status,
                             call.served.value_or(now) - call.request->received);
     }
@@ -265,8 +364,18 @@ class HttpApi final : public Api {
   std::unique_ptr<http::Server> server_;
   // Last: their destruction runs what is queued, which needs all of the above.
   ThreadPool status_pool_{{"knap-status", 1, kStatusQueue}};
-  ThreadPool search_pool_{{"knap-search", kSearchThreads, kSearchQueue}};
-  ThreadPool ask_pool_{{"knap-ask", kAskThreads, kAskQueue}};
+  ThreadPool reports_pool_{{"knap-reports", 1, kStatusQueue}};
+  service::WorkPool search_pool_{
+      pool_options("knap-search", options_.work.search_threads,
+                   std::max<std::size_t>(1, options_.work.search_threads / 2),
+                   options_.work.search_waiting),
+      context_.parts.metrics};
+  // Background answers leave half of the threads to others, whatever they are many.
+  service::WorkPool answer_pool_{
+      pool_options("knap-answer", options_.work.answer_threads,
+                   std::max<std::size_t>(1, options_.work.answer_threads / 2),
+                   options_.work.answer_waiting),
+      context_.parts.metrics};
   const CancelToken warm_cancel_;
 };
 

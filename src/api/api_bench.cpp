@@ -14,9 +14,14 @@ void search_over_http(benchmark::State& state) {
   FakeModels models;
   service::ComputeLeases leases(2);
   observe::Registry metrics;
+  ops::HealthMonitor health({search_check(index)}, metrics);
+  ops::Vitals vitals(metrics, {});
+  ops::Alerts alerts({}, {}, metrics);
+  observe::TraceRing slow;
   ApiOptions options;
   options.port = 0;
-  auto api = Api::start(options, {index, answerer, models, leases, metrics});
+  auto api =
+      Api::start(options, {index, answerer, models, leases, metrics, health, vitals, alerts, slow});
   if (!api) {
     state.SkipWithError(api.error().message.c_str());
     return;

@@ -21,8 +21,9 @@ class ApiTest : public testing::Test {
     options.allowed_hosts = {"knap.local"};
     options.settings = {{"server.port", "8000", "default"},
                         {"models.remote.key", "\"***\"", "file"}};
-    auto started = Api::start(std::move(options),
-                              {index_, answerer_, models_, leases_, metrics_, nullptr, &speech_});
+    auto started = Api::start(std::move(options), {index_, answerer_, models_, leases_, metrics_,
+                                                   health_, vitals_, alerts_, slow_, nullptr,
+                                                   nullptr, &speech_});
     EXPECT_TRUE(started.has_value());
     api_ = std::move(*started);
     http::Endpoint endpoint;
@@ -70,6 +71,10 @@ class ApiTest : public testing::Test {
   FakeSpeech speech_;
   service::ComputeLeases leases_{2};
   observe::Registry metrics_;
+  ops::Vitals vitals_{metrics_, {.cores = 2, .memory_bytes = 1U << 30}};
+  ops::Alerts alerts_{{}, ops::alert_rules(.99), metrics_};
+  observe::TraceRing slow_;
+  ops::HealthMonitor health_{{search_check(index_)}, metrics_};
   std::unique_ptr<Api> api_;
   std::unique_ptr<http::Client> client_;
 };

@@ -331,7 +331,8 @@ TEST_F(ApiTest, RefusesAWiderBindWithoutAuthentication) {
   for (const char* host : {"0.0.0.0", "::", "192.168.1.2", "example.org"}) {
     ApiOptions options;
     options.host = host;
-    const auto api = Api::start(options, {index_, answerer_, models_, leases_, metrics_});
+    const auto api = Api::start(
+        options, {index_, answerer_, models_, leases_, metrics_, health_, vitals_, alerts_, slow_});
     ASSERT_FALSE(api.has_value()) << host;
     EXPECT_EQ(api.error().code, ErrorCode::kFailedPrecondition);
   }

@@ -20,8 +20,8 @@ class CacheTest : public testing::Test {
     cache_ = std::move(*cache::Layers::open(layers, metrics_));
     ApiOptions options;
     options.port = 0;
-    auto started = Api::start(std::move(options),
-                              {index_, answerer_, models_, leases_, metrics_, cache_.get()});
+    auto started = Api::start(std::move(options), {index_, answerer_, models_, leases_, metrics_,
+                                                   health_, vitals_, alerts_, slow_, cache_.get()});
     EXPECT_TRUE(started.has_value());
     api_ = std::move(*started);
     http::Endpoint endpoint;
@@ -52,6 +52,10 @@ class CacheTest : public testing::Test {
   FakeModels models_;
   service::ComputeLeases leases_{2};
   observe::Registry metrics_;
+  ops::HealthMonitor health_{{}, metrics_};
+  ops::Vitals vitals_{metrics_, {}};
+  ops::Alerts alerts_{{}, {}, metrics_};
+  observe::TraceRing slow_;
   std::unique_ptr<cache::Layers> cache_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<http::Client> client_;

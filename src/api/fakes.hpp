@@ -367,4 +367,18 @@ class FakeSpeech final : public speech::Speech {
   }
 };
 
+/// One keyword search, as the real program tries it.
+inline ops::HealthCheck search_check(index::Service& index) {
+  ops::HealthCheck check;
+  check.name = "search";
+  check.needed = true;
+  check.run = [&index](Deadline deadline) -> Result<std::string> {
+    index::SearchRequest request;
+    request.text = "ready";
+    KNAP_TRY(const auto outcome, index.search(request, deadline, CancelToken()));
+    return std::to_string(outcome.hits.size()) + " found";
+  };
+  return check;
+}
+
 }  // namespace knap::api

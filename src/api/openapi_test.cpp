@@ -19,13 +19,20 @@ TEST(OpenApi, DescribesExactlyTheRoutesOfTheTable) {
   FakeModels models;
   service::ComputeLeases leases(1);
   observe::Registry metrics;
+  ops::HealthMonitor health({}, metrics);
+  ops::Vitals vitals(metrics, {});
+  ops::Alerts alerts({}, {}, metrics);
+  observe::TraceRing slow;
   Jobs jobs;
   Heartbeat heartbeat(std::chrono::seconds(15));
   const ApiOptions options;
   SearchCache searches(nullptr, index, "");
   AnswerCache answers(answerer, nullptr, index, models, "");
   const Context context{
-      options, {index, answerer, models, leases, metrics}, jobs, heartbeat, {}, 0, {}, searches,
+      options, {index, answerer, models, leases, metrics, health, vitals, alerts, slow},
+      jobs,    heartbeat,
+      {},      0,
+      {},      searches,
       answers};
   std::set<std::string> routed;
   for (const Route& route : all_routes(context)) {

@@ -53,10 +53,11 @@ Mapping mapping(ErrorCode code) {
   return {500, Mapping::Detail::kKept};
 }
 
-http::Response response_of(int status, const json::object& body, std::string_view content_type) {
+http::Response response_of(int status, const json::object& body, std::string_view content_type,
+                           std::chrono::seconds retry_after) {
   http::Response response = http::Response::text(status, json_text(body), content_type);
-  // A second is longer than any queue of ours lasts under its deadline.
-  if (status == 503 || status == 429) response.fields.set("Retry-After", "1");
+  if (status == 503 || status == 429)
+    response.fields.set("Retry-After", std::to_string(retry_after.count()));
   return response;
 }
 
@@ -115,7 +116,7 @@ http::Response problem_json(const Problem& problem, std::string_view request_id)
   body["request_id"] = request_id;
   if (!problem.field.empty()) body["field"] = problem.field;
   if (problem.position) body["position"] = *problem.position;
-  return response_of(problem.status, body, "application/problem+json");
+  return response_of(problem.status, body, "application/problem+json", problem.retry_after);
 }
 
 http::Response openai_error(const Problem& problem) {
@@ -130,7 +131,8 @@ http::Response openai_error(const Problem& problem) {
     error["param"] = problem.field;
   }
   error["code"] = problem.code;
-  return response_of(status, json::object{{"error", std::move(error)}}, "application/json");
+  return response_of(status, json::object{{"error", std::move(error)}}, "application/json",
+                     problem.retry_after);
 }
 
 }  // namespace knap::api

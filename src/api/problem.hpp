@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@ struct Problem {
   std::string detail;  ///< What happened and what to do. Never note text or a path of this machine.
   std::string field;   ///< The field to blame; may be empty.
   std::optional<std::size_t> position = std::nullopt;  ///< 1-based character within the field.
+  std::chrono::seconds retry_after{1};                 ///< For 429 and 503.
 };
 
 template <typename T>

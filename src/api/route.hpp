@@ -12,6 +12,7 @@
 #include "knap/base/deadline.hpp"
 #include "knap/http/server.hpp"
 #include "knap/models/models.hpp"
+#include "knap/observe/trace.hpp"
 #include "knap/service/level.hpp"
 #include "problem.hpp"
 
@@ -28,7 +29,8 @@ struct Call {
   std::string path_argument;  ///< What the route's {...} matched.
   std::optional<std::chrono::milliseconds> header_deadline;    ///< X-Knap-Deadline-Ms
   models::Priority priority = models::Priority::kInteractive;  ///< X-Knap-Priority
-  std::string tenant;  ///< X-Knap-Tenant; empty: the default one.
+  std::string tenant;    ///< X-Knap-Tenant; empty: the default one.
+  observe::Trace trace;  ///< What it did so far.
   /// When a streaming route sent what its level's limit holds for; unset: with the last byte.
   std::optional<SteadyClock::time_point> served;
 
@@ -46,16 +48,18 @@ using RouteHandler = std::function<Outcome(Call&)>;
 
 /// Which threads a route runs on.
 enum class Lane {
-  kStatus,  ///< One thread of its own, for what never waits.
+  kStatus,   ///< One thread of its own, for what never waits and takes no time.
+  kReports,  ///< One thread of its own, for what is read by operators and takes milliseconds.
   kSearch,
   kAsk,
 };
-inline constexpr std::array kLanes{Lane::kStatus, Lane::kSearch, Lane::kAsk};
+inline constexpr std::array kLanes{Lane::kStatus, Lane::kReports, Lane::kSearch, Lane::kAsk};
 
 /// Also the metrics label.
 constexpr std::string_view to_string(Lane lane) {
   switch (lane) {
     case Lane::kStatus: return "status";
+    case Lane::kReports: return "reports";
     case Lane::kSearch: return "search";
     case Lane::kAsk: return "ask";
   }

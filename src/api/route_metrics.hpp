@@ -42,7 +42,7 @@ class RouteMetrics {
   std::unordered_map<const Route*, Series> series_;
   Series unmatched_;
   std::array<LevelSeries, service::kLevels.size()> levels_;
-  std::array<observe::Histogram*, 3> waits_{};
+  std::array<observe::Histogram*, kLanes.size()> waits_{};
   observe::Counter& refused_full_;
   observe::Counter& refused_late_;
 };

@@ -24,6 +24,8 @@ std::vector<Route> all_routes(const Context& context) {
   add_cache_routes(context, routes);
   add_ops_routes(context, routes);
   add_web_routes(context, routes);
+  add_vitals_routes(context, routes);
+  add_alert_routes(context, routes);
   add_openai_routes(context, routes);
   add_voice_routes(context, routes);
   return routes;

@@ -48,6 +48,8 @@ void add_model_routes(const Context& context, std::vector<Route>& routes);
 void add_cache_routes(const Context& context, std::vector<Route>& routes);
 void add_ops_routes(const Context& context, std::vector<Route>& routes);
 void add_web_routes(const Context& context, std::vector<Route>& routes);
+void add_alert_routes(const Context& context, std::vector<Route>& routes);
+void add_vitals_routes(const Context& context, std::vector<Route>& routes);
 void add_openai_routes(const Context& context, std::vector<Route>& routes);
 void add_voice_routes(const Context& context, std::vector<Route>& routes);
 /// All of the above.
@@ -59,6 +61,9 @@ bool warm_search(const Context& context, const std::string& body, Warmer::Work::
 bool warm_answer(const Context& context, const std::string& body, const CancelToken& cancel);
 /// Goes on with recordings that an earlier process had not heard to their end.
 void resume_recordings(const Context& context);
+/// What /api/performance/metrics and /api/health/detailed share.
+boost::json::array alert_list(const std::vector<ops::Alert>& alerts);
+boost::json::array kpi_list(const ops::Vitals& vitals);
 
 /// Helpers of the groups.
 Checked<BodyReader> body_of(const Call& call, BodyReader::Unknown unknown);

@@ -166,29 +166,29 @@ void add_index_routes(const Context& context, std::vector<Route>& routes) {
   routes.push_back({"GET", "/api/index/duplicates", service::Level::kComplex, Lane::kAsk,
                     [&context](Call& call) { return get_duplicates(context, call); },
                     "Find notes with the same or nearly the same text"});
-  routes.push_back({"GET", "/api/index/status", Level::kStatus, Lane::kStatus,
+  routes.push_back({"GET", "/api/index/status", Level::kStatus, Lane::kReports,
                     [&context](Call&) { return get_status(context); },
                     "Tell how far the index is"});
   routes.push_back({"GET", "/api/index/files", Level::kStatus, Lane::kSearch,
                     [&context](Call& call) { return get_files(context, call); },
                     "List files and their state"});
-  routes.push_back({"POST", "/api/reindex", Level::kBatch, Lane::kStatus,
+  routes.push_back({"POST", "/api/reindex", Level::kBatch, Lane::kReports,
                     [&context](Call& call) { return post_reindex(context, call); },
                     "Rebuild the index"});
-  routes.push_back({"POST", "/api/scan_vault", Level::kBatch, Lane::kStatus,
+  routes.push_back({"POST", "/api/scan_vault", Level::kBatch, Lane::kReports,
                     [&context](Call& call) { return post_scan(context, call); },
                     "Look for changed files"});
-  routes.push_back({"GET", "/api/jobs", Level::kStatus, Lane::kStatus,
+  routes.push_back({"GET", "/api/jobs", Level::kStatus, Lane::kReports,
                     [&context](Call&) -> Outcome {
                       return json_response(200, json::object{{"jobs", context.jobs.list()}});
                     },
                     "List jobs"});
-  routes.push_back({"GET", "/api/jobs/{id}", Level::kStatus, Lane::kStatus,
+  routes.push_back({"GET", "/api/jobs/{id}", Level::kStatus, Lane::kReports,
                     [&context](Call& call) { return get_job(context, call); },
                     "Tell how far a job is"});
-  routes.push_back({"DELETE", "/api/jobs/{id}", Level::kStatus, Lane::kStatus,
+  routes.push_back({"DELETE", "/api/jobs/{id}", Level::kStatus, Lane::kReports,
                     [&context](Call& call) { return delete_job(context, call); }, "Cancel a job"});
-  routes.push_back({"GET", "/api/jobs/{id}/events", Level::kStatus, Lane::kStatus,
+  routes.push_back({"GET", "/api/jobs/{id}/events", Level::kStatus, Lane::kReports,
                     [&context](Call& call) { return watch_job(context, call); }, "Watch a job"});
 }
 

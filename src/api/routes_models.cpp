@@ -85,7 +85,7 @@ Outcome post_rollback(const Context& context) {
 
 void add_model_routes(const Context& context, std::vector<Route>& routes) {
   using service::Level;
-  routes.push_back({"GET", "/api/models", Level::kStatus, Lane::kStatus,
+  routes.push_back({"GET", "/api/models", Level::kStatus, Lane::kReports,
                     [&context](Call&) { return get_models(context); },
                     "List models, and which one embeds"});
   routes.push_back({"POST", "/api/models/use", Level::kSearch, Lane::kSearch,

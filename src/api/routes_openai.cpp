@@ -144,12 +144,12 @@ Outcome post_embeddings(const Context& context, Call& call) {
 void add_openai_routes(const Context& context, std::vector<Route>& routes) {
   using service::Level;
   routes.push_back(
-      {"GET", "/v1/models", Level::kStatus, Lane::kStatus,
+      {"GET", "/v1/models", Level::kStatus, Lane::kReports,
        [&context](Call&) -> Outcome {
          return json_response(200, json::object{{"object", "list"}, {"data", model_list(context)}});
        },
        "List models (OpenAI)"});
-  routes.push_back({"GET", "/v1/models/{model}", Level::kStatus, Lane::kStatus,
+  routes.push_back({"GET", "/v1/models/{model}", Level::kStatus, Lane::kReports,
                     [&context](Call& call) { return get_model(context, call); },
                     "Describe a model (OpenAI)"});
   routes.push_back({"POST", "/v1/chat/completions", Level::kSearch, Lane::kAsk,

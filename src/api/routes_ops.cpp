@@ -9,18 +9,8 @@ namespace {
 
 namespace json = boost::json;
 
-/// What readiness may cost: the probe is one keyword search.
-constexpr std::chrono::milliseconds kProbeLimit{80};
-
-Status probe_search(const Context& context) {
-  index::SearchRequest request;
-  request.text = "ready";
-  request.mode = search::Mode::kKeyword;
-  request.limit = 1;
-  auto outcome = context.parts.index.search(request, Deadline::after(kProbeLimit), CancelToken());
-  if (!outcome) return std::move(outcome).error();
-  return {};
-}
+/// What a request for readiness may cost where the scheduled check has not succeeded yet.
+constexpr std::chrono::milliseconds kReadyPatience{80};
 
 json::array models_in_use(const Context& context) {
   json::array out;
@@ -37,23 +27,22 @@ double uptime_s(const Context& context) {
 }
 
 Outcome get_health(const Context& context) {
-  const Status search = probe_search(context);
+  const bool ready = context.parts.health.ready(kReadyPatience);
   json::array vaults;
   for (const std::string& name : context.parts.index.vaults())
     vaults.push_back(json::value(std::string_view(name)));
   json::object out;
-  out["status"] = search ? "ok" : "degraded";
+  out["status"] = ready ? "ok" : "degraded";
   out["version"] = version();
   out["uptime_s"] = uptime_s(context);
-  out["ready"] = search.has_value();
+  out["ready"] = ready;
   out["vaults"] = std::move(vaults);
   out["models"] = models_in_use(context);
   return json_response(200, out);
 }
 
 Outcome get_ready(const Context& context) {
-  const Status search = probe_search(context);
-  if (!search)
+  if (!context.parts.health.ready(kReadyPatience))
     return refuse(
         {503, "not_ready", "keyword search does not answer yet: try again in a second", {}});
   return json_response(200, json::object{{"ready", true}});
@@ -77,6 +66,26 @@ void refresh_gauges(const Context& context) {
       .set(static_cast<double>(context.connections()));
   if (context.parts.cache != nullptr) context.parts.cache->refresh_metrics();
   metrics.gauge("knap_process_uptime_seconds", "Time since the start").set(uptime_s(context));
+}
+
+/// Each level with its limit and what became of its requests.
+json::array level_list(const observe::Registry& metrics) {
+  json::array out;
+  for (const auto& level : service::kLevels) {
+    const std::string name(level.name);
+    json::object one{{"level", level.number}, {"name", name}, {"limit_ms", level.limit.count()}};
+    for (const char* result : {"good", "slow", "refused", "failed"}) {
+      one[result] = metrics.sum("knap_level_requests_total", {{"level", name}, {"result", result}})
+                        .value_or(0);
+    }
+    for (const auto* histogram : metrics.histograms("knap_level_seconds", {{"level", name}})) {
+      one["p50_ms"] = 1000 * histogram->quantile_seconds(.5);
+      one["p95_ms"] = 1000 * histogram->quantile_seconds(.95);
+      one["p99_ms"] = 1000 * histogram->quantile_seconds(.99);
+    }
+    out.push_back(std::move(one));
+  }
+  return out;
 }
 
 Outcome get_metrics_json(const Context& context) {
@@ -104,6 +113,8 @@ Outcome get_metrics_json(const Context& context) {
                                {"waiting", usage.waiting}};
   out["models"] = models_in_use(context);
   out["jobs"] = context.jobs.list();
+  out["kpis"] = kpi_list(context.parts.vitals);
+  out["levels"] = level_list(context.parts.metrics);
   return json_response(200, out);
 }
 
@@ -149,8 +160,12 @@ http::Response raw_json(std::string_view text) {
 
 void add_ops_routes(const Context& context, std::vector<Route>& routes) {
   using service::Level;
+  const auto add_to = [&](Lane lane, std::string_view pattern, std::string_view summary,
+                          RouteHandler handler) {
+    routes.push_back({"GET", pattern, Level::kStatus, lane, std::move(handler), summary});
+  };
   const auto add = [&](std::string_view pattern, std::string_view summary, RouteHandler handler) {
-    routes.push_back({"GET", pattern, Level::kStatus, Lane::kStatus, std::move(handler), summary});
+    add_to(Lane::kStatus, pattern, summary, std::move(handler));
   };
   const auto health = [&context](Call&) { return get_health(context); };
   add("/status", "Tell whether the server is well", health);
@@ -161,19 +176,19 @@ void add_ops_routes(const Context& context, std::vector<Route>& routes) {
   });
   add("/readyz", "Tell whether keyword search answers",
       [&context](Call&) { return get_ready(context); });
-  add("/api/config", "Show the effective settings",
-      [&context](Call&) { return get_config(context); });
-  add("/api/performance/metrics", "Show everything measured",
-      [&context](Call&) { return get_metrics_json(context); });
-  add("/api/vector_db/stats", "Show what the vectors take",
-      [&context](Call&) { return get_vector_stats(context); });
-  add("/metrics", "Give all series to Prometheus", [&context](Call&) -> Outcome {
+  add_to(Lane::kReports, "/api/config", "Show the effective settings",
+         [&context](Call&) { return get_config(context); });
+  add_to(Lane::kReports, "/api/performance/metrics", "Show everything measured",
+         [&context](Call&) { return get_metrics_json(context); });
+  add_to(Lane::kReports, "/api/vector_db/stats", "Show what the vectors take",
+         [&context](Call&) { return get_vector_stats(context); });
+  add_to(Lane::kReports, "/metrics", "Give all series to Prometheus", [&context](Call&) -> Outcome {
     refresh_gauges(context);
     return http::Response::text(200, context.parts.metrics.prometheus(),
                                 "text/plain; version=0.0.4; charset=utf-8");
   });
-  add("/openapi.json", "Describe this interface",
-      [](Call&) -> Outcome { return raw_json(openapi_json()); });
+  add_to(Lane::kReports, "/openapi.json", "Describe this interface",
+         [](Call&) -> Outcome { return raw_json(openapi_json()); });
   add("/", "Show a page about this server", [](Call&) -> Outcome {
     http::Response page =
         http::Response::text(200, std::string(kStatusPage), "text/html; charset=utf-8");

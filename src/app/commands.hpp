@@ -95,6 +95,12 @@ struct CacheCommand {
   std::string pattern, note, tag, vault, kind;  ///< invalidate: what fits all that is given.
 };
 int cache_command(const Config& config, const ServerAddress& server, const CacheCommand& command);
+/// Lists alerts of a running server; kExitFailed when one fires that nobody has acknowledged.
+int alerts(const Config& config, const ServerAddress& server);
+int acknowledge_alert(const Config& config, const ServerAddress& server, const std::string& id,
+                      const std::string& note);
+/// Prints the rules as a file for Prometheus; needs no server.
+int alert_rules(const Config& config);
 
 struct ModelsCommand {
   enum class Action {

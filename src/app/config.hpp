@@ -24,6 +24,7 @@ struct Config {
     std::uint16_t port = 8000;
     std::vector<std::string> allowed_origins, allowed_hosts;
     std::uint64_t max_body_bytes = 32U << 20;
+    std::uint32_t slow_request_ms = 500;
   } server;
   std::filesystem::path data_dir;
   std::vector<index::VaultConfig> vaults;
@@ -64,6 +65,23 @@ struct Config {
   struct {
     std::string language;
   } speech;
+  struct {
+    bool levels = true;
+    std::uint32_t search_threads = 0, answer_threads = 8;
+    std::uint32_t search_waiting = 256, answer_waiting = 32;
+    std::uint32_t queue_target_ms = 100;
+    std::uint64_t memory_bytes = 0;
+  } service;
+  struct {
+    bool enabled = true;
+    std::string environment = "production";
+    std::uint32_t pending_s = 60;
+    std::string webhook;
+    std::vector<std::string> email_to;
+    std::string email_from = "knap@localhost";
+    std::string smtp, smtp_user, smtp_password;
+    std::string sendmail = "/usr/sbin/sendmail";
+  } alerts;
   search::RankingSettings ranking;
   answer::Answerer::Options answer;
   struct {

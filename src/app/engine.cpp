@@ -21,8 +21,6 @@ std::filesystem::path own_program() {
   return std::filesystem::read_symlink("/proc/self/exe", error);
 }
 
-std::size_t core_count() { return std::max(1U, std::thread::hardware_concurrency()); }
-
 index::ServiceOptions index_options(const Config& config) {
   index::ServiceOptions out;
   out.data_dir = config.data_dir;
@@ -56,6 +54,11 @@ speech::SpeechOptions speech_options(const Config& config, std::size_t cores) {
 }
 
 }  // namespace
+
+std::size_t compute_cores(const Config& config) {
+  if (config.models.threads > 0) return config.models.threads;
+  return std::max(1U, std::thread::hardware_concurrency());
+}
 
 Result<std::filesystem::path> make_run_dir() {
   // Socket paths have 107 bytes at most, so the folder's own must be short.
@@ -101,7 +104,7 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
 Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runners) {
   std::unique_ptr<Engine> engine(new Engine);
   KNAP_TRY(engine->run_dir_, make_run_dir());
-  const std::size_t cores = config.models.threads == 0 ? core_count() : config.models.threads;
+  const std::size_t cores = compute_cores(config);
   engine->leases_ = std::make_unique<service::ComputeLeases>(cores, &engine->metrics_);
   auto options = models_options(config, engine->run_dir_);
   if (runners == Runners::kNone) {

@@ -37,6 +37,9 @@ class Engine {
   std::unique_ptr<index::Service> index_;  // Destroyed first: it uses all above.
 };
 
+/// Cores that computing may use: models.threads, else those of the machine.
+std::size_t compute_cores(const Config& config);
+
 /// Models alone, for `knap models`. run_dir must outlive the result.
 models::ModelsOptions models_options(const Config& config, const std::filesystem::path& run_dir);
 

@@ -31,6 +31,7 @@ struct Arguments {
   BenchModelsCommand bench_models;
   QuantizeCommand quantize;
   RecommendCommand recommend;
+  std::string alert_id, alert_note;
   std::string wait = "keyword";
   bool all = false;
 };
@@ -129,6 +130,29 @@ void add_search_and_ask(CLI::App& app, Arguments& a, Action& action) {
   ask_command.add_option("--model", a.ask.model, "Answer model (default: the configured one)");
   ask_command.callback(
       [&] { action = [&a](const Config& config) { return ask(config, a.server, a.ask); }; });
+}
+
+void add_alerts(CLI::App& app, Arguments& a, Action& action) {
+  auto& command = add_command(app, "alerts", "Show what needs somebody's attention",
+                              "knap alerts\n  knap alerts ack alert-3 --note \"disk ordered\"\n  "
+                              "knap alerts rules > knap.rules.yml");
+  add_client_options(command, a);
+  command.callback([&a, &action, &command] {
+    if (command.get_subcommands().empty())
+      action = [&a](const Config& config) { return alerts(config, a.server); };
+  });
+  auto* acknowledge = command.add_subcommand("ack", "Tell that you know of one");
+  add_client_options(*acknowledge, a);
+  acknowledge->add_option("id", a.alert_id, "As listed, e.g. alert-3")->required();
+  acknowledge->add_option("--note", a.alert_note, "What is done about it");
+  acknowledge->callback([&] {
+    action = [&a](const Config& config) {
+      return acknowledge_alert(config, a.server, a.alert_id, a.alert_note);
+    };
+  });
+  auto* rules = command.add_subcommand("rules", "Print the rules as a file for Prometheus");
+  add_config_options(*rules, a);
+  rules->callback([&] { action = [](const Config& config) { return alert_rules(config); }; });
 }
 
 void add_status_and_files(CLI::App& app, Arguments& a, Action& action) {
@@ -423,6 +447,7 @@ int run(int argc, char** argv) {
   add_status_and_files(app, arguments, action);
   add_import(app, arguments, action);
   add_transcribe(app, arguments, action);
+  add_alerts(app, arguments, action);
   add_bench(app, arguments, action);
   add_cache(app, arguments, action);
   add_models_and_config(app, arguments, action);

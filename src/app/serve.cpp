@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "alerting.hpp"
+#include "checks.hpp"
 #include "commands.hpp"
 #include "engine.hpp"
 #include "knap/base/version.hpp"
@@ -47,6 +49,26 @@ void print_welcome(const Config& config, std::uint16_t port) {
   std::fflush(stdout);
 }
 
+std::int64_t unix_now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+api::ApiOptions::Work work_options(const Config& config) {
+  api::ApiOptions::Work out;
+  const auto& service = config.service;
+  out.levels = service.levels ? service::WorkPool::Levels::kOn : service::WorkPool::Levels::kOff;
+  // One more than the cores: one of them waits for the embedding model at any time.
+  out.search_threads =
+      service.search_threads > 0 ? service.search_threads : compute_cores(config) + 1;
+  out.answer_threads = service.answer_threads;
+  out.search_waiting = service.search_waiting;
+  out.answer_waiting = service.answer_waiting;
+  out.queue_target = std::chrono::milliseconds(service.queue_target_ms);
+  return out;
+}
+
 /// A second signal while stopping means: now.
 void exit_on_next_signal(const sigset_t& signals) {
   std::thread([signals] {
@@ -81,6 +103,8 @@ int serve(const Config& config) {
   options.settings = describe(config);
   options.warm_questions = config.cache.warm_questions;
   options.warm_file = config.data_dir / "questions.json";
+  options.work = work_options(config);
+  options.slow_request = std::chrono::milliseconds(config.server.slow_request_ms);
   auto& parts = **engine;
   std::unique_ptr<cache::Layers> cache;
   if (auto wanted = cache_options(config)) {
@@ -91,12 +115,25 @@ int serve(const Config& config) {
   const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(),
                                                  parts.leases(), parts.metrics());
   web::Importer importer(std::move(*import_options));
-  auto api =
-      api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(),
-                                           parts.metrics(), cache.get(), &importer, parts.speech()});
+  ops::HealthMonitor health(health_checks(parts), parts.metrics());
+  health.start();
+  ops::Vitals vitals(parts.metrics(),
+                     vitals_limits(config, observe::read_cgroup({}), observe::read_memory({})));
+  observe::TraceRing slow;
+  auto alerting = Alerting::open(config, parts.metrics());
+  if (!alerting) return report(alerting.error());
+  auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(),
+                                                  parts.leases(), parts.metrics(), health, vitals,
+                                                  (*alerting)->alerts(), slow, cache.get(),
+                                                  &importer, parts.speech()});
   if (!api) return report(api.error());
   parts.index().start();
   const auto sampler = make_sampler(parts, config);
+  sampler->add([&] {
+    const std::int64_t now_ms = unix_now_ms();
+    vitals.tick(now_ms);
+    (*alerting)->tick(vitals, health, now_ms);
+  });
   sampler->start();
   print_welcome(config, (*api)->port());
   observe::log_info(

@@ -4,6 +4,7 @@
 
 #include "knap/base/text.hpp"
 #include "sentence_rerank.hpp"
+#include "knap/observe/trace.hpp"
 #include "service_impl.hpp"
 
 namespace knap::index {
@@ -224,13 +225,16 @@ Result<SearchOutcome> ServiceImpl::search(const SearchRequest& request, Deadline
   KNAP_TRY(const auto vaults, wanted_vaults(request.vaults));
   KNAP_CHECK_OK(still_wanted(cancel, deadline));
   if (request.mode != search::Mode::kKeyword) recent_.add(std::string(text::trim(request.text)));
+  const auto begin = SteadyClock::now();
   auto outcome = search_in(vaults, request, deadline, cancel);
-  if (outcome) record_stages(*outcome);
+  if (outcome) record_stages(*outcome, begin);
   return outcome;
 }
 
-void ServiceImpl::record_stages(const SearchOutcome& outcome) const {
+void ServiceImpl::record_stages(const SearchOutcome& outcome, SteadyClock::time_point begin) const {
   for (const search::Stage& stage : outcome.stages) {
+    observe::trace_stage("search." + stage.name, begin, stage.took);
+    begin += stage.took;  // one after another
     metrics_
         .histogram("knap_search_stage_seconds", "Time of one stage of a search",
                    {{"stage", stage.name}})

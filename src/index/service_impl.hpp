@@ -54,6 +54,7 @@ class ServiceImpl final : public Service {
               const std::function<void(const Progress&)>& progress) override;
   Status rebuild(Deadline deadline, const CancelToken& cancel,
                  const std::function<void(const Progress&)>& progress) override;
+  Status check_store() override { return store_->check_write(); }
 
  private:
   struct Place {
@@ -74,7 +75,7 @@ class ServiceImpl final : public Service {
   Result<SearchOutcome> search_in(const std::vector<VaultState*>& vaults,
                                   const SearchRequest& request, Deadline deadline,
                                   const CancelToken& cancel);
-  void record_stages(const SearchOutcome& outcome) const;
+  void record_stages(const SearchOutcome& outcome, SteadyClock::time_point begin) const;
   void rerank(const std::vector<VaultState*>& vaults, const SearchRequest& request,
               SearchOutcome& outcome) const;
   Helpers free_helpers() const;

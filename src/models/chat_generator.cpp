@@ -7,6 +7,7 @@
 
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
+#include "knap/observe/trace.hpp"
 #include "remote_error.hpp"
 #include "sse.hpp"
 
@@ -282,6 +283,8 @@ class ChatGenerator final : public Generator {
     }
     const auto took = SteadyClock::now() - begin;
     generate_.record(took);
+    observe::trace_stage("model.first_token", begin, result.first_token, target_.id);
+    observe::trace_stage("model.generate", begin, took, target_.id);
     if (!result.text.empty()) {
       first_token_.record(result.first_token);
       const std::chrono::duration<double> writing = took - result.first_token;

@@ -92,6 +92,7 @@ class StoreImpl final : public Store {
   Result<std::size_t> collect_extractions(std::int64_t made_before_ms, std::size_t limit) override;
   Result<std::size_t> collect_garbage(std::int64_t made_before_ms, std::size_t limit) override;
   Status checkpoint() override;
+  Status check_write() override;
 
  private:
   Result<std::uint64_t> next_change(VaultId vault) KNAP_REQUIRES(writer_mutex_);

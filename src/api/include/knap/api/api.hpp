@@ -14,9 +14,14 @@
 #include "knap/index/service.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
+#include "knap/observe/trace.hpp"
+#include "knap/ops/alerts.hpp"
+#include "knap/ops/health.hpp"
+#include "knap/ops/vitals.hpp"
 #include "knap/service/leases.hpp"
 #include "knap/speech/speech.hpp"
 #include "knap/web/import.hpp"
+#include "knap/service/work_pool.hpp"
 
 namespace knap::api {
 
@@ -38,6 +43,17 @@ struct ApiOptions {
   std::vector<Setting> settings;
   std::uint32_t warm_questions = 0;  ///< Kept warm in the cache, see Warmer.
   std::filesystem::path warm_file;
+  std::chrono::milliseconds slow_request{500};  ///< From here on a request is kept as slow.
+  /// Threads and queues of requests. kOff: all of them, status included, in one queue without
+  /// admission, to compare with.
+  struct Work {
+    service::WorkPool::Levels levels = service::WorkPool::Levels::kOn;
+    std::size_t search_threads = 3;  ///< For what computes.
+    std::size_t answer_threads = 8;  ///< For what mostly waits for a model.
+    std::size_t search_waiting = 256;
+    std::size_t answer_waiting = 32;
+    std::chrono::milliseconds queue_target{100};  ///< See service::AdaptiveLimit.
+  } work;
 };
 
 /// The parts of the program that routes reach. All must outlive the Api.
@@ -47,6 +63,10 @@ struct ApiParts {
   models::Models& models;
   service::ComputeLeases& leases;
   observe::Registry& metrics;
+  ops::HealthMonitor& health;
+  ops::Vitals& vitals;
+  ops::Alerts& alerts;
+  observe::TraceRing& slow;        ///< Where traces of slow and failed requests go.
   cache::Layers* cache = nullptr;    ///< Null: nothing is kept.
   web::Importer* web = nullptr;      ///< Null: no pages are brought in.
   speech::Speech* speech = nullptr;  ///< Null: recordings are not heard.

@@ -316,6 +316,8 @@ class Service {
   /// unchanged text are kept.
   virtual Status rebuild(Deadline deadline, const CancelToken& cancel,
                          const std::function<void(const Progress&)>& progress) = 0;
+  /// Writes to the store, changing nothing: for health checks. Errors: the store's.
+  virtual Status check_store() { return {}; }
 };
 
 }  // namespace knap::index

@@ -226,6 +226,8 @@ class Store {
   virtual Result<std::size_t> collect_garbage(std::int64_t made_before_ms, std::size_t limit) = 0;
   /// Moves the write-ahead log into the main file, as far as readers allow.
   virtual Status checkpoint() = 0;
+  /// A whole transaction that writes a page and changes nothing. Errors: kIo, e.g. a full disk.
+  virtual Status check_write() = 0;
 };
 
 }  // namespace knap::store
