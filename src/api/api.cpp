@@ -7,6 +7,7 @@
 #include "guard.hpp"
 #include "json_views.hpp"
 #include "knap/base/thread_pool.hpp"
+#include "knap/http/compress.hpp"
 #include "knap/observe/log.hpp"
 #include "route_metrics.hpp"
 #include "routes.hpp"
@@ -15,7 +16,10 @@ namespace knap::api {
 namespace {
 
 constexpr std::size_t kStatusQueue = 512;
+/// Caches have shrunk by then, if that helps.
+constexpr std::chrono::seconds kMemoryRetry{5};
 constexpr std::chrono::milliseconds kHeartbeat{15'000};
+constexpr std::size_t kTraceParentMax = 64;
 /// Larger bodies are not read on the I/O thread.
 constexpr std::size_t kAtOnceBodyMax = 16U << 10;
 
@@ -113,6 +117,8 @@ class HttpApi final : public Api {
     call->request = std::move(request);
     call->responder = std::move(responder);
     call->trace.received = call->request->received;
+    if (const auto parent = call->request->fields.get("traceparent"))
+      call->trace.parent = std::string(parent->substr(0, kTraceParentMax));
     call->trace.received_unix_ms = unix_now_ms() - ms_since(call->request->received);
     const auto allowed = guard_.check(*call->request);
     if (allowed) call->common = *allowed;
@@ -155,6 +161,14 @@ class HttpApi final : public Api {
         reply_problem(*call, &route, overloaded("the server is busy: try again in a second"));
       }
       return;
+    }
+    if (options_.out_of_memory && options_.out_of_memory()) {
+      metrics_.refused_memory();
+      Problem problem = overloaded(
+          "the server is short of memory: try again in 5 s; service.memory_bytes or the container "
+          "sets what it may take");
+      problem.retry_after = kMemoryRetry;
+      return reply_problem(*call, &route, problem);
     }
     service::WorkPool& pool = route.lane == Lane::kAsk ? answer_pool_ : search_pool_;
     const auto lane = work_lane(*call, route);
@@ -276,23 +290,41 @@ class HttpApi final : public Api {
     return 200;
   }
 
+  void compress_body(Call& call, http::Response& response) const {
+    if (response.body.size() < options_.compress_from_bytes) return;
+    const auto type = response.fields.get("Content-Type");
+    if (!type || !http::is_compressible(*type) || response.fields.get("Content-Encoding")) return;
+    const auto vary = call.common.get("Vary");
+    call.common.set("Vary", vary ? std::string(*vary) + ", Accept-Encoding" : "Accept-Encoding");
+    const auto accept = call.request->fields.get("Accept-Encoding");
+    const auto encoding = http::negotiate_encoding(accept.value_or(""));
+    if (!encoding) return;
+    auto smaller = http::compress(response.body, *encoding);
+    if (!smaller || smaller->size() >= response.body.size()) return;
+    response.body = std::move(*smaller);
+    response.fields.set("Content-Encoding", http::to_string(*encoding));
+  }
+
   void reply(Call& call, const Route* route, http::Response response) {
     const int status = response.status;
+    compress_body(call, response);
     call.responder->send(call.with_common(std::move(response)));
     record(call, route, status);
   }
 
   /// Refusals are quick and many, and say nothing that their counters do not.
-  void keep_if_slow(Call& call, const Route& route, int status, SteadyClock::duration took) {
+  void keep_trace(Call& call, const Route& route, int status, SteadyClock::duration took) {
     const bool failed = status >= 500 && status != 503;
-    if (took < options_.slow_request && !failed) return;
+    const bool keep = took >= options_.slow_request || failed;
+    if (!keep && !options_.on_trace) return;
     observe::Trace& trace = call.trace;
     trace.request_id = call.id;
     trace.route = std::string(route.method) + " " + std::string(route.pattern);
     trace.level = std::string(service::spec(route.level).name);
     trace.status = status;
     trace.took = std::chrono::duration_cast<std::chrono::microseconds>(took);
-    context_.parts.slow.add(std::move(trace));
+    if (options_.on_trace) options_.on_trace(trace);
+    if (keep) context_.parts.slow.add(std::move(trace));
   }
 
   void record(Call& call, const Route* route, int status) {
@@ -300,7 +332,7 @@ class HttpApi final : public Api {
     const auto took = now - call.request->received;
     metrics_.record(route, status, took);
     if (route != nullptr) {
-      keep_if_slow(call, *route, status, took);
+      keep_trace(call, *route, status, took);
       metrics_.record_level(route->level, status,
                             call.served.value_or(now) - call.request->received);
     }

@@ -25,7 +25,9 @@ RouteMetrics::RouteMetrics(observe::Registry& registry, const std::vector<Route>
       refused_full_(registry.counter("knap_http_refused_total", "Requests refused before any work",
                                      {{"reason", "queue_full"}})),
       refused_late_(registry.counter("knap_http_refused_total", "Requests refused before any work",
-                                     {{"reason", "late"}})) {
+                                     {{"reason", "late"}})),
+      refused_memory_(registry.counter(
+          "knap_http_refused_total", "Requests refused before any work", {{"reason", "memory"}})) {
   // The name that ready-made dashboards ask for.
   registry.alias("knap_http_request_seconds", "http_request_duration_seconds");
   make_levels(registry);
@@ -62,7 +64,8 @@ void RouteMetrics::record_level(service::Level level, int status, std::chrono::n
   if (status == 429 || status == 503) fate = kRefused;
   if (status >= 500 && status != 503) fate = kFailed;
   series.by_fate[fate]->add();
-  if (status < 400) series.seconds->record(took);
+  // A request that ran out of time took that time; other refusals say nothing of speed.
+  if (status < 400 || status == 504) series.seconds->record(took);
 }
 
 void RouteMetrics::record_wait(Lane lane, std::chrono::nanoseconds waited) {

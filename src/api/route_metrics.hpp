@@ -24,6 +24,7 @@ class RouteMetrics {
   void record_wait(Lane lane, std::chrono::nanoseconds waited);
   void refused_full() { refused_full_.add(); }
   void refused_late() { refused_late_.add(); }
+  void refused_memory() { refused_memory_.add(); }
 
  private:
   struct Series {
@@ -45,6 +46,7 @@ class RouteMetrics {
   std::array<observe::Histogram*, kLanes.size()> waits_{};
   observe::Counter& refused_full_;
   observe::Counter& refused_late_;
+  observe::Counter& refused_memory_;
 };
 
 }  // namespace knap::api

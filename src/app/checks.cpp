@@ -100,6 +100,16 @@ std::vector<ops::HealthCheck> health_checks(Engine& engine) {
           generation_check(engine)};
 }
 
+ops::MemoryGuard::Options memory_options(const Config& config, const observe::CgroupState& group) {
+  ops::MemoryGuard::Options out;
+  out.roots = system_roots(config);
+  const std::uint64_t container = group.memory_limit_bytes.value_or(0);
+  const std::uint64_t own = config.service.memory_bytes;
+  out.of_container = container > 0 && (own == 0 || container <= own);
+  out.limit_bytes = out.of_container ? container : own;
+  return out;
+}
+
 ops::Vitals::Limits vitals_limits(const Config& config, const observe::CgroupState& group,
                                   const observe::MachineMemory& machine) {
   ops::Vitals::Limits out;

@@ -5,6 +5,7 @@
 #include "engine.hpp"
 #include "knap/observe/system.hpp"
 #include "knap/ops/health.hpp"
+#include "knap/ops/memory_guard.hpp"
 #include "knap/ops/vitals.hpp"
 
 namespace knap::app {
@@ -16,5 +17,8 @@ std::vector<ops::HealthCheck> health_checks(Engine& engine);
 /// settings.
 ops::Vitals::Limits vitals_limits(const Config& config, const observe::CgroupState& group,
                                   const observe::MachineMemory& machine);
+
+/// Watches the tighter of the container's limit and service.memory_bytes, if there is one.
+ops::MemoryGuard::Options memory_options(const Config& config, const observe::CgroupState& group);
 
 }  // namespace knap::app

@@ -25,6 +25,7 @@ struct Config {
     std::vector<std::string> allowed_origins, allowed_hosts;
     std::uint64_t max_body_bytes = 32U << 20;
     std::uint32_t slow_request_ms = 500;
+    std::uint64_t compress_from_bytes = 32U << 10;
   } server;
   std::filesystem::path data_dir;
   std::vector<index::VaultConfig> vaults;
@@ -71,6 +72,7 @@ struct Config {
     std::uint32_t search_waiting = 256, answer_waiting = 32;
     std::uint32_t queue_target_ms = 100;
     std::uint64_t memory_bytes = 0;
+    std::filesystem::path cgroup_dir = "/sys/fs/cgroup";
   } service;
   struct {
     bool enabled = true;
@@ -82,6 +84,10 @@ struct Config {
     std::string smtp, smtp_user, smtp_password;
     std::string sendmail = "/usr/sbin/sendmail";
   } alerts;
+  struct {
+    std::string endpoint;
+    double sample = 1;
+  } otlp;
   search::RankingSettings ranking;
   answer::Answerer::Options answer;
   struct {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <system_error>
 #include <thread>
 
@@ -55,9 +56,19 @@ speech::SpeechOptions speech_options(const Config& config, std::size_t cores) {
 
 }  // namespace
 
+observe::SystemRoots system_roots(const Config& config) {
+  observe::SystemRoots roots;
+  roots.cgroup = config.service.cgroup_dir;
+  return roots;
+}
+
 std::size_t compute_cores(const Config& config) {
   if (config.models.threads > 0) return config.models.threads;
-  return std::max(1U, std::thread::hardware_concurrency());
+  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  const auto limit = observe::read_cgroup(system_roots(config)).cpu_limit;
+  // A container's 1.5 cores are two threads that are held back now and then: better than one.
+  return limit ? std::clamp<std::size_t>(static_cast<std::size_t>(std::ceil(*limit)), 1, cores)
+               : cores;
 }
 
 Result<std::filesystem::path> make_run_dir() {
@@ -87,7 +98,7 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.embed_model = config.models.embed;
   out.answer_model = config.models.answer;
   out.speech_model = config.models.speech;
-  out.threads = config.models.threads;
+  out.threads = compute_cores(config);
   out.memory_bytes =
       config.models.memory_bytes > 0 ? config.models.memory_bytes : models::usual_memory_bytes();
   out.keep_alive = std::chrono::seconds(config.models.keep_alive_s);

@@ -7,6 +7,7 @@
 #include "knap/index/service.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
+#include "knap/observe/system.hpp"
 #include "knap/service/leases.hpp"
 #include "knap/speech/speech.hpp"
 
@@ -37,7 +38,10 @@ class Engine {
   std::unique_ptr<index::Service> index_;  // Destroyed first: it uses all above.
 };
 
-/// Cores that computing may use: models.threads, else those of the machine.
+/// Where the kernel shows this process's limits, by the settings.
+observe::SystemRoots system_roots(const Config& config);
+
+/// Cores that computing may use: models.threads, else those of the container, else the machine's.
 std::size_t compute_cores(const Config& config);
 
 /// Models alone, for `knap models`. run_dir must outlive the result.

@@ -79,7 +79,7 @@ std::unique_ptr<observe::Sampler> make_sampler(Engine& engine, const Config& con
   metrics.alias("knap_cache_hit_rate", "cache_hit_rate");
   metrics.alias("knap_models_queue_length", "model_queue_length");
   auto sampler = std::make_unique<observe::Sampler>(kSampleInterval, metrics);
-  sampler->add(observe::system_metrics(metrics, {}, config.data_dir));
+  sampler->add(observe::system_metrics(metrics, system_roots(config), config.data_dir));
   sampler->add([&engine] { engine.leases().refresh_metrics(); });
   sampler->add([&engine, &metrics] { sample_index(engine.index(), metrics); });
   sampler->add([&engine, &metrics] { sample_models(engine.models(), metrics); });

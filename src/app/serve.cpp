@@ -7,12 +7,11 @@
 
 #include <fmt/format.h>
 
-#include "alerting.hpp"
-#include "checks.hpp"
 #include "commands.hpp"
 #include "engine.hpp"
 #include "knap/base/version.hpp"
 #include "knap/observe/log.hpp"
+#include "operations.hpp"
 #include "sampling.hpp"
 #include "terminal.hpp"
 #include "web_options.hpp"
@@ -47,12 +46,6 @@ void print_welcome(const Config& config, std::uint16_t port) {
       "\"links\"}}'\n\nStop with Ctrl-C.\n",
       terminal.bold("Knap"), version(), terminal.accent(url), vaults, option, option, url);
   std::fflush(stdout);
-}
-
-std::int64_t unix_now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 api::ApiOptions::Work work_options(const Config& config) {
@@ -104,6 +97,7 @@ int serve(const Config& config) {
   options.warm_questions = config.cache.warm_questions;
   options.warm_file = config.data_dir / "questions.json";
   options.work = work_options(config);
+  options.compress_from_bytes = config.server.compress_from_bytes;
   options.slow_request = std::chrono::milliseconds(config.server.slow_request_ms);
   auto& parts = **engine;
   std::unique_ptr<cache::Layers> cache;
@@ -115,25 +109,19 @@ int serve(const Config& config) {
   const auto answerer = answer::Answerer::create(config.answer, parts.index(), parts.models(),
                                                  parts.leases(), parts.metrics());
   web::Importer importer(std::move(*import_options));
-  ops::HealthMonitor health(health_checks(parts), parts.metrics());
-  health.start();
-  ops::Vitals vitals(parts.metrics(),
-                     vitals_limits(config, observe::read_cgroup({}), observe::read_memory({})));
-  observe::TraceRing slow;
-  auto alerting = Alerting::open(config, parts.metrics());
-  if (!alerting) return report(alerting.error());
-  auto api = api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(),
-                                                  parts.leases(), parts.metrics(), health, vitals,
-                                                  (*alerting)->alerts(), slow, cache.get(),
-                                                  &importer, parts.speech()});
+  auto operations = Operations::open(config, parts, cache.get());
+  if (!operations) return report(operations.error());
+  Operations& watch = **operations;
+  watch.join(options);
+  auto api =
+      api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(),
+                                           parts.metrics(), *watch.health, *watch.vitals,
+                                           watch.alerting->alerts(), watch.slow, cache.get(), &importer,
+                                           parts.speech()});
   if (!api) return report(api.error());
   parts.index().start();
   const auto sampler = make_sampler(parts, config);
-  sampler->add([&] {
-    const std::int64_t now_ms = unix_now_ms();
-    vitals.tick(now_ms);
-    (*alerting)->tick(vitals, health, now_ms);
-  });
+  sampler->add([&watch] { watch.tick(); });
   sampler->start();
   print_welcome(config, (*api)->port());
   observe::log_info(

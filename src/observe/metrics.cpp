@@ -146,13 +146,18 @@ struct Registry::Impl {
     return *series.emplace(std::move(key), make()).first->second;
   }
 
+  bool is_taken(std::string_view name) const KNAP_REQUIRES(mutex) {
+    return counters.contains(name) || gauges.contains(name) || totals.contains(name) ||
+           histograms.contains(name);
+  }
+
   template <typename T>
   std::vector<FamilyView<T>> view(const Families<T>& families) const KNAP_REQUIRES(mutex) {
     std::vector<FamilyView<T>> out;
     out.reserve(families.size());
     for (const auto& [name, family] : families) {
       FamilyView<T> view{name, family.help, nullptr, {}};
-      if (const auto found = aliases.find(name); found != aliases.end())
+      if (const auto found = aliases.find(name); found != aliases.end() && !is_taken(found->second))
         view.alias = &found->second;
       view.series.reserve(family.series.size());
       for (const auto& [labels, series] : family.series)

@@ -90,6 +90,15 @@ TEST(Registry, ShowsAliasesBesideTheNames) {
   EXPECT_THAT(registry.prometheus(), HasSubstr("\ntest_total{kind=\"a\"} 3\n"));
 }
 
+TEST(Registry, ShowsANameOnceThatIsKeptItself) {
+  Registry registry;
+  registry.alias("knap_test_total", "test_total");
+  registry.counter("knap_test_total", "Things").add(3);
+  registry.counter("test_total", "Things").add(4);
+  EXPECT_THAT(registry.prometheus(), HasSubstr("\ntest_total 4\n"));
+  EXPECT_THAT(registry.prometheus(), testing::Not(HasSubstr("\ntest_total 3\n")));
+}
+
 TEST(Registry, SumsOverTheLabelsThatAreAskedFor) {
   Registry registry;
   registry.counter("knap_test_total", "Things", {{"kind", "a"}, {"layer", "l1"}}).add(3);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,6 +44,11 @@ struct ApiOptions {
   std::vector<Setting> settings;
   std::uint32_t warm_questions = 0;  ///< Kept warm in the cache, see Warmer.
   std::filesystem::path warm_file;
+  std::uint64_t compress_from_bytes = 32U << 10;  ///< Smaller bodies are sent as they are.
+  /// Asked before work is taken: true when there is no memory for more. Empty: never.
+  std::function<bool()> out_of_memory;
+  /// Gets the trace of every request. Empty: nobody.
+  std::function<void(const observe::Trace&)> on_trace;
   std::chrono::milliseconds slow_request{500};  ///< From here on a request is kept as slow.
   /// Threads and queues of requests. kOff: all of them, status included, in one queue without
   /// admission, to compare with.

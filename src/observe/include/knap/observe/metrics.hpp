@@ -72,7 +72,7 @@ class Registry {
   Histogram& histogram(std::string_view name, std::string_view help, const Labels& labels = {},
                        Scale scale = Scale::kDuration);
 
-  /// Shows all series of `name` a second time as `common`: the name that ready-made dashboards use.
+  /// Shows the series of `name` also as `common`, unless series of that name are kept themselves.
   void alias(std::string_view name, std::string_view common);
 
   /// Prometheus text format 0.0.4. Buckets of durations: .001 .0025 .005 .01 .025 .05 .1 .25 .5 1 2

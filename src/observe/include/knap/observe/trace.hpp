@@ -24,12 +24,12 @@ struct Trace {
   static constexpr std::size_t kStagesMax = 64;  ///< Later ones are left out.
 
   std::string request_id, route, level;
+  std::string parent;  ///< The caller's W3C `traceparent`, as sent; may be anything.
   int status = 0;
   std::int64_t received_unix_ms = 0;
   SteadyClock::time_point received{};
   std::chrono::microseconds took{};
   std::vector<Stage> stages;
-  std::vector<std::string> degraded;  ///< What was left out, in words.
 };
 
 /// The trace of the request that this thread works for; null: none.
