@@ -1,10 +1,13 @@
 """Each of the figures that count is driven to its warning and to its critical value by what really causes it."""
+import contextlib
+import http.server
 import json
 import socket
 import threading
 import time
 
 import pytest
+import requests
 import yaml
 
 from knap_server import wait_until
@@ -54,7 +57,8 @@ def flood(server, count):
     """So many questions at once, each on a connection of its own, read to the end."""
     sockets = []
     for number in range(count):
-        body = json.dumps({"question": f"When does kettle {number} boil, says the manual?", "mode": "extractive"}).encode()
+        words = " ".join(f"kettle {number} manual house {n} dawn boils" for n in range(100))[:3900]  # a long question takes its time
+        body = json.dumps({"question": f"When does it boil? {words}", "mode": "extractive"}).encode()
         connection = socket.create_connection(("127.0.0.1", server.port), 60)
         connection.sendall(b"POST /api/ask HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
                            b"Content-Length: %d\r\n\r\n" % len(body) + body)
@@ -67,7 +71,7 @@ def flood(server, count):
 
 def test_response_time(servers):
     """Without the levels questions wait in a long queue: as many as take the time."""
-    server = servers(NOTES, settings={"service": {"levels": False, "answer_threads": 1}, "alerts": {"pending_s": 0}})
+    server = servers(NOTES, settings={"service": {"levels": False, "answer_threads": 1}, "cache": {"layers": []}, "alerts": {"pending_s": 0}})
     count = 100
     for state, low, high in (("warning", 2, 3), ("critical", 3, 12)):
         for _ in range(8):
@@ -82,50 +86,78 @@ def test_response_time(servers):
         assert seen["state"] == state and low < seen["value"], (seen, count)
 
 
-def test_model_queue(servers, default_models):
-    server = servers(NOTES, models=True, settings={"service": {"answer_threads": 16}, "alerts": {"pending_s": 0}})
-    server.post("/v1/chat/completions", {"model": "smollm2-135m-instruct", "max_tokens": 1, "messages": [{"role": "user", "content": "Say yes."}]}, timeout=120)
+def test_model_queue(servers):
+    """A model server that answers nobody until it is told to."""
+    go = threading.Event()
 
-    def ask(number):
-        text = " ".join(f"Fact {number} {i}: the kettle boils." for i in range(120))
-        server.http.post(server.url + "/v1/chat/completions", timeout=300, json={
-            "model": "smollm2-135m-instruct", "max_tokens": 1, "deadline_ms": 200_000, "messages": [{"role": "user", "content": text}]})
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            go.wait(100)
+            chunk = {"choices": [{"index": 0, "delta": {"content": "yes"}, "finish_reason": "stop"}]}
+            body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-    for state, askers in (("warning", 8), ("critical", 14)):
-        threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(askers)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: kpi(server, "model_queue")["state"] == state, 60, lambda: f"{state}; {kpi(server, 'model_queue')}")
-        for thread in threads:
-            thread.join(200)
-        wait_until(lambda: kpi(server, "model_queue")["value"] == 0, 60, "the queue empty")
+        def log_message(self, *_):
+            pass
+    remote = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=remote.serve_forever, daemon=True).start()
+    server = servers(NOTES, settings={"models": {"embed": "", "answer": "", "remote": {"url": f"http://127.0.0.1:{remote.server_port}", "model": "slow"}},
+                                      "service": {"answer_threads": 16}, "alerts": {"pending_s": 0}})
+
+    def ask():
+        requests.post(server.url + "/v1/chat/completions", timeout=110, json={"model": "slow", "messages": [{"role": "user", "content": "Say yes."}]})
+    threads = []
+    for state, askers in (("warning", 7), ("critical", 12)):
+        while len(threads) < askers:
+            threads.append(threading.Thread(target=ask, daemon=True))
+            threads[-1].start()
+        wait_until(lambda: kpi(server, "model_queue")["state"] == state, 30, lambda: f"{state}; {kpi(server, 'model_queue')}")
+    wait_until(lambda: "KnapModelQueueCritical" in alert_names(server), 20, "told")
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    wait_until(lambda: kpi(server, "model_queue")["value"] == 0, 20, "the queue empty")
+    remote.shutdown()
 
 
+@pytest.mark.timeout(300)
 def test_processor(servers, tmp_path):
-    """Searches at a growing rate, against a container that may use a fifth of a core."""
-    tree = mocked_v2(tmp_path / "cgroup", "20000 100000", "max")
-    server = servers(NOTES, settings={"service": {"cgroup_dir": str(tree)}, "cache": {"layers": []}, "alerts": {"pending_s": 0}})
-    rate, stop = [20.0], threading.Event()
+    """A steady load, against containers that may use a little more than it takes, and less."""
+    server = servers(NOTES, settings={"cache": {"layers": []}, "alerts": {"pending_s": 0}})
+    stop = threading.Event()
 
     def search():
-        number = 0
-        while not stop.is_set():
-            server.search(f"kettle dawn {number}")
+        session, number = requests.Session(), 0
+        while not stop.wait(1 / 30):
             number += 1
-            stop.wait(1 / rate[0])
+            with contextlib.suppress(requests.RequestException):  # between two servers
+                session.post(server.url + "/api/search", json={"query": f"kettle dawn {number}"}, timeout=10)
     thread = threading.Thread(target=search, daemon=True)
     thread.start()
     try:
-        for state, wanted in (("warning", 85), ("critical", 97)):
-            def steered():
+        begin, used = time.monotonic(), server.metric("process_cpu_seconds_total")
+        wait_until(lambda: server.metric("process_cpu_seconds_total") - used > .5 or time.monotonic() - begin > 12, 40, "the load measured")
+        cores = (server.metric("process_cpu_seconds_total") - used) / (time.monotonic() - begin)
+        for state, share in (("warning", .85), ("critical", 2)):
+            for number in range(6):
+                limit = max(.01, cores / share)
+                tree = mocked_v2(tmp_path / f"{state}{number}", f"{int(limit * 1e5)} 100000", "max")
+                restarted(server, service={"cgroup_dir": str(tree)})
+                until = time.monotonic() + 14  # a window of ten seconds, sampled every two
+                wait_until(lambda: time.monotonic() > until, 30, "a whole window")
                 seen = kpi(server, "cpu")
                 if seen["state"] == state:
-                    return True
-                if seen["value"]:
-                    rate[0] = max(1, min(2000, rate[0] * min(1.3, max(.8, wanted / seen["value"]))))
-                time.sleep(2)  # figures are sampled every two seconds
-                return False
-            wait_until(steered, 120, lambda: f"{state}; {kpi(server, 'cpu')} at {rate[0]:.0f} a second")
+                    break
+                if seen["value"] and seen["value"] < 100:
+                    cores = seen["value"] / 100 * limit
+                else:
+                    cores *= 1.2
+            assert seen["state"] == state, seen
     finally:
         stop.set()
         thread.join(20)
