@@ -21,9 +21,9 @@ class ApiTest : public testing::Test {
     options.allowed_hosts = {"knap.local"};
     options.settings = {{"server.port", "8000", "default"},
                         {"models.remote.key", "\"***\"", "file"}};
-    auto started = Api::start(std::move(options), {index_, answerer_, models_, leases_, metrics_,
-                                                   health_, vitals_, alerts_, slow_, nullptr,
-                                                   nullptr, &speech_});
+    auto started =
+        Api::start(std::move(options), {index_, answerer_, models_, leases_, metrics_, health_,
+                                        vitals_, alerts_, slow_, nullptr, nullptr, &speech_});
     EXPECT_TRUE(started.has_value());
     api_ = std::move(*started);
     http::Endpoint endpoint;

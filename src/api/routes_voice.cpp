@@ -54,8 +54,8 @@ Jobs::Work listen(speech::Speech& speech, std::string id) {
 
 /// Starts the work on a long recording, and tells where to look.
 Outcome start_listening(const Context& context, speech::Speech& speech, const std::string& id) {
-  const auto job =
-      context.jobs.start("transcribe-" + id.substr(0, 8), listen(speech, id), Jobs::Same::kOne, Jobs::Pool::kLong);
+  const auto job = context.jobs.start("transcribe-" + id.substr(0, 8), listen(speech, id),
+                                      Jobs::Same::kOne, Jobs::Pool::kLong);
   if (!job) return refuse(to_problem(job.error()));
   const auto recording = speech.find(id);
   if (!recording) return refuse(to_problem(recording.error()));

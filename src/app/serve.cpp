@@ -113,11 +113,10 @@ int serve(const Config& config) {
   if (!operations) return report(operations.error());
   Operations& watch = **operations;
   watch.join(options);
-  auto api =
-      api::Api::start(std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(),
-                                           parts.metrics(), *watch.health, *watch.vitals,
-                                           watch.alerting->alerts(), watch.slow, cache.get(), &importer,
-                                           parts.speech()});
+  auto api = api::Api::start(
+      std::move(options), {parts.index(), *answerer, parts.models(), parts.leases(),
+                           parts.metrics(), *watch.health, *watch.vitals, watch.alerting->alerts(),
+                           watch.slow, cache.get(), &importer, parts.speech()});
   if (!api) return report(api.error());
   parts.index().start();
   const auto sampler = make_sampler(parts, config);

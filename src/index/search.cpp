@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "knap/base/text.hpp"
-#include "sentence_rerank.hpp"
 #include "knap/observe/trace.hpp"
+#include "sentence_rerank.hpp"
 #include "service_impl.hpp"
 
 namespace knap::index {

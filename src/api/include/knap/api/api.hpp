@@ -20,9 +20,9 @@
 #include "knap/ops/health.hpp"
 #include "knap/ops/vitals.hpp"
 #include "knap/service/leases.hpp"
+#include "knap/service/work_pool.hpp"
 #include "knap/speech/speech.hpp"
 #include "knap/web/import.hpp"
-#include "knap/service/work_pool.hpp"
 
 namespace knap::api {
 
@@ -72,7 +72,7 @@ struct ApiParts {
   ops::HealthMonitor& health;
   ops::Vitals& vitals;
   ops::Alerts& alerts;
-  observe::TraceRing& slow;        ///< Where traces of slow and failed requests go.
+  observe::TraceRing& slow;          ///< Where traces of slow and failed requests go.
   cache::Layers* cache = nullptr;    ///< Null: nothing is kept.
   web::Importer* web = nullptr;      ///< Null: no pages are brought in.
   speech::Speech* speech = nullptr;  ///< Null: recordings are not heard.

@@ -68,9 +68,9 @@ struct HelperResult {
 /// The child has no network, no file but its standard input and what is named above, no other
 /// process, no second thread and no environment of ours. Three layers see to it: own namespaces,
 /// Landlock rules for files, and a seccomp list of allowed system calls; resource limits bound the
-/// rest. It runs niced unless it is urgent: whoever waits for a search or an answer goes first. None needs root. The
-/// list of calls alone already denies sockets, new processes, signals to others and opening files
-/// for writing.
+/// rest. It runs niced unless it is urgent: whoever waits for a search or an answer goes first.
+/// None needs root. The list of calls alone already denies sockets, new processes, signals to
+/// others and opening files for writing.
 ///
 /// Threads: safe from any thread. Blocks up to limits.wall_time.
 /// Errors: kInvalidArgument (program not absolute, no input, or one that could be
