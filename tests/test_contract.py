@@ -43,6 +43,9 @@ def test_every_answer_keeps_the_contract(server, operation):
         if response.status_code == 504:  # a caller's own deadline of a millisecond or so
             assert "deadline" in response.text
             excluded.append(not_a_server_error)
+        if response.status_code == 503:  # a model that is still being loaded when the deadline is near
+            assert response.headers.get("Retry-After")
+            excluded.append(not_a_server_error)
         case.validate_response(response, excluded_checks=excluded)
 
     check()

@@ -49,7 +49,7 @@ def test_changes_by_command_and_back(server):
     assert state["building"] is None and state["missing"] == 0
     wait_until(lambda: embedding(server)["compared"], what="the comparison")
     assert embedding(server)["compared"]["questions"] >= 1
-    assert "Keeping up with changes.md" in [r["path"] for r in server.search(question, limit=3)["results"]]
+    assert "Keeping up with changes.md" in [r["path"] for r in server.search(question, limit=5)["results"]]
     assert f"embed: {E5}" in server.config.read_text()
 
     back = knap(server, "models", "rollback")
