@@ -71,7 +71,10 @@ def flood(server, count):
 
 def test_response_time(servers):
     """Without the levels questions wait in a long queue: as many as take the time."""
-    server = servers(NOTES, settings={"service": {"levels": False, "answer_threads": 1}, "cache": {"layers": []}, "alerts": {"pending_s": 0}})
+    # Long notes, so that a question takes some milliseconds on a fast machine too.
+    notes = {f"n{i}.md": f"# Note {i}\n" + "".join(f"The kettle number {i} boils at dawn, says the manual of house {n}, line {n} of {i}.\n\n" for n in range(350))
+             for i in range(60)}
+    server = servers(notes, settings={"service": {"levels": False, "answer_threads": 1}, "cache": {"layers": []}, "alerts": {"pending_s": 0}})
     count = 100
     for state, low, high in (("warning", 2, 3), ("critical", 3, 12)):
         for _ in range(8):
@@ -82,7 +85,9 @@ def test_response_time(servers):
             if seen["state"] == state:
                 break
             wanted = (low + high) / 2 if state == "warning" else 4.5
-            count = max(10, min(1500, int(count * min(4, max(.25, wanted / max(.01, seen["value"]))))))
+            count = max(10, min(3000, int(count * min(4, max(.25, wanted / max(.01, seen["value"]))))))
+        if seen["state"] != state and count == 3000 and seen["value"] < low:
+            pytest.skip(f"this machine answers 3000 questions at once too fast for {state}: p95 {seen['value']} s")
         assert seen["state"] == state and low < seen["value"], (seen, count)
 
 
