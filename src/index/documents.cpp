@@ -279,7 +279,8 @@ Prepared name_only(FileTask task, Prepared::Outcome outcome, store::FileState st
   fill(prepared, vault::read_blocks(text::nfc(prepared.task.path), {}, {}).note);
   prepared.outcome = outcome;
   prepared.change.file = record_of(prepared.task, state, std::move(reason));
-  // What is known by name only for now is read after a restart.
+  // Its text is still to come from the queue. Should the process end before, the next start finds a
+  // version that no reader has, and reads the file.
   if (outcome == Prepared::Outcome::kNamed) prepared.change.file.parser_version = 0;
   return prepared;
 }
