@@ -4,11 +4,10 @@ import os
 import pathlib
 
 import pytest
-
-schemathesis = pytest.importorskip("schemathesis")
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from schemathesis.checks import not_a_server_error  # noqa: E402
-from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 NOTES = {"Company.md": "# Company\n\nThe Orbital Kettle Company was founded in 1987 by Mara Lindqvist.\n\n#work\n",
          "Folder/Garden.md": "---\nrating: 4\n---\n# Garden\n\nTomatoes are sown in March. See [[Company]].\n"}
