@@ -337,6 +337,12 @@ class FakeSpeech final : public speech::Speech {
     done = true;
     return recording({}, true);
   }
+  Status ready() const override { return {}; }
+  std::string hearing() const override { return "fake"; }
+  Result<speech::Recording> hear_file(int, std::string_view, Deadline,
+                                      const CancelToken&) override {
+    return recording({}, true);
+  }
   Result<speech::Recording> find(std::string_view id) override {
     if (!stored || id != kId) return make_error(ErrorCode::kNotFound, "no such recording");
     return recording({}, done);

@@ -78,8 +78,9 @@ std::string percent_encode(std::string_view text) {
 
 std::string obsidian_uri(std::string_view vault, std::string_view path, std::uint32_t place) {
   std::string file(path);
-  if (place > 0 && vault::file_type(path) == vault::FileType::kPdf)
-    file += "#page=" + std::to_string(place);
+  const vault::FileType type = vault::file_type(path);
+  if (place > 0 && type == vault::FileType::kPdf) file += "#page=" + std::to_string(place);
+  if (place > 0 && type == vault::FileType::kAudio) file += "#t=" + std::to_string(place);
   return "obsidian://open?vault=" + percent_encode(vault) + "&file=" + percent_encode(file);
 }
 
@@ -87,6 +88,7 @@ void add_place(json::object& out, std::string_view path, std::uint32_t place) {
   if (place == 0) return;
   const vault::FileType type = vault::file_type(path);
   if (type == vault::FileType::kPdf || type == vault::FileType::kOffice) out["page"] = place;
+  if (type == vault::FileType::kAudio) out["time_s"] = place;
 }
 
 json::array line_range(vault::LineRange lines) { return {lines.first, lines.last}; }

@@ -20,9 +20,10 @@ boost::json::value iso_time_or_null(std::int64_t unix_s);
 boost::json::value text_or_null(std::string_view text);  ///< null for an empty one
 
 std::string percent_encode(std::string_view text);
-/// @param place  page of a PDF, as "#page=3"; 0: none
+/// @param place  page of a PDF, as "#page=3", second of a recording, as "#t=75"; 0: none
 std::string obsidian_uri(std::string_view vault, std::string_view path, std::uint32_t place = 0);
-/// Adds where in a document something stands: "page" of a PDF or of slides. Of a note nothing.
+/// Adds where in a document something stands: "page" of a PDF or of slides, "time_s" of a
+/// recording. Of a note nothing.
 void add_place(boost::json::object& out, std::string_view path, std::uint32_t place);
 
 template <typename Texts>

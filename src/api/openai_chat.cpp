@@ -3,6 +3,7 @@
 #include "json_views.hpp"
 #include "knap/base/json_text.hpp"
 #include "knap/base/text.hpp"
+#include "knap/speech/speech.hpp"
 #include "knap/vault/parse.hpp"
 
 namespace knap::api {
@@ -258,8 +259,13 @@ std::string render_sources(const answer::Answer& answer) {
     }
     out += "\n[" + std::to_string(citation.id) + "] [" + title + "](" +
            obsidian_uri(citation.vault, citation.path, citation.place) + "), ";
-    if (citation.place > 0 && vault::file_type(citation.path) == vault::FileType::kPdf) {
+    const vault::FileType type = vault::file_type(citation.path);
+    if (citation.place > 0 && type == vault::FileType::kPdf) {
       out += "page " + std::to_string(citation.place);
+      continue;
+    }
+    if (type == vault::FileType::kAudio) {
+      out += "at " + speech::clock_time(std::chrono::seconds(citation.place));
       continue;
     }
     out += citation.lines.first == citation.lines.last

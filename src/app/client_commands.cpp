@@ -15,10 +15,12 @@ namespace json = boost::json;
 constexpr std::uint64_t kVoiceBytesMax = 32U << 20;  // half a minute, however it is packed
 constexpr std::chrono::seconds kVoicePatience{120};
 
-/// Where in its file a result stands: "#page=3", ":7", ":7-9".
+/// Where in its file a result stands: "#page=3", "#t=75", ":7", ":7-9".
 std::string lines_text(const json::value& result) {
   if (const auto& page = member(result, "page"); page.is_number())
     return fmt::format("#page={}", page.to_number<std::int64_t>());
+  if (const auto& time = member(result, "time_s"); time.is_number())
+    return fmt::format("#t={}", time.to_number<std::int64_t>());
   const auto& lines = member(result, "lines");
   if (!lines.is_array() || lines.get_array().size() != 2) return {};
   const auto at = [&](std::size_t i) { return lines.get_array()[i].to_number<std::int64_t>(); };

@@ -38,6 +38,8 @@ struct Config {
     std::uint32_t pdf_max_pages = 5'000;
     bool ocr = true;
     std::uint32_t ocr_max_pages = 100;
+    bool audio = false;
+    std::uint64_t audio_max_file_bytes = 1ULL << 30;
     bool office = true;
     std::uint64_t office_max_file_bytes = 64U << 20;
     std::string weak_sandbox = "refuse";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "knap/base/hash.hpp"
 #include "knap/base/text.hpp"
 #include "knap/extract/extract.hpp"
 
@@ -11,11 +12,14 @@ namespace {
 
 // Numbers in the store: never given to another kind.
 constexpr std::uint8_t kPdfReader = 1;
+constexpr std::uint8_t kAudioReader = 2;
 constexpr std::uint8_t kOfficeReader = 4;
 constexpr std::uint8_t kImageReader = 5;
 // A scan that gave no text is read again once pictures can be read: added to the version.
 constexpr std::uint16_t kWithOcr = 1'000;
 constexpr std::chrono::minutes kOcrLimit{20};
+// Twelve hours of speech on a slow machine that has other things to do.
+constexpr std::chrono::hours kHearingLimit{24};
 
 extract::ExtractOptions options_of(const Config& config) {
   extract::ExtractOptions options;
@@ -115,13 +119,58 @@ index::DocumentReader pdf_reader(const Config& config) {
   return reader;
 }
 
+/// A number for what hears: another model or language hears again. That two of them share one of so
+/// many numbers costs no more than texts of the former model until a recording changes.
+std::uint16_t hearing_version(const speech::Speech* speech) {
+  constexpr std::uint64_t kVersions = 4'095;
+  if (speech == nullptr) return 1;
+  return static_cast<std::uint16_t>(hash128(speech->hearing()).low % kVersions + 1);
+}
+
+Result<extract::Document> document_of(const speech::Recording& recording) {
+  extract::Document document;
+  for (speech::Paragraph& each : speech::to_paragraphs(recording.segments)) {
+    extract::Block block;
+    block.place =
+        static_cast<std::uint32_t>(std::chrono::floor<std::chrono::seconds>(each.begin).count());
+    block.text = extract::clean_line(each.text);
+    if (!block.text.empty()) document.blocks.push_back(std::move(block));
+  }
+  if (document.blocks.empty()) return make_error(ErrorCode::kUnsupported, "nobody speaks in it");
+  return document;
+}
+
+index::DocumentReader audio_reader(const Config& config, speech::Speech* speech) {
+  index::DocumentReader reader;
+  reader.id = kAudioReader;
+  reader.name = "audio";
+  reader.version = hearing_version(speech);
+  reader.types = {vault::FileType::kAudio};
+  reader.max_file_bytes = config.index.audio_max_file_bytes;
+  reader.limit = kHearingLimit;
+  if (!config.index.audio) reader.off = "not heard: set index.audio to true";
+  if (config.models.speech.empty()) reader.off = "not heard: models.speech names no model";
+  reader.ready = [speech] {
+    if (speech != nullptr) return speech->ready();
+    return Status(make_error(ErrorCode::kFailedPrecondition, "heard while `knap serve` runs"));
+  };
+  reader.read = [speech](int file, std::string_view path, Deadline deadline,
+                         const CancelToken& cancel) -> Result<extract::Document> {
+    const std::string_view name = path.substr(path.rfind('/') + 1);
+    KNAP_TRY(const auto recording, speech->hear_file(file, name, deadline, cancel));
+    return document_of(recording);
+  };
+  return reader;
+}
+
 }  // namespace
 
-std::vector<index::DocumentReader> document_readers(const Config& config) {
+std::vector<index::DocumentReader> document_readers(const Config& config, speech::Speech* speech) {
   std::vector<index::DocumentReader> readers;
   if (config.index.pdf) readers.push_back(pdf_reader(config));
   if (config.index.office) readers.push_back(office_reader(config));
   if (can_read_pictures(config)) readers.push_back(image_reader(config));
+  readers.push_back(audio_reader(config, speech));
   return readers;
 }
 

@@ -22,7 +22,7 @@ std::filesystem::path own_program() {
   return std::filesystem::read_symlink("/proc/self/exe", error);
 }
 
-index::ServiceOptions index_options(const Config& config) {
+index::ServiceOptions index_options(const Config& config, speech::Speech* speech) {
   index::ServiceOptions out;
   out.data_dir = config.data_dir;
   out.vaults = config.vaults;
@@ -30,7 +30,7 @@ index::ServiceOptions index_options(const Config& config) {
       config.index.watch ? index::ServiceOptions::Watch::kOn : index::ServiceOptions::Watch::kOff;
   out.scan_interval = std::chrono::seconds(config.index.scan_interval_s);
   out.max_file_bytes = config.index.max_file_bytes;
-  out.documents = document_readers(config);
+  out.documents = document_readers(config, speech);
   out.learn_boilerplate = config.index.learn_boilerplate;
   // Copies of imported files live with our own data: nothing is written into a vault.
   const bool taken = std::any_of(out.vaults.begin(), out.vaults.end(),
@@ -130,7 +130,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
     KNAP_TRY(engine->speech_, speech::Speech::open(speech_options(config, cores), *engine->models_,
                                                    *engine->leases_, engine->metrics_));
   }
-  auto index = index_options(config);
+  auto index = index_options(config, engine->speech_.get());
   if (runners != Runners::kNone) {
     index.find_embedder = [models = engine->models_.get()](std::string_view id) {
       return models->embedder(id);

@@ -215,7 +215,8 @@ const DocumentReader* find_reader(const std::vector<DocumentReader>& readers,
 std::uint32_t parser_version_of(const DocumentReader* reader) {
   constexpr int kReaderShift = 24, kVersionShift = 12;
   static_assert(kParserVersion < (1U << kVersionShift));
-  if (reader == nullptr) return kParserVersion;
+  // One that is off reads nothing: switched on, it meets files of a version that is not its own.
+  if (reader == nullptr || !reader->off.empty()) return kParserVersion;
   return std::uint32_t{reader->id} << kReaderShift |
          std::uint32_t{reader->version} << kVersionShift | kParserVersion;
 }

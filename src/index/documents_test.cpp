@@ -53,6 +53,7 @@ class DocumentsTest : public ServiceTest {
     reader.version = version_;
     reader.types = {vault::FileType::kPdf};
     reader.max_file_bytes = 1'000;
+    reader.off = off_;
     reader.ready = [this] { return ready_; };
     reader.read = [this](int file, std::string_view, Deadline, const CancelToken&) {
       return read(file);
@@ -70,6 +71,7 @@ class DocumentsTest : public ServiceTest {
   std::atomic<int> reads_ = 0;
   Status ready_;
   std::uint16_t version_ = 1;
+  std::string off_;
 };
 
 TEST_F(DocumentsTest, AreFoundWithTheirPageAndKnowTitleAuthorAndType) {
@@ -145,6 +147,27 @@ TEST_F(DocumentsTest, ThatGiveNoTextAreFoundByNameWithTheReasonInTheLedger) {
   EXPECT_EQ(state_of("locked.pdf"), "skipped: encrypted: it needs a password");
   EXPECT_THAT(found("broken"), ElementsAre("broken.pdf"));
   EXPECT_EQ(service_->status().front().files.total, 4U);
+}
+
+TEST_F(DocumentsTest, OfAKindThatIsOffAreSkippedWithTheSettingAndReadOnceItIsOn) {
+  write("x.pdf", "the quagga");
+  off_ = "not read: set index.pdf to true";
+  open(with_documents());
+  scan();
+  EXPECT_EQ(state_of("x.pdf"), "skipped: not read: set index.pdf to true");
+  EXPECT_THAT(found("x"), ElementsAre("x.pdf"));
+  EXPECT_EQ(reads_, 0);
+  EXPECT_EQ(service_->import_file("y.pdf", "the quagga").error().message, off_);
+  off_.clear();
+  open(with_documents());
+  scan();
+  EXPECT_EQ(state_of("x.pdf"), "indexed");
+  EXPECT_THAT(found("quagga"), ElementsAre("x.pdf"));
+  off_ = "not read: set index.pdf to true";
+  open(with_documents());
+  scan();
+  EXPECT_THAT(found("quagga"), IsEmpty());
+  EXPECT_EQ(reads_, 1);
 }
 
 TEST_F(DocumentsTest, ThatCannotBeReadNowAreTriedAgainAndHoldNothingUp) {

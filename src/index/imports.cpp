@@ -92,6 +92,7 @@ Result<FileRow> ServiceImpl::import_file(std::string_view name, std::string_view
                       "files of this kind are not read: the name must end as in Report.pdf, and "
                       "the settings must not leave them out");
   }
+  if (!reader->off.empty()) return make_error(ErrorCode::kUnsupported, reader->off);
   if (bytes.size() > reader->max_file_bytes)
     return make_error(ErrorCode::kResourceExhausted,
                       fmt::format("larger than {} bytes", reader->max_file_bytes));

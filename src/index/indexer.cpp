@@ -281,6 +281,11 @@ bool Indexer::queue_document(VaultState& vault, FileTask& task, DocumentQueue::U
                              Publisher::Batch& batch) {
   const DocumentReader* reader = find_reader(options_.documents, task.path);
   if (reader == nullptr) return false;
+  if (!reader->off.empty()) {
+    batch.files.push_back(name_only(std::move(task), Prepared::Outcome::kIndexed,
+                                    store::FileState::kSkipped, reader->off));
+    return true;
+  }
   if (!task.had_content) {
     batch.files.push_back(name_only(task, Prepared::Outcome::kNamed, store::FileState::kStale, {}));
   }

@@ -10,6 +10,11 @@ using std::chrono::milliseconds;
 
 // A pause so long between two segments is a paragraph's end.
 constexpr milliseconds kParagraphPause{2'000};
+// Of a paragraph that is looked for and cited: a hundred words or so, and near to what is cited.
+constexpr milliseconds kParagraphMin{10'000};
+constexpr milliseconds kLongPause{5'000};  // divides even what is shorter
+constexpr milliseconds kParagraphGoal{30'000};
+constexpr milliseconds kParagraphMax{60'000};
 
 std::string stamp(milliseconds time, char point) {
   const auto total = time.count();
@@ -32,7 +37,35 @@ std::string cue_text(const std::string& text) {
   return out;
 }
 
+bool ends_sentence(std::string_view text) {
+  constexpr std::string_view kFullStop = "\xE3\x80\x82";  // of Chinese and Japanese
+  return text.ends_with('.') || text.ends_with('!') || text.ends_with('?') ||
+         text.ends_with(kFullStop);
+}
+
 }  // namespace
+
+std::vector<Paragraph> to_paragraphs(const std::vector<SpeechSegment>& segments) {
+  std::vector<Paragraph> out;
+  milliseconds end{};
+  for (const SpeechSegment& segment : segments) {
+    bool begins = out.empty();
+    if (!begins) {
+      const milliseconds length = end - out.back().begin;
+      const milliseconds pause = segment.begin - end;
+      begins = pause >= kLongPause || (length >= kParagraphMin && pause >= kParagraphPause) ||
+               (length >= kParagraphGoal && ends_sentence(out.back().text)) ||
+               segment.end - out.back().begin > kParagraphMax;
+    }
+    if (begins) {
+      out.push_back({segment.begin, segment.text});
+    } else {
+      out.back().text += ' ' + segment.text;
+    }
+    end = segment.end;
+  }
+  return out;
+}
 
 std::string to_text(const std::vector<SpeechSegment>& segments) {
   std::string out;

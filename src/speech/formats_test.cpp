@@ -37,6 +37,31 @@ TEST(Formats, TextHasAParagraphAtLongPauses) {
   EXPECT_EQ(to_text(segments), "Good day. Arrows --> end\ncues.");
 }
 
+models::SpeechSegment segment(int begin_s, int end_s, const char* text) {
+  models::SpeechSegment out;
+  out.begin = milliseconds(begin_s * 1'000);
+  out.end = milliseconds(end_s * 1'000);
+  out.text = text;
+  return out;
+}
+
+TEST(Formats, ParagraphsEndAtPausesAndSentencesAndAfterAMinute) {
+  const auto paragraphs =
+      to_paragraphs({segment(0, 8, "A greeting."), segment(11, 20, "Then a"),
+                     segment(20, 33, "sentence."), segment(33, 40, "Its next one."),
+                     segment(44, 80, "After a pause,"), segment(80, 104, "which goes on"),
+                     segment(104, 110, "for long"), segment(115, 117, "Done.")});
+  std::vector<std::pair<int, std::string>> got;
+  for (const Paragraph& each : paragraphs)
+    got.emplace_back(static_cast<int>(each.begin.count() / 1'000), each.text);
+  const std::vector<std::pair<int, std::string>> wanted = {{0, "A greeting. Then a sentence."},
+                                                           {33, "Its next one. After a pause,"},
+                                                           {80, "which goes on for long"},
+                                                           {115, "Done."}};
+  EXPECT_EQ(got, wanted);
+  EXPECT_TRUE(to_paragraphs({}).empty());
+}
+
 TEST(Formats, ClockTimesHaveHoursWhereThereAreSome) {
   EXPECT_EQ(clock_time(milliseconds(75'900)), "1:15");
   EXPECT_EQ(clock_time(milliseconds(4'502'000)), "1:15:02");

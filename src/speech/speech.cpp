@@ -27,6 +27,7 @@ constexpr milliseconds kStoreEvery{3'000};
 constexpr std::size_t kNameMax = 200;
 constexpr std::size_t kSegmentsMax = 200'000;
 constexpr std::size_t kSamplesPerMs = extract::kAudioRate / 1'000;
+constexpr std::uint64_t kFileBytesMax = 64ULL << 30;  // of one that lies somewhere else
 constexpr int kTriesMax = 3;  // of one piece, when the model's process ended
 
 milliseconds length_of(std::size_t samples) { return milliseconds(samples / kSamplesPerMs); }
@@ -69,7 +70,7 @@ class LocalSpeech final : public Speech {
     taken.wish = wish;
     if (const auto known = kept_.find(taken.id); known && known->done) return taken;
     KNAP_CHECK_OK(kept_.store_sound(taken.id, bytes));
-    auto begin = read(taken.id, milliseconds(0), kFirstRead, Urgency::kNow, deadline, cancel);
+    auto begin = source_of(taken.id, Urgency::kNow, deadline, cancel)(milliseconds(0), kFirstRead);
     if (!begin) {
       if (is_final(begin.error().code)) kept_.remove(taken.id);
       return std::move(begin).error();
@@ -97,16 +98,58 @@ class LocalSpeech final : public Speech {
     }
     if (recording.position > milliseconds(0)) taken.begin = {};
     const bool keep_text = !taken.is_short;
-    auto heard = listen(std::move(recording), std::move(taken.begin), urgency, keep_text, deadline,
-                        cancel, on_progress);
-    if (!heard && is_final(heard.error().code)) {
-      Recording failed = kept_.find(taken.id).value_or(Recording{});
-      failed.id = taken.id;
-      failed.error = heard.error().message;
-      if (keep_text) static_cast<void>(kept_.store(failed).has_value());
-      kept_.remove_sound(taken.id);
+    const Source source = source_of(taken.id, urgency, deadline, cancel);
+    const Status heard = listen(recording, std::move(taken.begin), source, urgency, keep_text,
+                                deadline, cancel, on_progress);
+    if (!heard) {
+      if (!is_final(heard.error().code)) return heard.error();
+      recording.error = heard.error().message;
+      if (keep_text) static_cast<void>(kept_.store(recording).has_value());
+      kept_.remove_sound(recording.id);
+      return heard.error();
     }
-    return heard;
+    if (keep_text) {
+      KNAP_CHECK_OK(kept_.store(recording));
+      kept_.trim();
+    }
+    kept_.remove_sound(recording.id);
+    return recording;
+  }
+
+  Status ready() const override {
+    const auto model = find_model({});
+    return model ? Status() : Status(model.error());
+  }
+
+  std::string hearing() const override {
+    const auto model = models_.transcriber();
+    return fmt::format("{} {} {}", model == nullptr ? "none" : model->id(), options_.language,
+                       kHearingVersion);
+  }
+
+  Result<Recording> hear_file(int file, std::string_view name, Deadline deadline,
+                              const CancelToken& cancel) override {
+    KNAP_CHECK_OK(ready());
+    KNAP_TRY(const Hash128 content, hash128_file(file, kFileBytesMax));
+    const std::string id = hash128(fmt::format("file\n{}\n{}", content.hex(), hearing())).hex();
+    KNAP_TRY(const Claim claim, Claim::take(*this, id));
+    Recording recording = kept_.find(id).value_or(Recording{});
+    recording.id = id;
+    recording.name = text::repair_utf8(text::truncate(name, kNameMax));
+    const Source source = [&](milliseconds begin, milliseconds length) {
+      return decode(file, begin, length, Urgency::kBackground, deadline, cancel);
+    };
+    constexpr bool kKeepText = true;
+    const Status heard =
+        listen(recording, {}, source, Urgency::kBackground, kKeepText, deadline, cancel, nullptr);
+    if (heard || is_final(heard.error().code)) {
+      kept_.remove(id);
+    } else if (recording.position > milliseconds(0)) {
+      static_cast<void>(kept_.store(recording).has_value());
+    }
+    kept_.trim();
+    if (!heard) return heard.error();
+    return recording;
   }
 
   Result<Recording> resume(std::string_view id, Deadline deadline, const CancelToken& cancel,
@@ -183,19 +226,32 @@ class LocalSpeech final : public Speech {
                       "no speech model is installed: run `knap models pull whisper-base`");
   }
 
-  Result<extract::Audio> read(std::string_view id, milliseconds begin, milliseconds length,
-                              Urgency urgency, Deadline deadline, const CancelToken& cancel) const {
-    const auto path = kept_.sound(id);
-    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file.valid()) return errno_error(errno, "cannot open", path);
+  /// Decodes a stretch of a recording.
+  using Source = std::function<Result<extract::Audio>(milliseconds begin, milliseconds length)>;
+
+  Result<extract::Audio> decode(int file, milliseconds begin, milliseconds length, Urgency urgency,
+                                Deadline deadline, const CancelToken& cancel) const {
     extract::AudioOptions audio = options_.audio;
     audio.urgent = urgency == Urgency::kNow;
-    return extract::decode_audio(file.get(), begin, length, audio, deadline, cancel);
+    return extract::decode_audio(file, begin, length, audio, deadline, cancel);
   }
 
-  Result<Recording> listen(Recording recording, extract::Audio first, Urgency urgency,
-                           bool keep_text, Deadline deadline, const CancelToken& cancel,
-                           const OnProgress& on_progress) {
+  /// Of one whose sound is kept.
+  Source source_of(const std::string& id, Urgency urgency, Deadline deadline,
+                   const CancelToken& cancel) const {
+    return [this, path = kept_.sound(id), urgency, deadline, &cancel](
+               milliseconds begin, milliseconds length) -> Result<extract::Audio> {
+      const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!file.valid()) return errno_error(errno, "cannot open", path);
+      return decode(file.get(), begin, length, urgency, deadline, cancel);
+    };
+  }
+
+  /// Hears from recording.position to the end; what was heard stands in it whatever comes back.
+  /// @param first  the sound from there on, where it was read already
+  Status listen(Recording& recording, extract::Audio first, const Source& source, Urgency urgency,
+                bool keep_text, Deadline deadline, const CancelToken& cancel,
+                const OnProgress& on_progress) {
     KNAP_TRY(const auto model, find_model(recording.wish));
     std::vector<std::int16_t> samples = std::move(first.samples);
     bool ended = first.ended;
@@ -204,7 +260,7 @@ class LocalSpeech final : public Speech {
     auto stored = SteadyClock::now();
     while (true) {
       while (!ended && length_of(samples.size()) < kPiece) {
-        KNAP_TRY(const auto more, read(recording.id, read_up_to, kRead, urgency, deadline, cancel));
+        KNAP_TRY(const auto more, source(read_up_to, kRead));
         samples.insert(samples.end(), more.samples.begin(), more.samples.end());
         read_up_to += kRead;
         ended = more.ended;
@@ -232,13 +288,8 @@ class LocalSpeech final : public Speech {
         return make_error(ErrorCode::kCancelled, "stopped");
     }
     recording.done = true;
-    if (keep_text) {
-      KNAP_CHECK_OK(kept_.store(recording));
-      kept_.trim();
-    }
-    kept_.remove_sound(recording.id);
     recordings_.add(1);
-    return recording;
+    return {};
   }
 
   Result<models::Transcript> hear_piece(models::Transcriber& model, const Recording& recording,

@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+
 #include <cstdlib>
 #include <fstream>
 
 #include "kept.hpp"
+#include "knap/base/file.hpp"
 
 namespace knap::speech {
 namespace {
@@ -38,11 +41,13 @@ class FakeTranscriber final : public models::Transcriber {
     segment.begin = milliseconds(100);
     segment.end = milliseconds(200);
     transcript.segments = {segment};
+    if (after_piece) after_piece(lengths.size());
     return transcript;
   }
   std::vector<milliseconds> lengths;
   std::vector<std::string> languages_asked;
   int failures = 0;
+  std::function<void(std::size_t)> after_piece;
 };
 
 class FakeModels final : public models::Models {
@@ -190,6 +195,57 @@ TEST_F(SpeechTest, AsksAgainWhenTheModelEnded) {
   auto taken = take(wav(5));
   ASSERT_TRUE(taken);
   EXPECT_TRUE(hear(*std::move(taken)));
+}
+
+class SpeechFileTest : public SpeechTest {
+ protected:
+  Result<Recording> hear_file(const std::string& bytes, const CancelToken& cancel = {}) {
+    const auto path = folder_ / "lies.here";
+    std::ofstream(path, std::ios::binary) << bytes;
+    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    return speech_->hear_file(file.get(), "talk.wav", Deadline::after(std::chrono::seconds(60)),
+                              cancel);
+  }
+};
+
+TEST_F(SpeechFileTest, IsHeardAndNothingOfItIsKept) {
+  const auto recording = hear_file(wav(70));
+  ASSERT_TRUE(recording) << recording.error().message;
+  EXPECT_TRUE(recording->done);
+  EXPECT_EQ(recording->position, milliseconds(70'000));
+  EXPECT_EQ(recording->segments.size(), 3U);
+  EXPECT_TRUE(files().empty());
+}
+
+TEST_F(SpeechFileTest, GoesOnWhereItStopped) {
+  CancelToken cancel;
+  models_.speech->after_piece = [&](std::size_t pieces) {
+    if (pieces == 2) cancel.cancel();
+  };
+  const auto stopped = hear_file(wav(70), cancel);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled);
+  EXPECT_THAT(files(), ElementsAre(".json"));
+  open();
+  EXPECT_TRUE(speech_->unfinished().empty());  // whoever has the file asks again
+  const auto recording = hear_file(wav(70));
+  ASSERT_TRUE(recording) << recording.error().message;
+  EXPECT_EQ(recording->segments.size(), 3U);
+  EXPECT_EQ(models_.speech->lengths.size(), 3U);
+  EXPECT_TRUE(files().empty());
+}
+
+TEST_F(SpeechFileTest, OfAnotherFormatIsRefusedForGood) {
+  EXPECT_EQ(hear_file("#EXTM3U\n").error().code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(files().empty());
+}
+
+TEST_F(SpeechFileTest, SaysThatThereIsNoModel) {
+  const std::string before = speech_->hearing();
+  models_.speech = nullptr;
+  EXPECT_EQ(speech_->ready().error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(hear_file(wav(1)).error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_NE(speech_->hearing(), before);
 }
 
 TEST_F(SpeechTest, RefusesWhatIsNoRecordingAndKeepsNothing) {

@@ -29,8 +29,8 @@ constexpr std::array<Extension, 48> kExtensions = {{
     {"flac", FileType::kAudio},
     {"3gp", FileType::kAudio},
     {"aac", FileType::kAudio},
+    {"webm", FileType::kAudio},  // Obsidian plays it as both, and its own recorder made it
     {"mp4", FileType::kVideo},
-    {"webm", FileType::kVideo},
     {"ogv", FileType::kVideo},
     {"mov", FileType::kVideo},
     {"mkv", FileType::kVideo},

@@ -14,8 +14,9 @@ namespace knap::extract {
 struct Block {
   enum class Kind : std::uint8_t { kHeading, kParagraph, kListItem, kTableRow, kCode };
   Kind kind = Kind::kParagraph;
-  std::uint8_t level = 0;   ///< Of a heading: 1-6.
-  std::uint32_t place = 0;  ///< Where it begins: page or slide, from 1; 0: the format has none.
+  std::uint8_t level = 0;  ///< Of a heading: 1-6.
+  /// Where it begins: page or slide, from 1; second of a recording; 0: the format has none.
+  std::uint32_t place = 0;
   /// UTF-8 (NFC) without line ends, but in code. Cells of a row stand between " | ".
   std::string text;
 };

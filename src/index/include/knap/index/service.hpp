@@ -55,6 +55,9 @@ struct DocumentReader {
   std::vector<vault::FileType> types;  ///< Whose files it reads.
   std::uint64_t max_file_bytes = 256ULL << 20;
   std::chrono::seconds limit{120};  ///< For one file.
+  /// Why files of this kind are left unread, naming the setting: they are found by name and stand
+  /// as skipped in the ledger. Empty: they are read.
+  std::string off;
   /// Why nothing can be read now, e.g. for want of a program. Asked before each file; cheap.
   std::function<Status()> ready;
   /// Called on a thread of the reader's own, one file at a time, while nobody asks for anything.

@@ -21,6 +21,8 @@ namespace knap::speech {
 /// A recording up to this length is answered at once; a longer one is a job.
 inline constexpr std::chrono::milliseconds kShortMax{30'000};
 inline constexpr std::chrono::hours kLengthMax{12};  ///< Of one recording.
+/// Raised when the same model hears the same recording otherwise than before, as by other windows.
+inline constexpr std::uint32_t kHearingVersion = 1;
 
 /// What is asked of a recording.
 struct Wish {
@@ -90,6 +92,20 @@ class Speech {
   virtual Result<Recording> resume(std::string_view id, Deadline deadline,
                                    const CancelToken& cancel, const OnProgress& on_progress) = 0;
 
+  /// Why hear_file() would hear nothing now: no model (kFailedPrecondition). Cheap.
+  virtual Status ready() const = 0;
+  /// What hears recordings whose sender wishes nothing: model with revision, language,
+  /// kHearingVersion. Equal: the same file gives the same text.
+  virtual std::string hearing() const = 0;
+  /// Hears a file that lies somewhere else, e.g. in a vault, as background work: its sound is not
+  /// kept. What was heard is, so that another call for the same content goes on where this one
+  /// stopped, also after a crash; it is removed at the end. Whoever calls keeps the result.
+  /// @param file  open for reading only, a regular file; stays the caller's
+  /// Errors: kFailedPrecondition (another call hears the same content; no model), kIo, and those
+  /// of decode_audio() and of Transcriber::transcribe().
+  virtual Result<Recording> hear_file(int file, std::string_view name, Deadline deadline,
+                                      const CancelToken& cancel) = 0;
+
   /// What was heard so far. Errors: kNotFound, kCorruptData.
   virtual Result<Recording> find(std::string_view id) = 0;
   /// Ids of recordings that are not done and did not fail for good, e.g. after a crash.
@@ -97,6 +113,15 @@ class Speech {
   /// Forgets sound and text. Errors: kNotFound, kFailedPrecondition (it is being heard).
   virtual Status forget(std::string_view id) = 0;
 };
+
+/// A stretch of a transcript that reads by itself.
+struct Paragraph {
+  std::chrono::milliseconds begin{};
+  std::string text;
+};
+/// Segments joined to paragraphs of about half a minute: each ends at a pause or the end of a
+/// sentence where there is one, and after a minute in any case.
+std::vector<Paragraph> to_paragraphs(const std::vector<models::SpeechSegment>& segments);
 
 /// Formats of a transcript. Times are those of the recording.
 std::string to_text(const std::vector<models::SpeechSegment>& segments);
