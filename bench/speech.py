@@ -8,7 +8,8 @@
 
 `clips`: every clip of the evaluation data is heard by Knap over HTTP, decoding and all, and by whisper-cli with its defaults
 (beam search, as many threads, no voice detection), whose time is its own total without the loading of the model. Each clip is
-heard twice, the second time after another clip: the text must be the same. Clips of 4.5 to 6 s give the percentiles.
+heard twice, the second time after another clip: the text must be the same. Clips of 4.5 to 6 s, heard six times, give the
+percentiles. The goal for errors is one for whisper-base.
 `hour`: the clips joined with silences to an hour, as MP3: real-time factor, memory of server and runner while it is heard,
 words lost.
 
@@ -86,9 +87,9 @@ def hear(server, path):
 
 
 def hear_by_cli(cli, model, path):
-    ran = subprocess.run([cli, "-m", model, "-l", "en", "-nt", "-f", path], capture_output=True, text=True, check=True)
+    ran = subprocess.run([cli, "-m", model, "-l", "en", "-f", path], capture_output=True, text=True, check=True)
     times = {name: float(ms) for name, ms in re.findall(r"(load|total) time =\s+([\d.]+) ms", ran.stderr)}
-    return ran.stdout, times["total"] - times["load"]
+    return re.sub(r"\[[\d:.]+ --> [\d:.]+\]", " ", ran.stdout), times["total"] - times["load"]
 
 
 def start(folder, model):
@@ -118,6 +119,10 @@ def bench_clips(server, model, ggml, data):
         same = same and text == texts[clip["path"]]
         times[clip["path"]].append(ms)
     five = [clip["path"] for clip in all_clips if 4.5 <= clip["seconds"] <= 6]
+    for path in [path for _ in range(4) for path in order.sample(five, len(five))]:
+        text, ms = hear(server, path)
+        same = same and text == texts[path]
+        times[path].append(ms)
     our_five = percentiles([ms for path in five for ms in times[path]])
     their_five = percentiles([ms for path in five for ms in their_times[path]])
     return {"model": model, "clips": len(all_clips), "words": wanted, "wer": 100 * ours / wanted, "wer_cli": 100 * theirs / wanted,
@@ -213,7 +218,8 @@ def main():
                     print(f"{model}: WER {got['wer']:.2f} % (whisper-cli {got['wer_cli']:.2f} %), 5 s clips p50 {got['ms']['p50']:.0f} "
                           f"p95 {got['ms']['p95']:.0f} ms (whisper-cli {got['ms_cli']['p50']:.0f}), {got['faster']:.1f} times as fast, "
                           f"same text again: {got['same_again']}")
-                    if got["wer"] > 5 or got["wer"] > got["wer_cli"] + 0.5 or not got["same_again"]:
+                    wrong = model == "whisper-base" and (got["wer"] > 5 or got["wer"] > got["wer_cli"] + 0.5)
+                    if wrong or not got["same_again"]:
                         missed.append(f"{model}: quality")
                     if got["ms"]["p95"] > P95_GOALS_MS.get(model, 1e9) or got["faster"] < 2.5:
                         missed.append(f"{model}: speed")

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -37,6 +38,8 @@ index::Progress progress_of(const speech::Recording& recording) {
   progress.phase = "listen";
   progress.done =
       static_cast<std::uint64_t>(std::chrono::duration_cast<seconds>(recording.position).count());
+  const auto whole = std::chrono::ceil<seconds>(recording.whole).count();
+  progress.total = std::max(progress.done, static_cast<std::uint64_t>(whole));
   return progress;
 }
 

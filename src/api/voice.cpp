@@ -195,6 +195,9 @@ json::object recording_body(const speech::Recording& recording) {
   out["state"] = recording.done ? "done" : recording.error.empty() ? "running" : "failed";
   out["language"] =
       recording.language.empty() ? json::value(nullptr) : json::value(recording.language);
+  out["language_probability"] = recording.language.empty()
+                                    ? json::value(nullptr)
+                                    : json::value(recording.language_probability);
   out["heard_s"] = seconds(recording.position);
   out["text"] = speech::to_text(recording.segments);
   out["segments"] = std::move(segments);

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <cstring>
+#include <optional>
 
 namespace knap::extract {
 namespace {
@@ -60,16 +62,16 @@ Error not_installed(const std::filesystem::path& program, std::string_view what)
                     fmt::format("{} is not there: {}", program.string(), what));
 }
 
-Result<std::string> by_library(int file, milliseconds begin, milliseconds length,
-                               const AudioOptions& options, Deadline deadline,
-                               const CancelToken& cancel) {
+Result<HelperResult> by_library(int file, milliseconds begin, milliseconds length,
+                                const AudioOptions& options, Deadline deadline,
+                                const CancelToken& cancel) {
   if (::access(options.decoder.c_str(), X_OK) != 0)
     return not_installed(options.decoder, "it is built together with knap; put it back beside it");
   HelperRun helper;
   helper.program = options.decoder;
   helper.arguments = {std::to_string(begin.count()), std::to_string(length.count())};
   KNAP_TRY(HelperResult result, run(helper, file, length, deadline, options, cancel));
-  if (result.exit_code == 0) return std::move(result.output);
+  if (result.exit_code == 0) return result;
   return make_error(ErrorCode::kCorruptData,
                     result.exit_code == kNotReadable
                         ? "the recording is damaged, or of a kind that is not read"
@@ -78,31 +80,61 @@ Result<std::string> by_library(int file, milliseconds begin, milliseconds length
 
 /// ffmpeg knows hundreds of formats, some of which name other files and addresses. It gets to read
 /// this one file as this one format, and only with these decoders.
-Result<std::string> by_ffmpeg(int file, AudioFormat format, milliseconds begin, milliseconds length,
-                              const AudioOptions& options, Deadline deadline,
-                              const CancelToken& cancel) {
+Result<HelperResult> by_ffmpeg(int file, AudioFormat format, milliseconds begin,
+                               milliseconds length, const AudioOptions& options, Deadline deadline,
+                               const CancelToken& cancel) {
   if (::access(options.ffmpeg.c_str(), X_OK) != 0)
     return not_installed(options.ffmpeg, "install the package ffmpeg to read M4A and WebM");
   HelperRun helper;
   helper.program = options.ffmpeg;
   // The index of an M4A file may stand at its end: it needs a file in which it can go to and fro.
   helper.readable = {fmt::format("/proc/self/fd/{}", file)};
-  helper.arguments = {
-      "-nostdin", "-hide_banner", "-loglevel", "error", "-threads", "1", "-protocol_whitelist",
-      "file", "-format_whitelist", format == AudioFormat::kMp4 ? "mov" : "matroska,webm",
-      "-codec_whitelist", "aac,aac_latm,alac,mp3,mp3float,opus,libopus,vorbis,flac,pcm_s16le", "-f",
-      format == AudioFormat::kMp4 ? "mov" : "matroska",
-      // References in MOV files to other files stay closed.
-      "-ss", fmt::format("{:.3f}", static_cast<double>(begin.count()) / 1'000), "-t",
-      fmt::format("{:.3f}", static_cast<double>(length.count()) / 1'000), "-i", "/proc/self/fd/0",
-      "-map", "0:a:0", "-vn", "-sn", "-dn", "-ac", "1", "-ar", std::to_string(kAudioRate), "-f",
-      "s16le", "-filter_threads", "1", "-threads", "1", "pipe:1"};
+  helper.arguments = {"-nostdin", "-hide_banner", "-loglevel", "info", "-nostats", "-threads", "1",
+                      "-protocol_whitelist", "file", "-format_whitelist",
+                      format == AudioFormat::kMp4 ? "mov" : "matroska,webm", "-codec_whitelist",
+                      "aac,aac_latm,alac,mp3,mp3float,opus,libopus,vorbis,flac,pcm_s16le", "-f",
+                      format == AudioFormat::kMp4 ? "mov" : "matroska",
+                      // References in MOV files to other files stay closed.
+                      "-ss", fmt::format("{:.3f}", static_cast<double>(begin.count()) / 1'000),
+                      "-t", fmt::format("{:.3f}", static_cast<double>(length.count()) / 1'000),
+                      "-i", "/proc/self/fd/0", "-map", "0:a:0", "-vn", "-sn", "-dn", "-ac", "1",
+                      "-ar", std::to_string(kAudioRate), "-f", "s16le", "-filter_threads", "1",
+                      "-threads", "1", "pipe:1"};
   KNAP_TRY(HelperResult result, run(helper, file, length, deadline, options, cancel));
-  if (result.exit_code == 0) return std::move(result.output);
   // Beyond the end there is nothing, which it calls a failure.
-  if (result.exit_code > 0 && !result.output.empty()) return std::move(result.output);
+  if (result.exit_code == 0 || (result.exit_code > 0 && !result.output.empty())) return result;
   return make_error(ErrorCode::kCorruptData,
                     "the recording is damaged, has no sound, or is of a kind that is not read");
+}
+
+/// A whole number at the begin of `text`, which goes on behind it.
+std::optional<std::int64_t> take_number(std::string_view& text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || value < 0) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return value;
+}
+
+/// How long the recording says that it is: "whole_ms 75040" of knap-audio, "Duration: 00:01:15.04,"
+/// of ffmpeg. Both are printed about a hostile file, so any of it may be missing or wrong.
+milliseconds read_whole(std::string_view said) {
+  constexpr std::string_view kOurs = "whole_ms ", kFfmpeg = "Duration: ";
+  constexpr std::int64_t kLongest = 1'000LL * 3'600'000;
+  std::int64_t total = 0;
+  if (const auto at = said.find(kOurs); at == 0) {
+    said.remove_prefix(kOurs.size());
+    total = take_number(said).value_or(0);
+  } else if (const auto found = said.find(kFfmpeg); found != std::string_view::npos) {
+    said.remove_prefix(found + kFfmpeg.size());
+    for (const std::int64_t part : {3'600'000, 60'000, 1'000}) {
+      const auto value = take_number(said);
+      if (!value || *value > kLongest) return {};
+      total += *value * part;
+      if (!said.empty()) said.remove_prefix(1);
+    }
+  }
+  return milliseconds(total > kLongest ? 0 : total);
 }
 
 }  // namespace
@@ -148,10 +180,12 @@ Result<Audio> decode_audio(int file, milliseconds begin, milliseconds length,
     return make_error(ErrorCode::kUnsupported,
                       fmt::format("no recording that is read: it must be {}", kFormats));
   const bool foreign = format == AudioFormat::kMp4 || format == AudioFormat::kWebm;
-  KNAP_TRY(const std::string bytes,
+  KNAP_TRY(const HelperResult result,
            foreign ? by_ffmpeg(file, format, begin, length, options, deadline, cancel)
                    : by_library(file, begin, length, options, deadline, cancel));
+  const std::string& bytes = result.output;
   Audio audio;
+  audio.whole = read_whole(result.diagnostics);
   audio.samples.resize(bytes.size() / kSampleBytes);
   std::memcpy(audio.samples.data(), bytes.data(), audio.samples.size() * kSampleBytes);
   const auto wanted = static_cast<std::size_t>(length.count()) * kAudioRate / 1'000;

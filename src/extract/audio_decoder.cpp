@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -127,6 +128,10 @@ int main(int argc, char** argv) {
   if (file == nullptr || info.channels < 1 || info.channels > kChannelsMax ||
       info.samplerate < kRateMin || info.samplerate > kRateMax)
     return kNotReadable;
+  // For whoever shows progress; of a stream without a length it is none, or a huge number.
+  if (info.frames > 0 && info.frames < std::numeric_limits<std::int64_t>::max() / 1'000)
+    static_cast<void>(std::fprintf(stderr, "whole_ms %lld\n",
+                                   static_cast<long long>(info.frames * 1'000 / info.samplerate)));
   const bool done = Decoder(file.get(), info).run(begin, length);
   return std::fflush(stdout) == 0 && done ? 0 : kNotReadable;
 }

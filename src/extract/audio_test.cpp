@@ -104,6 +104,7 @@ TEST_F(AudioTest, StretchesJoinWithoutAGap) {
   for (const auto* part : {&*first, &*second, &*third})
     joined.insert(joined.end(), part->samples.begin(), part->samples.end());
   EXPECT_EQ(joined, whole->samples);
+  for (const auto* part : {&*first, &*second, &*third}) EXPECT_EQ(part->whole, milliseconds(3'000));
 }
 
 TEST_F(AudioTest, NothingComesAfterTheEnd) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "html_text.hpp"
-#include "knap/base/text.hpp"
+#include "knap/base/words.hpp"
 
 namespace knap::extract::html {
 namespace {
@@ -37,21 +37,8 @@ bool is_heading(const Tree& tree, Id id) {
 
 /// Of two texts, how much of the second's words stand in the first: 0 to 1.
 double words_in_common(std::string_view a, std::string_view b) {
-  const auto words = [](std::string_view text) {
-    const std::string folded = text::fold(text);
-    std::vector<std::string> out(1);
-    for (std::size_t at = 0; at < folded.size();) {
-      const char32_t c = text::decode(folded, at);
-      if (text::is_alphanumeric(c))
-        text::append(out.back(), c);
-      else if (!out.back().empty())
-        out.emplace_back();
-    }
-    if (out.back().empty()) out.pop_back();
-    return out;
-  };
-  const auto first = words(a);
-  const auto second = words(b);
+  const auto first = text::folded_words(a);
+  const auto second = text::folded_words(b);
   if (first.empty() || second.empty()) return 0;
   std::size_t all = second.size() - 1;
   std::size_t missing = 0;

@@ -99,7 +99,9 @@ std::string write_recording(const Recording& recording) {
                              {"model", recording.wish.model},
                              {"words", recording.wish.words}};
   out["language"] = recording.language;
+  out["language_probability"] = recording.language_probability;
   out["position_ms"] = recording.position.count();
+  out["whole_ms"] = recording.whole.count();
   out["done"] = recording.done;
   out["error"] = recording.error;
   out["segments"] = std::move(segments);
@@ -127,7 +129,9 @@ Result<Recording> read_recording(std::string_view text) {
   recording.wish.model = text_in(wish->get_object(), "model");
   recording.wish.words = flag_in(wish->get_object(), "words");
   recording.language = text_in(object, "language");
+  recording.language_probability = static_cast<float>(real_in(object, "language_probability"));
   recording.position = time_in(object, "position_ms");
+  recording.whole = time_in(object, "whole_ms");
   recording.done = flag_in(object, "done");
   recording.error = text_in(object, "error");
   for (const json::value& each : segments->get_array()) {

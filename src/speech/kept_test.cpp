@@ -13,7 +13,9 @@ TEST(KeptRecording, IsReadAsItWasWritten) {
   recording.name = "Größe.m4a";
   recording.wish = {"de", "whisper-base", true};
   recording.language = "de";
+  recording.language_probability = .75F;
   recording.position = milliseconds(30'001);
+  recording.whole = milliseconds(75'040);
   models::SpeechSegment segment;
   segment.text = "Guten Tag.";
   segment.begin = milliseconds(1);
@@ -27,6 +29,8 @@ TEST(KeptRecording, IsReadAsItWasWritten) {
   EXPECT_EQ(read->wish.model, "whisper-base");
   EXPECT_TRUE(read->wish.words);
   EXPECT_EQ(read->position, recording.position);
+  EXPECT_EQ(read->whole, recording.whole);
+  EXPECT_EQ(read->language_probability, .75F);
   ASSERT_EQ(read->segments.size(), 1U);
   EXPECT_EQ(read->segments[0].text, segment.text);
   EXPECT_EQ(read->segments[0].average_logprob, -.25F);

@@ -25,6 +25,9 @@ constexpr milliseconds kRead{120'000};      // what is decoded at once
 constexpr milliseconds kFirstRead{31'000};  // tells a short recording from a long one
 constexpr milliseconds kStoreEvery{3'000};
 constexpr std::size_t kNameMax = 200;
+// A deadline nearer than this, and than this part of the sound, is met with less care.
+constexpr milliseconds kHurry{1'000};
+constexpr int kHurryPart = 4;
 constexpr std::size_t kSegmentsMax = 200'000;
 constexpr std::size_t kSamplesPerMs = extract::kAudioRate / 1'000;
 constexpr std::uint64_t kFileBytesMax = 64ULL << 30;  // of one that lies somewhere else
@@ -36,6 +39,11 @@ milliseconds length_of(std::size_t samples) { return milliseconds(samples / kSam
 bool is_final(ErrorCode code) {
   return code == ErrorCode::kCorruptData || code == ErrorCode::kUnsupported ||
          code == ErrorCode::kInvalidArgument || code == ErrorCode::kResourceExhausted;
+}
+
+/// Whether there is time to weigh several readings of so much sound against each other.
+bool has_time(milliseconds length, Deadline deadline) {
+  return deadline.is_never() || deadline.remaining_ms() > kHurry + length / kHurryPart;
 }
 
 void shift(models::SpeechSegment& segment, milliseconds by) {
@@ -83,6 +91,7 @@ class LocalSpeech final : public Speech {
     recording.id = taken.id;
     recording.name = taken.name;
     recording.wish = wish;
+    recording.whole = taken.begin.whole;
     KNAP_CHECK_OK(kept_.store(recording));
     return taken;
   }
@@ -264,6 +273,7 @@ class LocalSpeech final : public Speech {
         samples.insert(samples.end(), more.samples.begin(), more.samples.end());
         read_up_to += kRead;
         ended = more.ended;
+        recording.whole = more.whole;
       }
       if (samples.size() < kSamplesPerMs) break;
       if (recording.position > kLengthMax)
@@ -303,6 +313,7 @@ class LocalSpeech final : public Speech {
         recording.language.empty() ? language_of(recording.wish) : recording.language;
     request.words = recording.wish.words;
     request.last = last;
+    request.careful = has_time(length_of(samples.size()), deadline);
     request.priority = now ? models::Priority::kInteractive : models::Priority::kBackground;
     for (int tries = 1;; ++tries) {
       const auto lane = now ? service::Lane::kInteractive : service::Lane::kBackground;
@@ -316,7 +327,10 @@ class LocalSpeech final : public Speech {
   }
 
   void add(Recording& recording, const models::Transcript& heard) {
-    if (recording.language.empty()) recording.language = heard.language;
+    if (recording.language.empty()) {
+      recording.language = heard.language;
+      recording.language_probability = heard.language_probability;
+    }
     for (models::SpeechSegment segment : heard.segments) {
       if (recording.segments.size() >= kSegmentsMax) break;
       shift(segment, recording.position);

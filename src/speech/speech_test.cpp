@@ -29,6 +29,7 @@ class FakeTranscriber final : public models::Transcriber {
     const milliseconds length(request.samples.size() / 16);
     lengths.push_back(length);
     languages_asked.push_back(request.language);
+    careful.push_back(request.careful);
     if (failures > 0) {
       --failures;
       return make_error(ErrorCode::kUnavailable, "its process ended");
@@ -46,6 +47,7 @@ class FakeTranscriber final : public models::Transcriber {
   }
   std::vector<milliseconds> lengths;
   std::vector<std::string> languages_asked;
+  std::vector<bool> careful;
   int failures = 0;
   std::function<void(std::size_t)> after_piece;
 };
@@ -178,6 +180,14 @@ TEST_F(SpeechTest, GoesOnWhereItStopped) {
   EXPECT_TRUE(recording->done);
   EXPECT_EQ(recording->position, milliseconds(70'000));
   EXPECT_TRUE(speech_->unfinished().empty());
+}
+
+TEST_F(SpeechTest, IsLessCarefulWhereTimeIsShort) {
+  ASSERT_TRUE(hear(*take(wav(5))));
+  auto taken = take(wav(6));
+  ASSERT_TRUE(speech_->hear(*std::move(taken), Urgency::kNow,
+                            Deadline::after(std::chrono::milliseconds(2'000)), {}, nullptr));
+  EXPECT_THAT(models_.speech->careful, ElementsAre(true, false));
 }
 
 TEST_F(SpeechTest, ResumesARecordingThatWasOnlyStored) {

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "knap/base/text.hpp"
+#include "knap/base/words.hpp"
 #include "knap/web/import.hpp"
 
 namespace knap::web {
@@ -57,19 +58,6 @@ constexpr std::array<std::string_view, 12> kRoles{
 
 bool is_in(List list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
-}
-
-Words words_of(const std::string& folded) {
-  Words out(1);
-  for (std::size_t at = 0; at < folded.size();) {
-    const char32_t c = text::decode(folded, at);
-    if (text::is_alphanumeric(c))
-      text::append(out.back(), c);
-    else if (!out.back().empty())
-      out.emplace_back();
-  }
-  if (out.back().empty()) out.pop_back();
-  return out;
 }
 
 /// "ignore all previous instructions": a verb, and soon after it something earlier and orders.
@@ -127,7 +115,7 @@ std::string kind_of(const std::string& text) {
   std::string lower = text::fold_case(text);
   for (const std::string_view marker : kMarkers)
     if (lower.find(marker) != std::string::npos) return "marker";
-  const Words words = words_of(text::fold(text));
+  const Words words = text::folded_words(text);
   if (sets_orders_aside(words)) return "override";
   if (asks_for_secrets(words)) return "secrets";
   if (gives_a_part(words)) return "role";

@@ -13,13 +13,18 @@
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
 #include "runner/idle_cores.hpp"
+#include "runner/speech_times.hpp"
 
 namespace knap::models::runner {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kBeams = 5;
+// Most of what whisper-cli's five find, at three fifths of the cost.
+constexpr int kBeams = 3;
+// A window up to here is heard without asking the model for times, which costs it words and time;
+// where somebody speaks is known.
+constexpr milliseconds kUntimedMax{12'000};
 constexpr int kFallbackCandidates = 2;  // of each hotter try, when the first one failed
 // People speak at most some five words a second; a text beyond this many tokens is a loop.
 constexpr int kTokensMin = 24;
@@ -79,6 +84,18 @@ std::size_t sample_at(milliseconds time, std::size_t count) {
   return std::min(static_cast<std::size_t>(time.count()) * kSpeechRate / 1'000, count);
 }
 
+/// The parts of `spoken` that lie in the window; all of it when none does.
+std::vector<Stretch> within(Stretch window, std::span<const Stretch> spoken) {
+  std::vector<Stretch> out;
+  for (Stretch each : spoken) {
+    each.begin = std::max(each.begin, window.begin);
+    each.end = std::min(each.end, window.end);
+    if (each.begin < each.end) out.push_back(each);
+  }
+  if (out.empty()) out.push_back(window);
+  return out;
+}
+
 bool asked_to_abort(void* data) { return (*static_cast<const std::function<bool()>*>(data))(); }
 
 whisper_full_params parameters(const SpeechRequest& request, std::size_t threads,
@@ -91,7 +108,8 @@ whisper_full_params parameters(const SpeechRequest& request, std::size_t threads
   params.print_progress = false;
   params.print_realtime = false;
   params.print_timestamps = false;
-  params.token_timestamps = request.words;
+  params.no_timestamps = length <= kUntimedMax;
+  params.token_timestamps = request.words && !params.no_timestamps;
   params.suppress_nst = false;
   params.greedy.best_of = kFallbackCandidates;
   params.beam_search.beam_size = kBeams;
@@ -136,8 +154,9 @@ Status SpeechEngine::warm_up() {
   request.language = "en";
   Transcript ignored;
   KNAP_TRY(const auto spoken, find_speech(silence));
+  request.careful = true;
   return hear(
-      silence, {milliseconds(0), milliseconds(1'000)}, request, [] { return false; }, ignored);
+      silence, {milliseconds(0), milliseconds(1'000)}, {}, request, [] { return false; }, ignored);
 }
 
 Result<std::vector<Stretch>> SpeechEngine::find_speech(std::span<const float> samples) {
@@ -187,14 +206,31 @@ Result<Transcript> SpeechEngine::transcribe(const SpeechRequest& request,
   }
   for (const Stretch& window : plan.windows) {
     if (should_abort()) return make_error(ErrorCode::kCancelled, "stopped");
-    KNAP_CHECK_OK(hear(samples, window, request, should_abort, transcript));
+    KNAP_CHECK_OK(hear(samples, window, spoken, request, should_abort, transcript));
   }
   return transcript;
 }
 
+// whisper_full() can hear the language too, but does not say how sure it is.
+Status SpeechEngine::hear_language(std::span<const float> samples, int threads, int audio_ctx,
+                                   Transcript& transcript) {
+  knap_whisper_forget(state_.get(), audio_ctx);
+  std::vector<float> shares(static_cast<std::size_t>(whisper_lang_max_id()) + 1);
+  const int mel = whisper_pcm_to_mel_with_state(context_.get(), state_.get(), samples.data(),
+                                                static_cast<int>(samples.size()), threads);
+  const int language = mel != 0 ? -1
+                                : whisper_lang_auto_detect_with_state(context_.get(), state_.get(),
+                                                                      0, threads, shares.data());
+  if (language < 0 || static_cast<std::size_t>(language) >= shares.size())
+    return make_error(ErrorCode::kInternal, "whisper.cpp failed to hear the language");
+  transcript.language = whisper_lang_str(language);
+  transcript.language_probability = shares[static_cast<std::size_t>(language)];
+  return {};
+}
+
 Status SpeechEngine::hear(std::span<const float> samples, Stretch window,
-                          const SpeechRequest& request, const std::function<bool()>& should_abort,
-                          Transcript& transcript) {
+                          std::span<const Stretch> spoken, const SpeechRequest& request,
+                          const std::function<bool()>& should_abort, Transcript& transcript) {
   const std::size_t begin = sample_at(window.begin, samples.size());
   const auto part = samples.subspan(begin, sample_at(window.end, samples.size()) - begin);
   const milliseconds length = window.end - window.begin;
@@ -204,10 +240,14 @@ Status SpeechEngine::hear(std::span<const float> samples, Stretch window,
                                  : std::min<std::size_t>(request.threads, options_.threads);
   whisper_full_params params = parameters(request, threads_for_idle_cores(wanted), length);
   // Heard once: what follows in the same piece is in the same language.
-  const std::string language = !multilingual()             ? "en"
-                               : !request.language.empty() ? request.language
-                                                           : transcript.language;
-  params.language = language.empty() ? "auto" : language.c_str();
+  const bool given = !multilingual() || !request.language.empty();
+  if (transcript.language.empty() && !given) {
+    KNAP_CHECK_OK(hear_language(part, params.n_threads, params.audio_ctx, transcript));
+  } else if (transcript.language.empty()) {
+    transcript.language = multilingual() ? request.language : "en";
+    transcript.language_probability = 1;
+  }
+  params.language = transcript.language.c_str();
   params.abort_callback = asked_to_abort;
   params.abort_callback_user_data = const_cast<void*>(static_cast<const void*>(&should_abort));
   knap_whisper_forget(state_.get(), params.audio_ctx);
@@ -216,15 +256,13 @@ Status SpeechEngine::hear(std::span<const float> samples, Stretch window,
   if (should_abort()) return make_error(ErrorCode::kCancelled, "stopped");
   if (failed != 0)
     return make_error(ErrorCode::kInternal, fmt::format("whisper.cpp failed with code {}", failed));
-  if (transcript.language.empty()) {
-    transcript.language = whisper_lang_str(whisper_full_lang_id_from_state(state_.get()));
-    transcript.language_probability = 1;
-  }
-  take_segments(window, request.words, transcript);
+  take_segments(window, params.no_timestamps ? within(window, spoken) : std::vector<Stretch>(),
+                request.words, transcript);
   return {};
 }
 
-void SpeechEngine::take_segments(Stretch window, bool words, Transcript& transcript) const {
+void SpeechEngine::take_segments(Stretch window, std::span<const Stretch> spoken, bool words,
+                                 Transcript& transcript) const {
   whisper_state* state = state_.get();
   const int count = whisper_full_n_segments_from_state(state);
   const auto place = [&](std::int64_t value) {
@@ -243,8 +281,19 @@ void SpeechEngine::take_segments(Stretch window, bool words, Transcript& transcr
     for (int t = 0; t < tokens; ++t)
       segment.average_logprob += whisper_full_get_token_data_from_state(state, i, t).plog;
     if (tokens > 0) segment.average_logprob /= static_cast<float>(tokens);
-    if (words) segment.words = take_words(i, window);
-    transcript.segments.push_back(std::move(segment));
+    if (spoken.empty()) {
+      if (words) segment.words = take_words(i, window);
+      transcript.segments.push_back(std::move(segment));
+      continue;
+    }
+    segment.begin = spoken.front().begin;
+    segment.end = spoken.back().end;
+    segment.words = take_words(i, window);
+    spread_words(segment.words, spoken);
+    for (SpeechSegment& sentence : cut_sentences(std::move(segment))) {
+      if (!words) sentence.words.clear();
+      transcript.segments.push_back(std::move(sentence));
+    }
   }
 }
 

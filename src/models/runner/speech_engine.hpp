@@ -41,9 +41,14 @@ class SpeechEngine {
  private:
   explicit SpeechEngine(const Options& options) : options_(options) {}
   Result<std::vector<Stretch>> find_speech(std::span<const float> samples);
-  Status hear(std::span<const float> samples, Stretch window, const SpeechRequest& request,
-              const std::function<bool()>& should_abort, Transcript& transcript);
-  void take_segments(Stretch window, bool words, Transcript& transcript) const;
+  Status hear(std::span<const float> samples, Stretch window, std::span<const Stretch> spoken,
+              const SpeechRequest& request, const std::function<bool()>& should_abort,
+              Transcript& transcript);
+  Status hear_language(std::span<const float> samples, int threads, int audio_ctx,
+                       Transcript& transcript);
+  /// @param spoken  where somebody speaks, when the model told no times; else none
+  void take_segments(Stretch window, std::span<const Stretch> spoken, bool words,
+                     Transcript& transcript) const;
   std::vector<SpeechWord> take_words(int segment, Stretch window) const;
 
   const Options options_;

@@ -7,7 +7,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kMargin{200};
+// As a model is taught with: what begins at once or is cut off at once costs the word there.
+constexpr milliseconds kMargin{1'000};
 constexpr milliseconds kLongSilence{2'000};  // what follows it is another window
 constexpr milliseconds kEndNear{
     300};  // speech that ends so near the piece's end may go on after it

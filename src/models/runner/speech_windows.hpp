@@ -28,7 +28,7 @@ struct Windows {
 Windows make_windows(std::span<const Stretch> spoken, std::chrono::milliseconds length, bool last);
 
 /// Whisper hears 30 s; a margin on both sides is taken off.
-inline constexpr std::chrono::milliseconds kWindowMax{29'000};
+inline constexpr std::chrono::milliseconds kWindowMax{28'000};
 
 /// How many positions of sound the encoder computes for so long a clip: 50 a second and a margin,
 /// as a multiple of 256, at least 768 and at most 1,500. With flash attention any other value reads

@@ -16,15 +16,17 @@ Windows cut(const std::vector<Stretch>& spoken, int length, bool last) {
 }
 
 TEST(SpeechWindows, HaveAMarginOfSilence) {
-  EXPECT_THAT(cut({from_to(1'000, 3'000)}, 5'000, true).windows, ElementsAre(from_to(800, 3'200)));
+  EXPECT_THAT(cut({from_to(1'000, 3'000)}, 5'000, true).windows, ElementsAre(from_to(0, 4'000)));
   EXPECT_THAT(cut({from_to(100, 4'950)}, 5'000, true).windows, ElementsAre(from_to(0, 5'000)));
+  EXPECT_THAT(cut({from_to(2'000, 3'000)}, 5'000, true).windows,
+              ElementsAre(from_to(1'000, 4'000)));
 }
 
 TEST(SpeechWindows, JoinOverShortSilencesOnly) {
   EXPECT_THAT(
       cut({from_to(1'000, 3'000), from_to(4'000, 5'000), from_to(8'000, 9'000)}, 10'000, true)
           .windows,
-      ElementsAre(from_to(800, 5'200), from_to(7'800, 9'200)));
+      ElementsAre(from_to(0, 6'000), from_to(7'000, 10'000)));
 }
 
 TEST(SpeechWindows, NeverGrowOverWhatTheModelHears) {
@@ -43,8 +45,8 @@ TEST(SpeechWindows, CutSpeechWithoutSilence) {
 
 TEST(SpeechWindows, LeaveWhatGoesOnForTheNextPiece) {
   const auto plan = cut({from_to(1'000, 20'000), from_to(22'000, 29'900)}, 30'000, false);
-  EXPECT_THAT(plan.windows, ElementsAre(from_to(800, 20'200)));
-  EXPECT_EQ(plan.consumed, milliseconds(21'800));
+  EXPECT_THAT(plan.windows, ElementsAre(from_to(0, 21'000)));
+  EXPECT_EQ(plan.consumed, milliseconds(21'000));
 }
 
 TEST(SpeechWindows, ConsumeAllWhenNothingFollows) {
@@ -53,7 +55,7 @@ TEST(SpeechWindows, ConsumeAllWhenNothingFollows) {
 }
 
 TEST(SpeechWindows, AlwaysGetOn) {
-  EXPECT_EQ(cut({from_to(0, 30'000)}, 30'000, false).consumed, milliseconds(29'000));
+  EXPECT_EQ(cut({from_to(0, 30'000)}, 30'000, false).consumed, milliseconds(28'000));
   EXPECT_EQ(cut({from_to(0, 20'000)}, 20'100, false).consumed, milliseconds(20'100));
   EXPECT_EQ(cut({}, 30'000, false).consumed, milliseconds(29'700));
 }

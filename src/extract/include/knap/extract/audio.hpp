@@ -25,6 +25,8 @@ AudioFormat sniff_audio(std::string_view head);
 struct Audio {
   std::vector<std::int16_t> samples;
   bool ended = false;  ///< Nothing comes after it.
+  /// Of the whole recording, as the file says, which may be wrong; 0: it does not say.
+  std::chrono::milliseconds whole{};
 };
 
 struct AudioOptions {

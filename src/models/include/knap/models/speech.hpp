@@ -37,14 +37,14 @@ struct SpeechRequest {
   /// Nothing follows this piece. Else what is said at its end is left for the next one, so that no
   /// word is cut: see Transcript::consumed.
   bool last = true;
-  bool careful = false;       ///< Beam search: a little better, about twice the time.
+  bool careful = false;       ///< Beam search: a little better, about a quarter more time.
   std::uint32_t threads = 0;  ///< Compute threads leased for it; 0: as many as the runner has.
   Priority priority{};        ///< Others give way to kInteractive, within some milliseconds.
 };
 
 struct Transcript {
   std::string language;                  ///< Of the model; empty when nobody speaks.
-  float language_probability = 0;        ///< 0-1; 1 when it was given.
+  float language_probability = 0;        ///< 0-1; 1 when it was given, or is the only one.
   std::vector<SpeechSegment> segments;   ///< In order; none when nobody speaks.
   std::chrono::milliseconds consumed{};  ///< From here on the samples belong to the next piece.
   std::chrono::milliseconds spoken{};    ///< How long somebody speaks in what was consumed.

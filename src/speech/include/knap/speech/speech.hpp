@@ -22,7 +22,7 @@ namespace knap::speech {
 inline constexpr std::chrono::milliseconds kShortMax{30'000};
 inline constexpr std::chrono::hours kLengthMax{12};  ///< Of one recording.
 /// Raised when the same model hears the same recording otherwise than before, as by other windows.
-inline constexpr std::uint32_t kHearingVersion = 1;
+inline constexpr std::uint32_t kHearingVersion = 2;
 
 /// What is asked of a recording.
 struct Wish {
@@ -36,9 +36,11 @@ struct Recording {
   std::string id;    ///< 32 hex digits.
   std::string name;  ///< As its sender calls it; for people.
   Wish wish;
-  std::string language;  ///< Heard or given; empty: nobody has spoken yet.
+  std::string language;            ///< Heard or given; empty: nobody has spoken yet.
+  float language_probability = 0;  ///< 0-1; 1: given, or the model knows only this one.
   std::vector<models::SpeechSegment> segments;
   std::chrono::milliseconds position{};  ///< Heard up to here; its length once it is done.
+  std::chrono::milliseconds whole{};     ///< How long it says that it is; 0: it does not.
   bool done = false;
   std::string error;  ///< Why it will never be done.
 };
