@@ -169,6 +169,30 @@ class AnswerStream {
   bool finished_ = false, stopped_ = false;
 };
 
+std::string valid_text(std::string text) {
+  return text::is_valid_utf8(text) ? std::move(text) : text::repair_utf8(text);
+}
+
+std::uint64_t number_of(const json::object& object, std::string_view key) {
+  const auto* value = object.if_contains(key);
+  boost::system::error_code error;
+  const auto number = value == nullptr ? 0 : value->to_number<std::uint64_t>(error);
+  return error ? 0 : number;
+}
+
+json::array parts_of(const ChatMessage& message) {
+  json::array parts;
+  for (const ChatPart& part : message.parts) {
+    json::object object{{"type", "text"}, {"text", valid_text(part.text)}};
+    if (!part.known.empty()) {
+      object["known"] = valid_text(part.known);
+      if (!part.lead.empty()) object["lead"] = valid_text(part.lead);
+    }
+    parts.push_back(std::move(object));
+  }
+  return parts;
+}
+
 // What was JSON when it came stays as it was.
 void put_json(json::object& body, const char* name, const std::string& text) {
   if (text.empty()) return;
@@ -205,6 +229,36 @@ class ChatGenerator final : public Generator {
     return std::move(connection.hold);
   }
 
+  Result<ReadAhead> read_ahead(const std::vector<std::string>& passages, std::uint32_t threads,
+                               Deadline deadline, const CancelToken& cancel) override {
+    json::object body{{"texts", json::array()}, {"priority", "background"}};
+    for (const std::string& passage : passages)
+      body["texts"].as_array().emplace_back(valid_text(passage));
+    if (threads > 0) body["threads"] = threads;
+    if (!deadline.is_never()) body["deadline_ms"] = deadline.remaining_ms().count();
+    KNAP_TRY(const json::object done,
+             call("POST", target_.passages_path, json_text(body), deadline, cancel));
+    return ReadAhead{.read = number_of(done, "read"),
+                     .held = number_of(done, "held"),
+                     .failed = number_of(done, "failed"),
+                     .tokens = number_of(done, "tokens")};
+  }
+
+  Result<ReadAheadFigures> read_ahead_figures(Deadline deadline) override {
+    KNAP_TRY(const json::object stats, call("GET", target_.stats_path, {}, deadline, {}));
+    const auto* figures = stats.if_contains("passages");
+    if (figures == nullptr || !figures->is_object())
+      return make_error(ErrorCode::kUnsupported, "this model reads nothing ahead");
+    const json::object& of = figures->get_object();
+    return ReadAheadFigures{.hits = number_of(of, "hits"),
+                            .misses = number_of(of, "misses"),
+                            .saved_tokens = number_of(of, "saved_tokens"),
+                            .held = number_of(of, "held"),
+                            .memory_bytes = number_of(of, "memory_bytes"),
+                            .on_disk = number_of(of, "on_disk"),
+                            .disk_bytes = number_of(of, "disk_bytes")};
+  }
+
   Result<GenerateResult> generate(const GenerateRequest& request, Deadline deadline,
                                   const CancelToken& cancel,
                                   const std::function<bool(std::string_view)>& on_token) override {
@@ -219,6 +273,29 @@ class ChatGenerator final : public Generator {
   }
 
  private:
+  // A small request to a runner that is loaded.
+  Result<json::object> call(const char* method, const std::string& path, std::string body,
+                            Deadline deadline, const CancelToken& cancel) {
+    if (path.empty() || !target_.connect_loaded)
+      return make_error(ErrorCode::kUnsupported, "this model reads nothing ahead");
+    KNAP_TRY(const ChatTarget::Connection connection, target_.connect_loaded());
+    http::ClientRequest request;
+    request.method = method;
+    request.path = path;
+    request.fields.set("Content-Type", "application/json");
+    request.body = std::move(body);
+    const Deadline patience =
+        deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
+    auto response = connection.client->call(request, patience, cancel);
+    if (!response) return connection_error(std::move(response).error(), target_.id);
+    if (response->status >= 400) return remote_error(response->status, response->body, target_.id);
+    boost::system::error_code error;
+    const json::value root = json::parse(response->body, error);
+    if (error || !root.is_object())
+      return make_error(ErrorCode::kCorruptData, "the model's answer is no JSON object");
+    return root.get_object();
+  }
+
   Result<GenerateResult> run(const GenerateRequest& request, Deadline deadline,
                              const CancelToken& cancel,
                              const std::function<bool(std::string_view)>& on_token) {
@@ -301,8 +378,11 @@ class ChatGenerator final : public Generator {
     for (const ChatMessage& message : request.messages) {
       json::object item;
       item["role"] = message.role;
-      item["content"] = text::is_valid_utf8(message.content) ? message.content
-                                                             : text::repair_utf8(message.content);
+      if (target_.local && !message.parts.empty()) {
+        item["content"] = parts_of(message);
+      } else {
+        item["content"] = valid_text(text_of(message));
+      }
       put_json(item, "tool_calls", message.tool_calls);
       if (!message.tool_call_id.empty()) item["tool_call_id"] = message.tool_call_id;
       messages.push_back(std::move(item));
@@ -350,6 +430,13 @@ class ChatGenerator final : public Generator {
 };
 
 }  // namespace
+
+std::string text_of(const ChatMessage& message) {
+  if (message.parts.empty()) return message.content;
+  std::string text;
+  for (const ChatPart& part : message.parts) text += part.text;
+  return text;
+}
 
 std::shared_ptr<Generator> make_chat_generator(ChatTarget target, observe::Registry& metrics) {
   return std::make_shared<ChatGenerator>(std::move(target), metrics);

@@ -28,6 +28,10 @@ struct ChatTarget {
   std::function<Result<Connection>(const std::shared_ptr<const void>& held, Deadline,
                                    const CancelToken&)>
       connect;
+  /// Of a runner of ours, else empty: where passages are read ahead and figures told, and how to
+  /// reach it without loading it. Errors: kUnavailable (not loaded).
+  std::string passages_path, stats_path;
+  std::function<Result<Connection>()> connect_loaded;
 };
 
 /// A generator that talks to an OpenAI-shaped server.

@@ -340,6 +340,18 @@ class LocalModels final : public Models {
                                     .client = &runner.client(),
                                     .on_broken = [&runner] { runner.suspect(); }};
     };
+    if (options_.passages_memory_bytes == 0) return target;
+    target.passages_path = "/v1/passages";
+    target.stats_path = "/stats";
+    target.connect_loaded = [pool = pool_, slot]() -> Result<ChatTarget::Connection> {
+      if (pool->state(slot).state != "ready")
+        return make_error(ErrorCode::kUnavailable, "the model is not loaded");
+      KNAP_TRY(auto taken, pool->use_now(slot));
+      auto use = std::make_shared<const RunnerPool::Use>(std::move(taken));
+      PooledRunner& runner = use->runner();
+      return ChatTarget::Connection{
+          .hold = std::move(use), .client = &runner.client(), .on_broken = {}};
+    };
     return target;
   }
 
@@ -368,9 +380,13 @@ class LocalModels final : public Models {
       options.command.insert(options.command.end(),
                              {"--model-file", (files.dir() / "model.bin").string()});
     } else {
-      options.command.insert(options.command.end(),
-                             {"--model-file", (files.dir() / "model.gguf").string(), "--context",
-                              fmt::format("{}", spec.context)});
+      options.command.insert(
+          options.command.end(),
+          {"--model-file", (files.dir() / "model.gguf").string(), "--context",
+           fmt::format("{}", spec.context), "--passages-memory-bytes",
+           fmt::format("{}", options_.passages_memory_bytes), "--passages-disk-bytes",
+           fmt::format("{}", options_.passages_disk_bytes), "--passages-dir",
+           options_.passages_dir.string()});
     }
     // A copy: a supervisor may outlive the catalogue, held by an embedder.
     options.prepare = [copy = spec, dir = options_.models_dir](const CancelToken& cancel) {

@@ -143,9 +143,13 @@ class LlamaEngine final : public AnswerEngine {
     return text;
   }
 
-  Result<std::vector<Token>> tokenize(const std::vector<Message>& messages) const override {
+  bool can_join() const override { return can_cut() && llama_memory_can_shift(memory_); }
+
+  Result<Prompt> tokenize(const std::vector<ResolvedMessage>& messages) const override {
     std::size_t bytes = 0;
-    for (const Message& message : messages) bytes += message.content.size();
+    for (const auto& message : messages) {
+      for (const auto& piece : message.pieces) bytes += piece.text.size();
+    }
     if (bytes / kTokenBytesMax >= context()) {
       return make_error(
           ErrorCode::kResourceExhausted,
@@ -154,6 +158,10 @@ class LlamaEngine final : public AnswerEngine {
                       bytes, context()));
     }
     return chat_tokens(*model_, messages);
+  }
+
+  std::vector<Token> tokenize_alone(std::string_view text) const override {
+    return plain_tokens(*model_, text);
   }
 
   std::string piece(Token token) const override {
@@ -182,13 +190,46 @@ class LlamaEngine final : public AnswerEngine {
     llama_memory_seq_cp(memory_, from, to, -1, can_cut() ? static_cast<llama_pos>(length) : -1);
   }
 
+  Result<std::string> save(Slot slot) override {
+    std::string bytes(llama_state_seq_get_size(context_.get(), slot), '\0');
+    const std::size_t written = llama_state_seq_get_data(
+        context_.get(), reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size(), slot);
+    if (written == 0 || written > bytes.size())
+      return make_error(ErrorCode::kInternal, "llama.cpp gave no state of a sequence");
+    bytes.resize(written);
+    return bytes;
+  }
+
+  Status join(Slot slot, std::size_t at, const PassageState& state) override {
+    const Slot aside = joining_slot();
+    drop(aside);
+    const std::size_t read = llama_state_seq_set_data(
+        context_.get(), reinterpret_cast<const std::uint8_t*>(state.bytes.data()),
+        state.bytes.size(), aside);
+    const auto count = static_cast<llama_pos>(state.tokens.size());
+    if (read != state.bytes.size() || llama_memory_seq_pos_min(memory_, aside) != 0 ||
+        llama_memory_seq_pos_max(memory_, aside) != count - 1) {
+      drop(aside);
+      return make_error(ErrorCode::kCorruptData, "the kept state of a passage does not fit");
+    }
+    if (at > 0) {
+      llama_memory_seq_add(memory_, aside, 0, count, static_cast<llama_pos>(at));
+      shift_pending_ = true;
+    }
+    llama_memory_seq_cp(memory_, aside, slot, -1, -1);
+    drop(aside);
+    return {};
+  }
+
   Result<std::vector<Token>> step(std::span<const Item> items, std::size_t threads,
                                   const std::function<bool()>& should_abort) override {
     batch_.fill(items);
     const auto count =
         static_cast<std::int32_t>(std::clamp<std::size_t>(threads, 1, options_.threads));
     llama_set_n_threads(context_.get(), count, count);
-    watch_->should_abort = &should_abort;
+    // Keys are shifted to their places where they lie: given up half-way they would be lost.
+    watch_->should_abort = shift_pending_ ? nullptr : &should_abort;
+    shift_pending_ = false;
     const std::int32_t code = llama_decode(context_.get(), batch_.view());
     watch_->should_abort = nullptr;
     if (code != 0) {
@@ -209,6 +250,9 @@ class LlamaEngine final : public AnswerEngine {
   }
 
  private:
+  // One more than the scheduler knows of.
+  Slot joining_slot() const { return static_cast<Slot>(options_.slots); }
+
   const Options options_;
   const std::unique_ptr<Watch> watch_;  // its address was given to the context
   const Model model_;
@@ -217,6 +261,7 @@ class LlamaEngine final : public AnswerEngine {
   const llama_memory_t memory_;
   const llama_vocab* const vocabulary_;
   Batch batch_;
+  bool shift_pending_ = false;
 };
 
 llama_context_params context_parameters(const AnswerEngine::Options& options, Watch* watch) {
@@ -224,10 +269,10 @@ llama_context_params context_parameters(const AnswerEngine::Options& options, Wa
   parameters.n_ctx = options.cells;
   parameters.n_batch = options.step_tokens;
   parameters.n_ubatch = options.step_tokens;
-  parameters.n_seq_max = options.slots;
+  parameters.n_seq_max = options.slots + 1;  // one to put states together in
   // Outputs are wanted of the last token of each sequence only; room for all of a prompt's would
   // take hundreds of megabytes with a vocabulary of 150,000.
-  parameters.n_outputs_max = options.slots;
+  parameters.n_outputs_max = parameters.n_seq_max;
   parameters.kv_unified = true;  // slots share cells
   parameters.n_threads = static_cast<std::int32_t>(options.threads);
   parameters.n_threads_batch = parameters.n_threads;

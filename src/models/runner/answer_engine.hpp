@@ -6,10 +6,12 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "knap/base/result.hpp"
 #include "runner/generation.hpp"
+#include "runner/passage_state.hpp"
 
 namespace knap::models::runner {
 
@@ -61,10 +63,15 @@ class AnswerEngine {
   /// Whether any beginning of a slot can be kept or shared. If not, only whole slots can.
   virtual bool can_cut() const = 0;
 
+  /// Whether states that were computed elsewhere can be put behind each other: join().
+  virtual bool can_join() const = 0;
+
   /// The model's chat template with the messages in it. Text in messages never becomes special
   /// tokens. Errors: kUnsupported (the template drops a role or cannot be applied),
   /// kResourceExhausted (plainly too long for the context: says the numbers).
-  virtual Result<std::vector<Token>> tokenize(const std::vector<Message>& messages) const = 0;
+  virtual Result<Prompt> tokenize(const std::vector<ResolvedMessage>& messages) const = 0;
+  /// Tokens of a text by itself.
+  virtual std::vector<Token> tokenize_alone(std::string_view text) const = 0;
   virtual std::string piece(Token token) const = 0;  ///< Bytes, maybe half a character.
   virtual bool is_end(Token token) const = 0;
   /// Errors: kInvalidArgument (the request's grammar).
@@ -74,6 +81,13 @@ class AnswerEngine {
   virtual void drop(Slot slot) = 0;
   virtual void cut(Slot slot, std::size_t length) = 0;
   virtual void fork(Slot from, Slot to, std::size_t length) = 0;  ///< `to` is empty.
+
+  /// What a slot holds, as bytes for join(). Errors: kInternal.
+  virtual Result<std::string> save(Slot slot) = 0;
+  /// Puts a saved state behind the `at` tokens that the slot holds, shifted to its place: the next
+  /// token of the slot stands after it. Errors: kCorruptData (not such a state, or no room); the
+  /// slot holds what it held.
+  virtual Status join(Slot slot, std::size_t at, const PassageState& state) = 0;
 
   /// Computes one step. @return for each item the token chosen, or kNoToken: none was wanted, or a
   /// grammar lets none follow

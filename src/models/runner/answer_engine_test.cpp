@@ -75,7 +75,9 @@ class AnswerEngineTest : public testing::Test {
     auto engine =
         AnswerEngine::open({.model_file = file, .context = 512, .cells = 1'024, .threads = 1});
     ASSERT_TRUE(engine) << engine.error().message;
-    loop_ = std::make_unique<AnswerLoop>(*std::move(engine), AnswerLoop::Options{});
+    AnswerLoop::Options options;
+    options.passages.memory_bytes = 64U << 20;
+    loop_ = std::make_unique<AnswerLoop>(*std::move(engine), options);
     ASSERT_TRUE(loop_->warm_up());
     request_.messages = {{"system", "You answer in one sentence."},
                          {"user", "Name three colours."}};
@@ -272,6 +274,81 @@ TEST(AnswerEngine, RefusesAFileThatIsNoModel) {
       AnswerEngine::open({.model_file = folder.write("model.gguf", "GGUF\x03 and nothing else")});
   ASSERT_FALSE(engine);
   EXPECT_EQ(engine.error().code, ErrorCode::kCorruptData);
+}
+
+TEST_F(AnswerEngineTest, AnswersFromAPassageThatWasReadAhead) {
+  const std::string passage =
+      "(Release) The release of the new engine is planned for the fourteenth of March. The team "
+      "meets in Lisbon on the day before. \n";
+  request_.max_tokens = 30;
+  request_.messages[1].parts = {{.text = "Notes:\n"},
+                                {.text = "[1] nothing\n", .lead = "[1] ", .known = passage},
+                                {.text = "Question: In which city does the team meet?"}};
+  const auto unread = run();
+  ASSERT_TRUE(unread) << unread.error().message;
+  for (const std::string& text : {std::string("[1] "), passage}) {
+    const auto read = std::make_shared<Waiting>([](const std::string&) { return true; });
+    ASSERT_FALSE(loop_->read_ahead(text, Urgency::kBackground, 1, Deadline::never(), {}, read));
+    ASSERT_TRUE(read->wait());
+  }
+  const auto known = run();
+  ASSERT_TRUE(known) << known.error().message;
+  EXPECT_THAT(text_, HasSubstr("Lisbon"));
+  EXPECT_GT(known->prompt_tokens, unread->prompt_tokens);
+  EXPECT_GT(known->reused_tokens, 20U) << "beside the beginning";
+  EXPECT_EQ(loop_->stats().passages.hits, 1U);
+  // Again, with the state shared by the answer before.
+  const std::string answer = text_;
+  ASSERT_TRUE(run());
+  EXPECT_EQ(text_, answer);
+}
+
+class EngineStateTest : public testing::Test {
+ protected:
+  Token next_of(AnswerEngine::Slot slot, std::size_t begin, std::span<const Token> tokens) {
+    const auto sampler = engine_->make_sampler({});
+    const AnswerEngine::Item item{
+        .slot = slot, .begin = begin, .tokens = tokens, .sampler = sampler->get()};
+    const auto chosen = engine_->step({&item, 1}, 1, [] { return false; });
+    return chosen ? chosen->front() : AnswerEngine::kNoToken;
+  }
+  std::unique_ptr<AnswerEngine> engine_;
+};
+
+TEST_F(EngineStateTest, AStateGoesOnWhereItWasSavedAndDamageIsRefused) {
+  const auto file = installed_models_dir() / "smollm2-135m-instruct" / "model.gguf";
+  if (!std::filesystem::exists(file))
+    GTEST_SKIP() << "smollm2-135m-instruct is not installed; set KNAP_MODELS_DIR";
+  auto engine = AnswerEngine::open(
+      {.model_file = file, .context = 256, .cells = 256, .slots = 4, .threads = 1});
+  ASSERT_TRUE(engine);
+  engine_ = *std::move(engine);
+  ASSERT_TRUE(engine_->can_join());
+  const auto text = engine_->tokenize_alone("The capital of France is the city of");
+  const auto head = std::span(text).first(5), rest = std::span(text).subspan(5);
+  static_cast<void>(next_of(0, 0, head));
+  PassageState state{.text = {}, .tokens = {head.begin(), head.end()}, .bytes = {}};
+  auto bytes = engine_->save(0);
+  ASSERT_TRUE(bytes);
+  state.bytes = *bytes;
+  const Token expected = next_of(0, 5, rest);
+  ASSERT_TRUE(engine_->join(1, 0, state));
+  EXPECT_EQ(next_of(1, 5, rest), expected);
+  // Behind others, shifted: both hold what follows.
+  const auto other = engine_->tokenize_alone("Some words that stand before it. ");
+  static_cast<void>(next_of(2, 0, other));
+  ASSERT_TRUE(engine_->join(2, other.size(), state));
+  EXPECT_EQ(next_of(2, other.size() + 5, rest), expected);
+  // Cut, of another length, or nonsense: an error, and the slot is as before.
+  for (const std::string& broken :
+       {bytes->substr(0, bytes->size() / 2), std::string("x"), *bytes + "x"}) {
+    state.bytes = broken;
+    EXPECT_FALSE(engine_->join(3, 0, state));
+  }
+  state.bytes = *bytes;
+  state.tokens.push_back(1);
+  EXPECT_FALSE(engine_->join(3, 0, state));
+  EXPECT_NE(next_of(3, 0, text), AnswerEngine::kNoToken);
 }
 
 }  // namespace

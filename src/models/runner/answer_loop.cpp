@@ -32,6 +32,7 @@ Scheduler::Options schedule_for(const AnswerEngine& engine, Scheduler::Options o
 AnswerLoop::AnswerLoop(std::unique_ptr<AnswerEngine> engine, Options options)
     : options_(std::move(options)),
       engine_(std::move(engine)),
+      passages_(options_.passages),
       scheduler_(schedule_for(*engine_, options_.schedule)) {
   if (options_.drive == Options::Drive::kOwnThread) thread_ = std::thread([this] { run(); });
 }
@@ -52,9 +53,9 @@ AnswerLoop::~AnswerLoop() {
 std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& request,
                                                       Deadline deadline, const CancelToken& cancel,
                                                       std::shared_ptr<AnswerListener> listener) {
-  auto prompt = engine_->tokenize(request.messages);
+  auto prompt = engine_->tokenize(resolve(request.messages));
   if (!prompt) return Refusal{std::move(prompt).error(), std::nullopt};
-  const std::size_t size = prompt->size();
+  const std::size_t size = prompt->tokens.size();
   if (size >= engine_->context()) {
     return Refusal{make_error(ErrorCode::kResourceExhausted,
                               fmt::format("the prompt has {} tokens, the model's context {}: "
@@ -62,13 +63,10 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
                                           size, engine_->context())),
                    std::nullopt};
   }
-  const Time now = options_.clock();
-  if (cancel.cancelled())
-    return Refusal{make_error(ErrorCode::kCancelled, "the caller has gone"), std::nullopt};
-  if (!deadline.is_never() && now >= deadline.point()) {
-    return Refusal{make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed"),
-                   std::nullopt};
-  }
+  // Something must be read for a first token to come of it.
+  if (!prompt->known.empty() &&
+      prompt->known.back().begin + prompt->known.back().state->tokens.size() >= size)
+    prompt->known.pop_back();
   auto sampler = engine_->make_sampler(request);
   if (!sampler) return Refusal{std::move(sampler).error(), std::nullopt};
   const std::uint64_t tokens_max =
@@ -80,14 +78,116 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
                   .cancel = cancel,
                   .deadline = deadline,
                   .tokens_max = tokens_max,
-                  .arrived = now,
-                  .first_token = std::nullopt};
-  Scheduler::Job job{.prompt = *std::move(prompt),
+                  .arrived = {},
+                  .first_token = std::nullopt,
+                  .known = std::move(prompt->known),
+                  .passage = nullptr};
+  Scheduler::Job job{.prompt = std::move(prompt->tokens),
+                     .known = {},
+                     .read_only = false,
                      .max_tokens = static_cast<std::uint32_t>(tokens_max),
                      .urgency = request.urgency,
                      .deadline = deadline,
                      .tenant = request.tenant,
                      .threads = request.threads > 0 ? request.threads : options_.threads};
+  return take_in(std::move(job), std::move(running));
+}
+
+// Both or none of a part's texts are put in.
+std::vector<ResolvedMessage> AnswerLoop::resolve(const std::vector<Message>& messages) {
+  std::vector<ResolvedMessage> resolved;
+  for (const Message& message : messages) {
+    ResolvedMessage& each = resolved.emplace_back();
+    each.role = message.role;
+    if (message.parts.empty()) {
+      each.pieces.push_back({message.content, nullptr});
+      continue;
+    }
+    std::string unread;
+    const auto end_unread = [&] {
+      if (!unread.empty()) each.pieces.push_back({std::exchange(unread, {}), nullptr});
+    };
+    for (const MessagePart& part : message.parts) {
+      const auto known = part.known.empty() ? nullptr : known_state(part.known);
+      const auto lead = known == nullptr || part.lead.empty() ? nullptr : known_state(part.lead);
+      const bool joins = known != nullptr && (part.lead.empty() || lead != nullptr);
+      if (!part.known.empty() && reads_ahead()) passages_.count(joins);
+      if (!joins) {
+        unread += part.text;
+        continue;
+      }
+      end_unread();
+      if (lead != nullptr) each.pieces.push_back({{}, lead});
+      each.pieces.push_back({{}, known});
+    }
+    end_unread();
+  }
+  return resolved;
+}
+
+PassageStore::State AnswerLoop::known_state(std::string_view text) {
+  return reads_ahead() ? passages_.find(hash128(text)) : nullptr;
+}
+
+std::optional<AnswerLoop::Refusal> AnswerLoop::read_ahead(
+    std::string_view passage, Urgency urgency, std::size_t threads, Deadline deadline,
+    const CancelToken& cancel, std::shared_ptr<AnswerListener> listener) {
+  if (!reads_ahead()) {
+    return Refusal{
+        make_error(ErrorCode::kUnsupported,
+                   "this model's states cannot be put together, or no room is given to them"),
+        std::nullopt};
+  }
+  const Hash128 text = hash128(passage);
+  if (passages_.contains(text)) {
+    listener->on_end(Outcome{});
+    return std::nullopt;
+  }
+  std::vector<Token> tokens = engine_->tokenize_alone(passage);
+  const std::size_t most = std::min<std::size_t>(kPassageTokensMax, engine_->context() / 2);
+  if (tokens.empty() || tokens.size() > most) {
+    return Refusal{make_error(ErrorCode::kInvalidArgument,
+                              fmt::format("a passage of {} tokens is not read ahead: 1 to {} are",
+                                          tokens.size(), most)),
+                   std::nullopt};
+  }
+  auto state = std::make_shared<PassageState>();
+  state->text = text;
+  state->tokens = tokens;
+  Running running{.listener = std::move(listener),
+                  .sampler = nullptr,
+                  .text = TextStream({}),
+                  .chances = {},
+                  .cancel = cancel,
+                  .deadline = deadline,
+                  .tokens_max = 0,
+                  .arrived = {},
+                  .first_token = std::nullopt,
+                  .known = {},
+                  .passage = std::move(state)};
+  Scheduler::Job job{.prompt = std::move(tokens),
+                     .known = {},
+                     .read_only = true,
+                     .max_tokens = 0,
+                     .urgency = urgency,
+                     .deadline = deadline,
+                     .tenant = {},
+                     .threads = threads > 0 ? threads : options_.threads};
+  return take_in(std::move(job), std::move(running));
+}
+
+std::optional<AnswerLoop::Refusal> AnswerLoop::take_in(Scheduler::Job job, Running running) {
+  const Time now = options_.clock();
+  running.arrived = now;
+  if (running.cancel.cancelled())
+    return Refusal{make_error(ErrorCode::kCancelled, "the caller has gone"), std::nullopt};
+  if (!running.deadline.is_never() && now >= running.deadline.point()) {
+    return Refusal{make_error(ErrorCode::kDeadlineExceeded, "the deadline has passed"),
+                   std::nullopt};
+  }
+  for (const KnownPart& part : running.known)
+    job.known.push_back({.begin = part.begin, .length = part.state->tokens.size()});
+  const Scheduler::Rank rank{job.urgency, job.deadline};
   {
     MutexLock lock(mutex_);
     if (stopping_) {
@@ -100,7 +200,6 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
       return Refusal{std::move(refused->error), refused->retry_after};
     }
     running_.emplace(key, std::move(running));
-    const Scheduler::Rank rank{request.urgency, deadline};
     if (long_step_ && now < long_step_->nearly_done && rank.before(long_step_->first))
       give_way_ = true;
   }
@@ -111,7 +210,8 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
 Status AnswerLoop::warm_up() {
   std::string words;
   for (std::size_t i = 0; i < kWarmUpTokens; ++i) words += "a ";
-  KNAP_TRY(std::vector<Token> tokens, engine_->tokenize({{"user", words}}));
+  KNAP_TRY(Prompt prompt, engine_->tokenize({{"user", {{words, nullptr}}}}));
+  std::vector<Token>& tokens = prompt.tokens;
   KNAP_TRY(const auto sampler, engine_->make_sampler({}));
   tokens.resize(std::min({tokens.size(), kWarmUpTokens, std::size_t{engine_->context()} - 2}));
   const std::span all(tokens);
@@ -148,17 +248,58 @@ void AnswerLoop::run() {
 
 bool AnswerLoop::step() {
   Scheduler::Plan plan;
+  std::vector<PassageStore::State> joined;
   {
     MutexLock lock(mutex_);
     const Time now = options_.clock();
     sweep(now);
     plan = scheduler_.plan(now);
     KNAP_ASSERT(running_.empty() || !plan.items.empty());
+    joined = states_to_join(plan.changes);
   }
-  apply(plan.changes);
+  const bool whole = prepare(plan, joined);
   if (plan.items.empty()) return false;
-  compute(plan);
+  if (whole) compute(plan);
   return true;
+}
+
+std::vector<PassageStore::State> AnswerLoop::states_to_join(
+    const std::vector<Scheduler::SlotChange>& changes) const {
+  std::vector<PassageStore::State> states;
+  for (const Scheduler::SlotChange& change : changes) {
+    if (change.kind == Scheduler::SlotChange::Kind::kJoin)
+      states.push_back(running_.at(change.key).known[change.known].state);
+  }
+  return states;
+}
+
+// Brings the slots into the state that the plan begins with. @return false when the step cannot be
+// computed: an answer whose known part the engine refuses ends, the others are planned again.
+bool AnswerLoop::prepare(const Scheduler::Plan& plan,
+                         const std::vector<PassageStore::State>& states) {
+  std::vector<Key> broken;
+  std::size_t next = 0;
+  for (const Scheduler::SlotChange& change : plan.changes) {
+    if (change.kind != Scheduler::SlotChange::Kind::kJoin) {
+      apply(change);
+      continue;
+    }
+    const PassageState& state = *states[next++];
+    if (!broken.empty() && broken.back() == change.key) continue;
+    if (engine_->join(change.slot, change.length, state)) continue;
+    passages_.forget(state.text);
+    broken.push_back(change.key);
+  }
+  if (broken.empty()) return true;
+  MutexLock lock(mutex_);
+  scheduler_.abandon(plan);
+  for (const Key key : broken) {
+    fail(key,
+         make_error(ErrorCode::kInternal,
+                    "a passage that was read ahead could not be put into the prompt; try again"),
+         Scheduler::State::kLost);
+  }
+  return false;
 }
 
 // Who has gone or is late leaves before the next step.
@@ -235,8 +376,25 @@ void AnswerLoop::settle(const Scheduler::Plan& plan, const Result<std::vector<To
   scheduler_.complete(plan, elapsed);
   const Time now = options_.clock();
   for (std::size_t i = 0; i < plan.items.size(); ++i) {
-    if (plan.items[i].output) take_token(plan.items[i].key, (*chosen)[i], now);
+    const Scheduler::Item& item = plan.items[i];
+    if (item.output) {
+      take_token(item.key, (*chosen)[i], now);
+    } else if (running_.at(item.key).passage != nullptr) {
+      keep_passage(item, now);
+    }
   }
+}
+
+// A passage that is read whole leaves its slot: it is kept as bytes, wherever a prompt wants it.
+void AnswerLoop::keep_passage(const Scheduler::Item& item, Time now) {
+  Running& running = running_.at(item.key);
+  if (item.begin + item.tokens.size() < running.passage->tokens.size()) return;
+  auto bytes = engine_->save(item.slot);
+  if (!bytes) return fail(item.key, bytes.error(), Scheduler::State::kLost);
+  running.passage->bytes = *std::move(bytes);
+  passages_.put(running.passage);
+  running.listener->on_end(outcome_of(item.key, running, now));
+  remove(item.key, Scheduler::State::kLost);
 }
 
 TokenChance AnswerLoop::chance_of(const TokenSampler::Chances& chances) const {
@@ -263,6 +421,7 @@ void AnswerLoop::take_token(Key key, Token token, Time now) {
 
 void AnswerLoop::finish(Key key, const char* reason, Time now) {
   Running& running = running_.at(key);
+  for (const KnownPart& part : running.known) stats_.known_tokens += part.state->tokens.size();
   Outcome outcome = outcome_of(key, running, now);
   outcome.finish_reason = reason;
   if (const std::string rest = running.text.finish(); !rest.empty() || !running.chances.empty())
@@ -284,19 +443,17 @@ void AnswerLoop::fail(Key key, const Error& error, Scheduler::State state) {
 }
 
 void AnswerLoop::remove(Key key, Scheduler::State state) {
-  apply(scheduler_.end(key, state));
+  for (const Scheduler::SlotChange& change : scheduler_.end(key, state)) apply(change);
   running_.erase(key);
 }
 
-void AnswerLoop::apply(const std::vector<Scheduler::SlotChange>& changes) {
-  for (const Scheduler::SlotChange& change : changes) {
-    switch (change.kind) {
-      case Scheduler::SlotChange::Kind::kDrop: engine_->drop(change.slot); break;
-      case Scheduler::SlotChange::Kind::kCut: engine_->cut(change.slot, change.length); break;
-      case Scheduler::SlotChange::Kind::kFork:
-        engine_->fork(change.from, change.slot, change.length);
-        break;
-    }
+void AnswerLoop::apply(const Scheduler::SlotChange& change) {
+  switch (change.kind) {
+    case Scheduler::SlotChange::Kind::kDrop: return engine_->drop(change.slot);
+    case Scheduler::SlotChange::Kind::kCut: return engine_->cut(change.slot, change.length);
+    case Scheduler::SlotChange::Kind::kFork:
+      return engine_->fork(change.from, change.slot, change.length);
+    case Scheduler::SlotChange::Kind::kJoin: KNAP_ASSERT(false && "has a state: prepare()");
   }
 }
 
@@ -323,6 +480,7 @@ AnswerLoop::Stats AnswerLoop::stats() const {
   MutexLock lock(mutex_);
   Stats stats = stats_;
   stats.counts = scheduler_.counts();
+  stats.passages = passages_.stats();
   stats.prompt_token = scheduler_.speed().prompt_token();
   stats.writing_step = scheduler_.speed().writing_step();
   return stats;

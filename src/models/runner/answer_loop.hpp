@@ -13,6 +13,7 @@
 #include "knap/base/mutex.hpp"
 #include "knap/base/result.hpp"
 #include "runner/answer_engine.hpp"
+#include "runner/passage_store.hpp"
 #include "runner/scheduler.hpp"
 #include "runner/text_stream.hpp"
 
@@ -43,6 +44,7 @@ class AnswerLoop {
   struct Options {
     std::size_t threads = 1;      ///< What an answer without a number of its own computes with.
     Scheduler::Options schedule;  ///< `cells` and `take` are the engine's.
+    PassageStore::Options passages;
     std::function<Time()> clock = SteadyClock::now;
     enum class Drive { kOwnThread, kByHand } drive = Drive::kOwnThread;  ///< kByHand: step().
   };
@@ -52,6 +54,8 @@ class AnswerLoop {
     std::uint64_t answers = 0, refused = 0, steps = 0, prompt_tokens = 0, reused_tokens = 0,
                   completion_tokens = 0;
     std::chrono::microseconds queue_time{}, prompt_time{}, generation_time{};
+    std::uint64_t known_tokens = 0;  ///< Of parts that were put in instead of being read.
+    PassageStore::Stats passages;
   };
   struct Refusal {
     Error error;
@@ -71,6 +75,16 @@ class AnswerLoop {
                                 const CancelToken& cancel, std::shared_ptr<AnswerListener> listener)
       KNAP_EXCLUDES(mutex_);
 
+  /// Whether passages can be read ahead: by the engine, and by the room there is for them.
+  bool reads_ahead() const { return passages_.enabled() && engine_->can_join(); }
+  /// Reads a passage by itself and keeps its state, so that prompts can take it as a part. The
+  /// listener hears on_end() alone, at once when the state is held already: then prompt_tokens are
+  /// 0. Errors: as submit(); kUnsupported (not reads_ahead()), kInvalidArgument (empty or over
+  /// kPassageTokensMax tokens).
+  std::optional<Refusal> read_ahead(std::string_view passage, Urgency urgency, std::size_t threads,
+                                    Deadline deadline, const CancelToken& cancel,
+                                    std::shared_ptr<AnswerListener> listener) KNAP_EXCLUDES(mutex_);
+
   /// Computes a few tokens, so that weights are in memory and the first prediction is no guess.
   /// Before the first submit(). Errors: the engine's.
   Status warm_up() KNAP_EXCLUDES(mutex_);
@@ -87,7 +101,7 @@ class AnswerLoop {
   using Key = Scheduler::Key;
   struct Running {
     std::shared_ptr<AnswerListener> listener;
-    std::unique_ptr<TokenSampler> sampler;
+    std::unique_ptr<TokenSampler> sampler;  ///< Null: only the prompt's state is wanted.
     TextStream text;
     std::vector<TokenChance> chances;  ///< Of tokens whose text is held back.
     CancelToken cancel;
@@ -95,8 +109,13 @@ class AnswerLoop {
     std::uint64_t tokens_max;
     Time arrived;
     std::optional<Time> first_token;
+    std::vector<KnownPart> known;  ///< Parts of the prompt, as the scheduler's job has them.
+    std::shared_ptr<PassageState> passage;  ///< What is read ahead, without its bytes.
   };
 
+  std::vector<ResolvedMessage> resolve(const std::vector<Message>& messages);
+  PassageStore::State known_state(std::string_view text);
+  std::optional<Refusal> take_in(Scheduler::Job job, Running running) KNAP_EXCLUDES(mutex_);
   void run();
   void sweep(Time now) KNAP_REQUIRES(mutex_);
   void compute(const Scheduler::Plan& plan) KNAP_EXCLUDES(mutex_);
@@ -108,11 +127,17 @@ class AnswerLoop {
   void fail(Key key, const Error& error, Scheduler::State state = Scheduler::State::kKept)
       KNAP_REQUIRES(mutex_);
   void remove(Key key, Scheduler::State state = Scheduler::State::kKept) KNAP_REQUIRES(mutex_);
-  void apply(const std::vector<Scheduler::SlotChange>& changes);
+  void apply(const Scheduler::SlotChange& change);
+  std::vector<PassageStore::State> states_to_join(
+      const std::vector<Scheduler::SlotChange>& changes) const KNAP_REQUIRES(mutex_);
+  bool prepare(const Scheduler::Plan& plan, const std::vector<PassageStore::State>& states)
+      KNAP_EXCLUDES(mutex_);
+  void keep_passage(const Scheduler::Item& item, Time now) KNAP_REQUIRES(mutex_);
   Outcome outcome_of(Key key, const Running& running, Time now) const KNAP_REQUIRES(mutex_);
 
   const Options options_;
   const std::unique_ptr<AnswerEngine> engine_;
+  PassageStore passages_;
   mutable Mutex mutex_;
   CondVar wake_;
   Scheduler scheduler_ KNAP_GUARDED_BY(mutex_);

@@ -5,98 +5,13 @@
 
 #include <random>
 
-#include "runner/fake_engine.hpp"
+#include "runner/answer_loop_fixture.hpp"
 
 namespace knap::models::runner {
 namespace {
 
 using namespace std::chrono_literals;
 using testing::HasSubstr;
-
-class Heard final : public AnswerListener {
- public:
-  explicit Heard(std::shared_ptr<FakeClock> clock) : clock_(std::move(clock)) {}
-  void on_text(std::string piece, const Outcome& outcome, std::vector<TokenChance>) override {
-    if (text.empty()) first = clock_->now;
-    text += piece;
-    so_far = outcome;
-  }
-  void on_end(const Result<Outcome>& outcome) override {
-    EXPECT_FALSE(end) << "told twice";
-    end = outcome;
-    ended = clock_->now;
-  }
-
-  std::string text;
-  Outcome so_far;
-  std::optional<Result<Outcome>> end;
-  SteadyClock::time_point first{}, ended{};
-
- private:
-  const std::shared_ptr<FakeClock> clock_;
-};
-
-class AnswerLoopTest : public testing::Test {
- protected:
-  void make(FakeEngine::Traits traits = {}, Scheduler::Options schedule = small()) {
-    schedule.slots = traits.slots;
-    auto engine = std::make_unique<FakeEngine>(traits, clock_);
-    engine_ = engine.get();
-    loop_ = std::make_unique<AnswerLoop>(
-        std::move(engine), AnswerLoop::Options{.threads = 2,
-                                               .schedule = schedule,
-                                               .clock = [clock = clock_] { return clock->now; },
-                                               .drive = AnswerLoop::Options::Drive::kByHand});
-  }
-  static Scheduler::Options small() {
-    Scheduler::Options options;
-    options.running_max = 4;
-    options.queue_max = 16;
-    options.step_tokens = 64;
-    options.chunk_tokens_min = 8;
-    options.chunk_time = 20ms;  // 20 tokens of the fake engine
-    return options;
-  }
-  static GenerationRequest asking(std::string prompt, std::uint32_t tokens,
-                                  Urgency urgency = Urgency::kInteractive) {
-    GenerationRequest request;
-    request.messages = {{"user", std::move(prompt)}};
-    request.max_tokens = tokens;
-    request.urgency = urgency;
-    return request;
-  }
-  std::shared_ptr<Heard> ask(const GenerationRequest& request,
-                             Deadline deadline = Deadline::never(),
-                             const CancelToken& cancel = {}) {
-    auto heard = std::make_shared<Heard>(clock_);
-    refusal_ = loop_->submit(request, deadline, cancel, heard);
-    return heard;
-  }
-  Deadline in(SteadyClock::duration time) const { return Deadline::at(clock_->now + time); }
-  void run(std::size_t steps_max = 100'000) {
-    while (loop_->step()) ASSERT_GT(steps_max--, 0U);
-  }
-
-  /// A question that comes while the next step computes; null until then.
-  struct Newcomer {
-    SteadyClock::time_point came{};
-    std::shared_ptr<Heard> heard;
-  };
-  std::shared_ptr<Newcomer> ask_within_next_step() {
-    auto newcomer = std::make_shared<Newcomer>();
-    engine_->before_step = [this, newcomer] {
-      if (newcomer->heard) return;
-      newcomer->came = clock_->now;
-      newcomer->heard = ask(asking("question", 5));
-    };
-    return newcomer;
-  }
-
-  const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
-  FakeEngine* engine_ = nullptr;
-  std::unique_ptr<AnswerLoop> loop_;
-  std::optional<AnswerLoop::Refusal> refusal_;
-};
 
 TEST_F(AnswerLoopTest, WritesSeveralAnswersInTheSameSteps) {
   make();
@@ -428,6 +343,22 @@ TEST_P(AnswerLoopStress, EveryAnswerReadsAsIfItWereAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(States, AnswerLoopStress, testing::Bool());
+
+TEST_F(AnswerLoopTest, ASpeedMeasuredLongAgoDoesNotRefuseForEver) {
+  make();
+  ASSERT_TRUE(loop_->warm_up());
+  engine_->before_step = [this] { clock_->now += 30s; };  // a machine that is busy
+  ask(asking(std::string(40, 's'), 2));
+  run();
+  engine_->before_step = nullptr;
+  ask(asking("a question of some length", 2), in(1s));
+  EXPECT_TRUE(refusal_);
+  clock_->now += 11s;
+  const auto heard = ask(asking("question", 2), in(1s));
+  EXPECT_FALSE(refusal_);
+  run();
+  EXPECT_EQ(heard->text, FakeEngine::alone("question", 2));
+}
 
 }  // namespace
 }  // namespace knap::models::runner

@@ -8,7 +8,9 @@
 #include "runner/answer_loop.hpp"
 #include "runner/answer_writer.hpp"
 #include "runner/chat_request.hpp"
+#include "runner/read_ahead.hpp"
 #include "runner/service.hpp"
+#include "runner/weights_print.hpp"
 
 namespace knap::models::runner {
 namespace {
@@ -29,20 +31,24 @@ std::uint64_t microseconds(std::chrono::nanoseconds time) {
 
 class AnswerService final : public Service {
  public:
-  AnswerService(const RunnerOptions& options, std::unique_ptr<AnswerEngine> engine)
+  AnswerService(const RunnerOptions& options, std::unique_ptr<AnswerEngine> engine,
+                const PassageStore::Options& passages)
       : options_(options),
         writers_({.name = "writers", .threads = kWriterThreads, .queue_limit = kWriterQueue}),
-        loop_(std::move(engine),
-              {.threads = options.threads, .schedule = {.chunk_time = options.chunk_time}}),
+        loop_(std::move(engine), {.threads = options.threads,
+                                  .schedule = {.chunk_time = options.chunk_time},
+                                  .passages = passages}),
         admission_({.name = "admission", .threads = 1, .queue_limit = kAdmissionQueue}) {}
 
   Status warm_up() { return loop_.warm_up(); }
 
   bool handle(const std::shared_ptr<const http::Request>& request,
               const std::shared_ptr<http::Responder>& responder) override {
-    if (request->method != "POST" || request->path != "/v1/chat/completions") return false;
-    const auto queued =
-        admission_.submit([this, request, responder] { admit(*request, responder); });
+    const bool chat = request->path == "/v1/chat/completions";
+    if (request->method != "POST" || (!chat && request->path != "/v1/passages")) return false;
+    const auto queued = admission_.submit([this, chat, request, responder] {
+      chat ? admit(*request, responder) : read_ahead(*request, responder);
+    });
     if (!queued)
       responder->send(
           error_response(make_error(ErrorCode::kUnavailable, "too many answers wait; try again")));
@@ -75,10 +81,19 @@ class AnswerService final : public Service {
     result["generation_us"] = microseconds(stats.generation_time);
     result["prompt_token_us"] = microseconds(stats.prompt_token);
     result["writing_step_us"] = microseconds(stats.writing_step);
+    if (loop_.reads_ahead()) result["passages"] = passages_object(stats);
     return json_text(result);
   }
 
  private:
+  void read_ahead(const http::Request& request, const std::shared_ptr<http::Responder>& responder) {
+    const auto parsed = parse_read_ahead_request(request.body);
+    if (!parsed) return responder->send(error_response(parsed.error()));
+    const Deadline deadline =
+        parsed->deadline ? Deadline::at(request.received + *parsed->deadline) : Deadline::never();
+    std::make_shared<PassageReader>(loop_, responder)->start(*parsed, deadline, request.cancel);
+  }
+
   void admit(const http::Request& request, const std::shared_ptr<http::Responder>& responder) {
     auto parsed = parse_chat_request(request.body);
     if (!parsed) return responder->send(error_response(parsed.error()));
@@ -119,7 +134,16 @@ Result<std::unique_ptr<Service>> open_answer_service(const RunnerOptions& option
                                .slots = static_cast<std::uint32_t>(schedule.slots),
                                .step_tokens = static_cast<std::uint32_t>(schedule.step_tokens),
                                .threads = options.threads}));
-  auto service = std::make_unique<AnswerService>(options, std::move(engine));
+  PassageStore::Options passages{.memory_bytes = options.passages_memory_bytes,
+                                 .folder = {},
+                                 .disk_bytes = options.passages_disk_bytes,
+                                 .model = {}};
+  if (passages.memory_bytes > 0) {
+    KNAP_TRY(passages.model, weights_print(options.model_file));
+    if (!options.passages_dir.empty())
+      passages.folder = options.passages_dir / passages.model.hex();
+  }
+  auto service = std::make_unique<AnswerService>(options, std::move(engine), passages);
   KNAP_CHECK_OK(service->warm_up());
   return std::unique_ptr<Service>(std::move(service));
 }

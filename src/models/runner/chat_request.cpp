@@ -14,6 +14,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kMessagesMax = 200;
+constexpr std::size_t kPartsMax = 1'000;
 constexpr std::size_t kStopsMax = 16;
 constexpr std::size_t kStopBytesMax = 256;
 constexpr std::int64_t kThreadsMax = 1'024;
@@ -58,18 +59,36 @@ bool read_flag(const json::object& body, std::string_view key) {
   return field != nullptr && field->is_bool() && field->get_bool();
 }
 
-// A text, or OpenAI's list of parts, of which the texts are taken.
-Result<std::string> read_content(const json::value* content) {
+Result<std::string> read_part_text(const json::object& part, std::string_view key) {
+  const auto* field = part.if_contains(key);
+  if (field == nullptr) return std::string();
+  if (!field->is_string()) return wrong(fmt::format("'{}' of a part must be text", key));
+  return std::string(field->get_string());
+}
+
+// A text, or OpenAI's list of parts, of which the texts are taken; `parts` only where one of them
+// has something that may be known.
+Result<std::string> read_content(const json::value* content, std::vector<MessagePart>& parts) {
   if (content != nullptr && content->is_string()) return std::string(content->get_string());
   if (content == nullptr || !content->is_array())
     return wrong("'content' of a message must be text");
   std::string text;
-  for (const json::value& part : content->get_array()) {
-    const auto* object = part.if_object();
+  bool any_known = false;
+  for (const json::value& each : content->get_array()) {
+    const auto* object = each.if_object();
     const auto* piece = object == nullptr ? nullptr : object->if_contains("text");
     if (piece == nullptr || !piece->is_string()) return wrong("only text is taken in 'content'");
-    text += std::string_view(piece->get_string());
+    MessagePart part;
+    part.text = std::string(piece->get_string());
+    KNAP_TRY(part.lead, read_part_text(*object, "lead"));
+    KNAP_TRY(part.known, read_part_text(*object, "known"));
+    text += part.text;
+    any_known = any_known || !part.known.empty();
+    if (parts.size() >= kPartsMax)
+      return wrong(fmt::format("'content' has more than {} parts", kPartsMax));
+    parts.push_back(std::move(part));
   }
+  if (!any_known) parts.clear();
   return text;
 }
 
@@ -89,14 +108,16 @@ Result<Message> read_message(const json::object& object) {
   const bool called = name == "assistant" && calls != nullptr && !calls->is_null();
   const auto* content = object.if_contains("content");
   std::string text;
+  std::vector<MessagePart> parts;
   if (!called || (content != nullptr && !content->is_null())) {
-    KNAP_TRY(text, read_content(content));
+    KNAP_TRY(text, read_content(content, parts));
   }
   if (called) {
+    parts.clear();
     KNAP_TRY(text, calls_as_text(std::move(text), *calls));
   }
   if (name == "tool") return Message{"user", tool_answer_as_text(text)};
-  return Message{std::move(name), std::move(text)};
+  return Message{std::move(name), std::move(text), std::move(parts)};
 }
 
 Status read_messages(const json::object& body, GenerationRequest& work) {
@@ -148,7 +169,7 @@ Status read_stop(const json::object& body, GenerationRequest& work) {
   return {};
 }
 
-Status read_urgency(const json::object& body, GenerationRequest& work) {
+Status read_urgency(const json::object& body, Urgency& urgency) {
   const auto* field = body.if_contains("priority");
   if (field == nullptr || field->is_null()) return {};
   const auto* name = field->if_string();
@@ -156,7 +177,7 @@ Status read_urgency(const json::object& body, GenerationRequest& work) {
       name == nullptr ? kUrgencies.end() : std::ranges::find(kUrgencies, std::string_view(*name));
   if (found == kUrgencies.end())
     return wrong("'priority' must be interactive, search or background");
-  work.urgency = static_cast<Urgency>(found - kUrgencies.begin());
+  urgency = static_cast<Urgency>(found - kUrgencies.begin());
   return {};
 }
 
@@ -171,6 +192,18 @@ Status read_tenant(const json::object& body, GenerationRequest& work) {
 
 }  // namespace
 
+Result<WorkTerms> read_work_terms(const json::object& body, Urgency usual) {
+  WorkTerms terms{.urgency = usual, .threads = 0, .deadline = std::nullopt};
+  KNAP_CHECK_OK(read_urgency(body, terms.urgency));
+  std::int64_t threads = 0;
+  std::int64_t deadline_ms = 0;
+  KNAP_CHECK_OK(read_integer(body, "threads", 1, kThreadsMax, threads));
+  KNAP_CHECK_OK(read_integer(body, "deadline_ms", 0, kDeadlineMaxMs, deadline_ms));
+  terms.threads = static_cast<std::size_t>(threads);
+  if (body.contains("deadline_ms")) terms.deadline = std::chrono::milliseconds(deadline_ms);
+  return terms;
+}
+
 Result<ChatRequest> parse_chat_request(const std::string& text) {
   boost::system::error_code error;
   const json::value root = json::parse(text, error);
@@ -179,26 +212,23 @@ Result<ChatRequest> parse_chat_request(const std::string& text) {
   ChatRequest request;
   KNAP_CHECK_OK(read_messages(body, request.work));
   KNAP_CHECK_OK(read_stop(body, request.work));
-  KNAP_CHECK_OK(read_urgency(body, request.work));
+  KNAP_TRY(const WorkTerms terms, read_work_terms(body, Urgency::kInteractive));
+  request.work.urgency = terms.urgency;
+  request.work.threads = terms.threads;
+  request.deadline = terms.deadline;
   KNAP_CHECK_OK(read_tenant(body, request.work));
   KNAP_CHECK_OK(read_logprobs(body, request.work));
   KNAP_CHECK_OK(read_response_format(body, request.work));
   KNAP_TRY(request.tools, read_tools(body, request.work));
   std::int64_t max_tokens = request.work.max_tokens;
   std::int64_t seed = -1;
-  std::int64_t threads = 0;
-  std::int64_t deadline_ms = 0;
   KNAP_CHECK_OK(read_integer(body, "max_tokens", 1, kTokensMax, max_tokens));
   KNAP_CHECK_OK(read_integer(body, "max_completion_tokens", 1, kTokensMax, max_tokens));
   KNAP_CHECK_OK(read_integer(body, "seed", 0, INT64_MAX, seed));
-  KNAP_CHECK_OK(read_integer(body, "threads", 1, kThreadsMax, threads));
-  KNAP_CHECK_OK(read_integer(body, "deadline_ms", 0, kDeadlineMaxMs, deadline_ms));
   KNAP_CHECK_OK(read_float(body, "temperature", 0, 2, request.work.temperature));
   KNAP_CHECK_OK(read_float(body, "top_p", 0, 1, request.work.top_p));
   request.work.max_tokens = static_cast<std::uint32_t>(max_tokens);
   if (seed >= 0) request.work.seed = static_cast<std::uint32_t>(seed);
-  request.work.threads = static_cast<std::size_t>(threads);
-  if (body.contains("deadline_ms")) request.deadline = std::chrono::milliseconds(deadline_ms);
   request.stream = read_flag(body, "stream");
   if (const auto* options = body.if_contains("stream_options");
       options != nullptr && options->is_object()) {

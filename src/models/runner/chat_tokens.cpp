@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "runner/passage_state.hpp"
+
 namespace knap::models::runner {
 namespace {
 
@@ -50,8 +52,7 @@ void append_tokens(const llama_vocab* vocabulary, std::string_view text, bool be
 
 // The template is applied to marks instead of the messages' texts and cut at the marks: its own
 // parts may hold special tokens, the texts may not.
-Result<std::vector<Token>> chat_tokens(const llama_model& model,
-                                       const std::vector<Message>& messages) {
+Result<Prompt> chat_tokens(const llama_model& model, const std::vector<ResolvedMessage>& messages) {
   std::vector<std::string> marks;
   std::vector<llama_chat_message> chat;
   for (std::size_t i = 0; i < messages.size(); ++i)
@@ -61,7 +62,8 @@ Result<std::vector<Token>> chat_tokens(const llama_model& model,
   KNAP_TRY(const std::string rendered, apply_template(model, chat));
 
   const llama_vocab* vocabulary = llama_model_get_vocab(&model);
-  std::vector<Token> tokens;
+  Prompt prompt;
+  std::vector<Token>& tokens = prompt.tokens;
   std::string_view rest = rendered;
   bool first = true;
   for (std::size_t i = 0; i < messages.size(); ++i) {
@@ -72,11 +74,24 @@ Result<std::vector<Token>> chat_tokens(const llama_model& model,
           fmt::format("the model's template drops a message of role '{}'", messages[i].role));
     }
     append_tokens(vocabulary, rest.substr(0, at), first, Specials::kRead, tokens);
-    append_tokens(vocabulary, messages[i].content, false, Specials::kSpelledOut, tokens);
+    for (const ResolvedMessage::Piece& piece : messages[i].pieces) {
+      if (piece.state == nullptr) {
+        append_tokens(vocabulary, piece.text, false, Specials::kSpelledOut, tokens);
+        continue;
+      }
+      prompt.known.push_back({.begin = tokens.size(), .state = piece.state});
+      tokens.insert(tokens.end(), piece.state->tokens.begin(), piece.state->tokens.end());
+    }
     rest.remove_prefix(at + marks[i].size());
     first = false;
   }
   append_tokens(vocabulary, rest, first, Specials::kRead, tokens);
+  return prompt;
+}
+
+std::vector<Token> plain_tokens(const llama_model& model, std::string_view text) {
+  std::vector<Token> tokens;
+  append_tokens(llama_model_get_vocab(&model), text, false, Specials::kSpelledOut, tokens);
   return tokens;
 }
 

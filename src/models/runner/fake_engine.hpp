@@ -54,11 +54,22 @@ class FakeEngine final : public AnswerEngine {
   std::string description() const override { return "fake"; }
   bool can_cut() const override { return traits_.can_cut; }
 
-  Result<std::vector<Token>> tokenize(const std::vector<Message>& messages) const override {
-    std::vector<Token> tokens;
-    for (const Message& message : messages)
-      tokens.insert(tokens.end(), message.content.begin(), message.content.end());
-    return tokens;
+  bool can_join() const override { return traits_.can_cut; }
+
+  Result<Prompt> tokenize(const std::vector<ResolvedMessage>& messages) const override {
+    Prompt prompt;
+    for (const ResolvedMessage& message : messages) {
+      for (const auto& piece : message.pieces) {
+        const std::vector<Token> tokens =
+            piece.state == nullptr ? tokenize_alone(piece.text) : piece.state->tokens;
+        if (piece.state != nullptr) prompt.known.push_back({prompt.tokens.size(), piece.state});
+        prompt.tokens.insert(prompt.tokens.end(), tokens.begin(), tokens.end());
+      }
+    }
+    return prompt;
+  }
+  std::vector<Token> tokenize_alone(std::string_view text) const override {
+    return {text.begin(), text.end()};
   }
   std::string piece(Token token) const override { return {static_cast<char>(token)}; }
   bool is_end(Token token) const override { return token == traits_.end; }
@@ -77,6 +88,18 @@ class FakeEngine final : public AnswerEngine {
     KNAP_ASSERT(at(to).empty() && length <= at(from).size());
     KNAP_ASSERT(traits_.can_cut || length == at(from).size());
     at(to).assign(at(from).begin(), at(from).begin() + static_cast<std::ptrdiff_t>(length));
+  }
+
+  Result<std::string> save(Slot slot) override {
+    return std::string(at(slot).begin(), at(slot).end());
+  }
+  Status join(Slot slot, std::size_t at_token, const PassageState& state) override {
+    auto& tokens = at(slot);
+    KNAP_ASSERT(tokens.size() == at_token);
+    if (fail_join) return make_error(ErrorCode::kCorruptData, "no state");
+    ++joined;
+    tokens.insert(tokens.end(), state.bytes.begin(), state.bytes.end());
+    return {};
   }
 
   Result<std::vector<Token>> step(std::span<const Item> items, std::size_t threads,
@@ -106,7 +129,8 @@ class FakeEngine final : public AnswerEngine {
   }
 
   std::vector<StepSeen> steps;
-  bool fail_next = false;
+  bool fail_next = false, fail_join = false;
+  std::size_t joined = 0;
   std::function<void()> before_step;
 
  private:

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,8 +16,40 @@ using Token = std::int32_t;
 /// Who waits for an answer. Earlier ones go first, whatever their deadlines.
 enum class Urgency : std::uint8_t { kInteractive, kSearch, kBackground };
 
+struct PassageState;
+
+/// A part of a message. Where the states of `lead` and `known` are held, these two stand in the
+/// place of `text`, and need not be read.
+struct MessagePart {
+  std::string text;
+  std::string lead;   ///< E.g. a number before the passage; may be empty.
+  std::string known;  ///< Empty: `text` it is.
+};
+
 struct Message {
   std::string role, content;
+  std::vector<MessagePart> parts = {};  ///< Not empty: instead of content.
+};
+
+/// Tokens that were read ahead by themselves, with where they stand in a prompt.
+struct KnownPart {
+  std::size_t begin = 0;
+  std::shared_ptr<const PassageState> state;
+};
+
+/// A message whose parts are chosen: texts and, between them, what was read ahead.
+struct ResolvedMessage {
+  struct Piece {
+    std::string text;                           ///< Where state is null.
+    std::shared_ptr<const PassageState> state;  ///< Read ahead.
+  };
+  std::string role;
+  std::vector<Piece> pieces;
+};
+
+struct Prompt {
+  std::vector<Token> tokens;
+  std::vector<KnownPart> known;  ///< In order, apart from each other or side by side.
 };
 
 /// A grammar that what is written must be a text of.
@@ -50,6 +83,7 @@ struct GenerationRequest {
 /// What an answer has cost so far, or in all.
 struct Outcome {
   std::string finish_reason;  ///< "stop", "length"; empty while it runs.
+  /// reused_tokens: of the prompt, those whose state was held, the known parts' among them.
   std::uint64_t prompt_tokens = 0, reused_tokens = 0, completion_tokens = 0;
   std::chrono::microseconds queue_time{};       ///< From its coming to its first step.
   std::chrono::microseconds prompt_time{};      ///< From there to the first token.

@@ -57,6 +57,11 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   std::int64_t chunk_ms = options.chunk_time.count();
   app.add_option("--chunk-ms", chunk_ms, "About what a step of an answer model may take")
       ->check(CLI::Range(1, 60'000));
+  app.add_option("--passages-dir", options.passages_dir,
+                 "Folder for states of passages that an answer model has read ahead");
+  app.add_option("--passages-memory-bytes", options.passages_memory_bytes,
+                 "Room for them in memory; 0: none are read ahead");
+  app.add_option("--passages-disk-bytes", options.passages_disk_bytes, "Room for them on disk");
   app.add_option("--precision", precision, "f32, bf16, int8 or int8-bf16");
   app.add_option("--parent", options.parent, "Process to end with");
   // Called as `knap runner ...` or as `runner ...`.

@@ -26,6 +26,28 @@ std::size_t common_length(const std::vector<Token>& a, const std::vector<Token>&
   return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
 
+/// A speed that is older is measured anew by letting somebody in.
+constexpr std::chrono::seconds kSpeedTrusted{10};
+
+/// Tokens of known parts bear another name than those that are read: their state was computed by
+/// itself, and must not be shared with a prompt in which the same words were read after others.
+Token known_name(Token token) { return ~token; }
+
+/// Of `tokens` from `begin` on, those in known parts.
+std::size_t known_beyond(const Scheduler::Job& job, std::size_t begin) {
+  std::size_t total = 0;
+  for (const auto& part : job.known) total += part.begin >= begin ? part.length : 0;
+  return total;
+}
+
+/// A known part is put in whole: a beginning that is shared ends before it or after it.
+std::size_t without_half_part(const Scheduler::Job& job, std::size_t length) {
+  for (const auto& part : job.known) {
+    if (length > part.begin && length < part.begin + part.length) return part.begin;
+  }
+  return length;
+}
+
 std::string busy_message(const Scheduler::Job& job, Nanoseconds wait, Scheduler::Time now,
                          bool late) {
   const auto first = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
@@ -54,6 +76,11 @@ Scheduler::Scheduler(Options options) : options_(options), ledger_(options.cells
 
 std::optional<Scheduler::Refusal> Scheduler::admit(Job job, Time now, Key& key) {
   KNAP_ASSERT(!job.prompt.empty() && job.prompt.size() < options_.cells);
+  for (const Known& part : job.known) {
+    KNAP_ASSERT(part.begin + part.length < job.prompt.size());
+    for (std::size_t i = part.begin; i < part.begin + part.length; ++i)
+      job.prompt[i] = known_name(job.prompt[i]);
+  }
   const Nanoseconds wait = predict(job);
   const auto retry_after = std::max(std::chrono::ceil<std::chrono::milliseconds>(wait),
                                     std::chrono::milliseconds(1'000));
@@ -63,7 +90,9 @@ std::optional<Scheduler::Refusal> Scheduler::admit(Job job, Time now, Key& key) 
                    fmt::format("{} answers wait already; try again", options_.queue_max)),
         retry_after};
   }
-  const bool late = !job.deadline.is_never() && now + wait > job.deadline.point();
+  if (!last_step_) last_step_ = now;
+  const bool trusted = !work_.empty() || now - *last_step_ < kSpeedTrusted;
+  const bool late = trusted && !job.deadline.is_never() && now + wait > job.deadline.point();
   if (late || makes_another_late(job, wait, now)) {
     return Refusal{make_error(ErrorCode::kUnavailable, busy_message(job, wait, now, late)),
                    retry_after};
@@ -86,9 +115,14 @@ std::size_t Scheduler::expect_reuse(const std::vector<Token>& prompt) const {
   return std::min(reuse, prompt.size() - 1);
 }
 
+std::size_t Scheduler::expect_reading(const Job& job) const {
+  const std::size_t reuse = without_half_part(job, expect_reuse(job.prompt));
+  return job.prompt.size() - reuse - known_beyond(job, reuse);
+}
+
 Nanoseconds Scheduler::predict(const Job& job) const {
   if (!speed_.measured()) return Nanoseconds{};
-  std::size_t tokens = job.prompt.size() - expect_reuse(job.prompt);
+  std::size_t tokens = expect_reading(job);
   std::size_t ahead = 0;
   std::uint64_t to_write = 0;
   bool writing = false;
@@ -123,8 +157,10 @@ Nanoseconds Scheduler::predict(const Plan& plan) const {
 
 std::size_t Scheduler::to_read(const Work& work) {
   if (!work.first_token_due()) return 0;
-  const std::size_t known = std::max(work.computed, work.expected_reuse);
-  return work.tokens.size() - std::min(known, work.tokens.size());
+  const std::size_t held =
+      std::min(std::max(work.computed, work.expected_reuse), work.tokens.size());
+  const std::size_t known = known_beyond(work.job, held);
+  return work.tokens.size() - held - std::min(known, work.tokens.size() - held);
 }
 
 // Who was let in is not made late by one who overtakes it.
@@ -133,7 +169,7 @@ bool Scheduler::makes_another_late(const Job& job, Nanoseconds wait, Time now) c
     return std::chrono::duration_cast<Nanoseconds>(
         Seconds(speed_.prompt_token() * static_cast<long long>(tokens)) * kPredictionMargin);
   };
-  const Nanoseconds own = time_of(job.prompt.size() - expect_reuse(job.prompt));
+  const Nanoseconds own = time_of(expect_reading(job));
   std::vector<const Work*> overtaken;
   for (const auto& [key, other] : work_) {
     if (other.job.urgency == job.urgency && other.first_token_due() &&
@@ -221,6 +257,7 @@ Scheduler::Plan Scheduler::plan(Time now) {
   Plan plan;
   reserved_ = 0;
   if (work_.empty()) return plan;
+  last_step_ = now;
   const Order order = ordered();
   plan.top = order.front()->job.urgency;
   Urgency due = Urgency::kBackground;
@@ -267,7 +304,11 @@ void Scheduler::add_reading(const Order& order, Urgency due, Time now, Plan& pla
     if (budget == 0) return;
     if (work->in_plan || work->writing() || !may_run(*work, plan, due)) continue;
     if (work->slot < 0 && !activate(*work, order, plan)) continue;
-    const std::size_t count = std::min(work->pending(), budget);
+    const std::size_t held = work->computed;
+    if (!join_known(*work, order, plan)) continue;
+    // A step after a part was put in cannot be given up half-way: it is a short one.
+    if (work->computed > held) budget = std::min(budget, chunk);
+    const std::size_t count = std::min(work->readable(), budget);
     if (!make_cells(count, *work, order, plan)) continue;
     if (!work->progress.started) work->progress.started = now;
     add_item(*work, count, plan);
@@ -283,7 +324,7 @@ void Scheduler::add_item(Work& work, std::size_t count, Plan& plan) {
                         .slot = work.slot,
                         .begin = work.computed,
                         .tokens = std::span(work.tokens).subspan(work.computed, count),
-                        .output = count == work.pending()});
+                        .output = count == work.pending() && !work.job.read_only});
   (writing ? plan.written_tokens : plan.prompt_tokens) += count;
   if (work.job.urgency != plan.top) plan.lower_tokens += count;
   plan.threads = std::max(plan.threads, work.job.threads);
@@ -291,9 +332,33 @@ void Scheduler::add_item(Work& work, std::size_t count, Plan& plan) {
   work.in_plan = true;
 }
 
+// Known parts that stand next are held from now on, before the step is computed.
+bool Scheduler::join_known(Work& work, const Order& order, Plan& plan) {
+  while (work.next_known < work.job.known.size()) {
+    const Known& part = work.job.known[work.next_known];
+    if (part.begin != work.computed) return true;
+    if (!make_cells(part.length, work, order, plan)) return false;
+    plan.changes.push_back({.kind = SlotChange::Kind::kJoin,
+                            .slot = work.slot,
+                            .length = part.begin,
+                            .key = work.key,
+                            .known = work.next_known});
+    ledger_.append(work.slot, std::span(work.tokens).subspan(part.begin, part.length));
+    work.computed += part.length;
+    if (work.progress.completion_tokens == 0) work.progress.reused_tokens += part.length;
+    ++work.next_known;
+  }
+  return true;
+}
+
 bool Scheduler::activate(Work& work, const Order& order, Plan& plan) {
   const std::span known = std::span(work.tokens).first(work.tokens.size() - 1);
-  StateLedger::Match match = ledger_.longest(known, options_.take);
+  const auto longest = [&] {
+    StateLedger::Match found = ledger_.longest(known, options_.take);
+    found.length = without_half_part(work.job, found.length);
+    return found.length > 0 ? found : StateLedger::Match{};
+  };
+  StateLedger::Match match = longest();
   if (waits_for_leader(work, match.length, order)) return false;
   const std::size_t wanted = work.tokens.size() - match.length;
   const bool may_preempt = std::ranges::any_of(order, [&](const Work* other) {
@@ -303,10 +368,14 @@ bool Scheduler::activate(Work& work, const Order& order, Plan& plan) {
     return false;
   while (running() >= options_.running_max) {
     if (!preempt_for(work, order, plan)) return false;
-    match = ledger_.longest(known, options_.take);  // a victim's state may have replaced it
+    match = longest();  // a victim's state may have replaced it
   }
   if (!take_slot(work, match, plan)) return false;
   work.computed = match.length;
+  work.next_known = 0;
+  while (work.next_known < work.job.known.size() &&
+         work.job.known[work.next_known].begin < work.computed)
+    ++work.next_known;
   if (work.progress.completion_tokens == 0) work.progress.reused_tokens = match.length;
   if (make_cells(wanted, work, order, plan)) return true;
   release(work, plan.changes);
@@ -413,6 +482,7 @@ void Scheduler::drop(Slot slot, std::vector<SlotChange>& changes) {
 
 void Scheduler::complete(const Plan& plan, Nanoseconds elapsed) {
   reserved_ = 0;
+  if (last_step_) *last_step_ += elapsed;
   const std::size_t tokens = plan.prompt_tokens + plan.written_tokens;
   if (tokens == 0) return;
   speed_.record(plan.prompt_tokens, plan.written_tokens, elapsed);

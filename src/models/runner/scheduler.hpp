@@ -33,8 +33,11 @@ namespace knap::models::runner {
 ///    one ahead of it is about to compute a beginning that they share.
 /// 5. When slots or cells run out, kept states go first, least recently used; then the least urgent
 ///    running answer gives up its state, and is read again when there is room.
-/// 6. At the door: refused when the queue is full, or when by measured speed its first token cannot
-///    come by its deadline, or would make another's late that was let in before.
+/// 6. Parts of a prompt whose state is known are put into the slot instead of being read.
+/// 7. At the door: refused when the queue is full, or when by measured speed its first token cannot
+///    come by its deadline, or would make another's late that was let in before. While nothing runs
+///    a speed that was measured long ago is not trusted: one that was measured on a busy machine
+///    would refuse all for ever.
 ///
 /// Pure: no clock, no engine, no thread; time comes in as a parameter. Threads: one at a time.
 class Scheduler {
@@ -59,8 +62,14 @@ class Scheduler {
     double lower_share = 0.2;
     StateLedger::Take take = StateLedger::Take::kAnyPart;
   };
+  /// A part of a prompt whose state the engine is given.
+  struct Known {
+    std::size_t begin = 0, length = 0;
+  };
   struct Job {
     std::vector<Token> prompt;  ///< 1 to Options::cells - 1 tokens.
+    std::vector<Known> known;   ///< In order, apart or side by side, none at the prompt's end.
+    bool read_only = false;     ///< Nothing is written: only the state is wanted.
     std::uint32_t max_tokens = 0;
     Urgency urgency = Urgency::kInteractive;
     Deadline deadline = Deadline::never();
@@ -73,10 +82,13 @@ class Scheduler {
   };
   /// What the engine does to its slots before a step, in this order.
   struct SlotChange {
-    enum class Kind : std::uint8_t { kDrop, kCut, kFork } kind;
+    enum class Kind : std::uint8_t { kDrop, kCut, kFork, kJoin } kind;
     Slot slot;
-    Slot from = -1;          ///< kFork
-    std::size_t length = 0;  ///< kCut, kFork: cells that stay or are shared.
+    Slot from = -1;  ///< kFork
+    std::size_t length =
+        0;                  ///< kCut, kFork: cells that stay or are shared; kJoin: those before it.
+    Key key{};              ///< kJoin: whose
+    std::size_t known = 0;  ///< kJoin: which of Job::known.
   };
   struct Item {
     Key key;
@@ -148,12 +160,17 @@ class Scheduler {
     std::vector<Token> tokens;       ///< The prompt and what was written.
     std::size_t computed = 0;        ///< Tokens whose state the slot holds.
     std::size_t expected_reuse = 0;  ///< As guessed at the door.
+    std::size_t next_known = 0;      ///< Of job.known, the first that stands beyond `computed`.
     Slot slot = -1;                  ///< -1: it waits.
     bool in_plan = false;
     Progress progress;
 
     std::size_t pending() const { return tokens.size() - computed; }
     bool first_token_due() const { return progress.completion_tokens == 0; }
+    /// How far it may be read before a known part comes.
+    std::size_t readable() const {
+      return next_known < job.known.size() ? job.known[next_known].begin - computed : pending();
+    }
     bool writing() const { return slot >= 0 && !first_token_due() && pending() == 1; }
   };
   using Order = std::vector<Work*>;
@@ -161,6 +178,7 @@ class Scheduler {
   std::size_t running() const;
   std::size_t chunk_tokens() const;
   std::size_t expect_reuse(const std::vector<Token>& prompt) const;
+  std::size_t expect_reading(const Job& job) const;
   static std::size_t to_read(const Work& work);
   bool makes_another_late(const Job& job, std::chrono::nanoseconds wait, Time now) const;
   bool is_over_share(const Work& work) const;
@@ -172,6 +190,7 @@ class Scheduler {
   void add_writing(const Order& order, Urgency due, Plan& plan);
   std::size_t reading_budget(const Order& order, const Plan& plan) const;
   void add_reading(const Order& order, Urgency due, Time now, Plan& plan);
+  bool join_known(Work& work, const Order& order, Plan& plan);
   bool activate(Work& work, const Order& order, Plan& plan);
   bool take_slot(Work& work, StateLedger::Match match, Plan& plan);
   bool waits_for_leader(const Work& work, std::size_t match, const Order& order) const;
@@ -188,6 +207,7 @@ class Scheduler {
   std::map<Key, Work> work_;
   std::map<std::string, double> served_;  ///< Seconds of compute by tenant.
   double lower_credit_ = 0;               ///< Seconds that less urgent work may take.
+  std::optional<Time> last_step_;         ///< Or the first admission: the speed's age.
   std::size_t reserved_ = 0;              ///< Cells of the plan under way.
   std::uint64_t next_key_ = 1, preempted_ = 0;
 };

@@ -20,6 +20,10 @@ struct RunnerOptions {
   std::size_t threads = 1, max_tokens = 256;
   std::uint32_t context = 4'096;  ///< Tokens of one answer with its prompt.
   std::uint32_t contexts = 2;  ///< State is held for so many full contexts, all answers together.
+  std::filesystem::path
+      passages_dir;  ///< Where passages that are read ahead are kept; may be empty.
+  std::uint64_t passages_memory_bytes = 0;  ///< 0: no passages are read ahead.
+  std::uint64_t passages_disk_bytes = 0;
   std::chrono::milliseconds chunk_time{250};  ///< About what a step of an answer model may take.
   int parent = 0;                             ///< Process id of who started it; 0: not checked.
   Precision precision = Precision::kF32;

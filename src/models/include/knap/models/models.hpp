@@ -50,12 +50,23 @@ class Embedder {
                                    const CancelToken& cancel) = 0;
 };
 
+/// A part of a message. Where a local model has read `known` ahead, and `lead` too, these two stand
+/// in the place of `text` and need not be read: Generator::read_ahead().
+struct ChatPart {
+  std::string text;
+  std::string lead = {};   ///< What stands before it, e.g. a number; may be empty.
+  std::string known = {};  ///< Empty: `text` it is.
+};
+
 struct ChatMessage {
   std::string role;  ///< "system", "user", "assistant", "tool"
   std::string content;
-  std::string tool_calls = {};    ///< Of an assistant: OpenAI's list, as JSON; empty: none.
-  std::string tool_call_id = {};  ///< Of a tool: which call it answers.
+  std::string tool_calls = {};       ///< Of an assistant: OpenAI's list, as JSON; empty: none.
+  std::string tool_call_id = {};     ///< Of a tool: which call it answers.
+  std::vector<ChatPart> parts = {};  ///< Not empty: content is theirs, see text_of().
 };
+/// The content, or the texts of the parts, joined.
+std::string text_of(const ChatMessage& message);
 
 /// A function that a model asks its caller to run.
 struct ToolCall {
@@ -100,6 +111,19 @@ struct GenerateResult {
   std::chrono::milliseconds first_token{};
 };
 
+/// What became of passages that were to be read ahead, and what the model holds of all.
+struct ReadAhead {
+  std::uint64_t read = 0, held = 0, failed = 0;  ///< Of those asked for; held: read before.
+  std::uint64_t tokens = 0;                      ///< Read now.
+};
+
+/// What a local model did with passages that were read ahead, since it was loaded.
+struct ReadAheadFigures {
+  std::uint64_t hits = 0, misses = 0;  ///< Parts of prompts that could be taken, and not.
+  std::uint64_t saved_tokens = 0;      ///< That were not read again.
+  std::uint64_t held = 0, memory_bytes = 0, on_disk = 0, disk_bytes = 0;
+};
+
 /// A chat model. Threads: safe; calls may queue.
 class Generator {
  public:
@@ -120,6 +144,19 @@ class Generator {
   virtual Result<GenerateResult> generate(
       const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
       const std::function<bool(std::string_view)>& on_token) = 0;
+  /// Lets a local model that is loaded read passages, each by itself, so that prompts can take them
+  /// as known parts: in the background, one step after the other, and others go before.
+  /// Errors: kUnsupported (no local model, or no room was given), kUnavailable (not loaded: it is
+  /// not loaded for this), kDeadlineExceeded, kCancelled, kInvalidArgument (too long, or empty).
+  virtual Result<ReadAhead> read_ahead(const std::vector<std::string>& /*passages*/,
+                                       std::uint32_t /*threads*/, Deadline /*deadline*/,
+                                       const CancelToken& /*cancel*/) {
+    return make_error(ErrorCode::kUnsupported, "this model reads nothing ahead");
+  }
+  /// Errors: as read_ahead().
+  virtual Result<ReadAheadFigures> read_ahead_figures(Deadline /*deadline*/) {
+    return make_error(ErrorCode::kUnsupported, "this model reads nothing ahead");
+  }
 };
 
 /// A model of the catalogue (models.yaml) and where it stands on this machine.
@@ -154,6 +191,10 @@ struct ModelsOptions {
   std::size_t threads = 0;   ///< 0: the cores.
   /// What all loaded models together may take; 0: no limit. usual_memory_bytes() is a good choice.
   std::uint64_t memory_bytes = 0;
+  /// What an answer model may keep of passages that it has read ahead, in memory, which counts
+  /// beside memory_bytes, and in passages_dir; 0: none.
+  std::uint64_t passages_memory_bytes = 0, passages_disk_bytes = 0;
+  std::filesystem::path passages_dir;
   /// A model that was not used for so long is unloaded; 0: never. Not the embedding model.
   std::chrono::seconds keep_alive{0};
   std::vector<std::string> warm;    ///< Loaded at the start, and not unloaded for lack of use.
