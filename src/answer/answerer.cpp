@@ -12,8 +12,10 @@
 #include "knap/base/text.hpp"
 #include "knap/observe/trace.hpp"
 #include "meaning.hpp"
+#include "prompt.hpp"
 #include "question.hpp"
 #include "quotes.hpp"
+#include "read_ahead.hpp"
 #include "score_sentences.hpp"
 
 namespace knap::answer {
@@ -31,6 +33,11 @@ constexpr milliseconds kLeastModelTime{800};
 constexpr milliseconds kFinishTime{150};
 /// A model that says "not in the notes" is believed below this confidence.
 constexpr double kSureDespiteModel = 0.8;
+
+/// How much being quoted, and being found by a search, says that a passage will be asked about.
+constexpr double kQuotedWeight = 1, kFoundWeight = 0.5;
+/// Of a search's results.
+constexpr std::size_t kFoundPassages = 3;
 
 /// Below this many notes, rarity is smoothed.
 constexpr float kLeastNotes = 100;
@@ -71,7 +78,18 @@ class RealAnswerer final : public Answerer {
         total_seconds_(
             metrics.histogram("knap_answer_seconds", "Time from question to checked answer")),
         rejected_(metrics.counter("knap_answer_statements_rejected_total",
-                                  "Statements of models that their quotes did not support")) {}
+                                  "Statements of models that their quotes did not support")) {
+    if (options_.read_ahead) {
+      read_ahead_ = std::make_unique<ReadAhead>(
+          ReadAhead::Options{.time_share = options_.read_ahead_share}, models_, leases_, metrics_);
+    }
+  }
+
+  void found(const std::vector<index::SearchHit>& hits) override {
+    if (!read_ahead_) return;
+    for (std::size_t i = 0; i < std::min(hits.size(), kFoundPassages); ++i)
+      read_ahead_->want(known_passage(hits[i].passage), kFoundWeight);
+  }
 
   Result<Answer> ask(const AskRequest& request, Deadline deadline, const CancelToken& cancel,
                      const Listener& listener) override {
@@ -101,9 +119,10 @@ class RealAnswerer final : public Answerer {
                                                             : found.hits[0].passage.language);
     answer.confidence =
         evidence.candidates.empty() ? 0 : confidence(confidence_features(evidence, language));
-    const std::vector<Quote> quotes = choose_quotes(evidence, options_.quotes);
+    std::vector<Quote> quotes = choose_quotes(evidence, options_.quotes);
     const bool refuse = quotes.empty() || answer.confidence < options_.refuse_below;
     if (!refuse) answer.citations = citations_of(quotes);
+    if (!refuse) name_known(found.hits, quotes);
     stage("quote");
     sources_seconds_.record(SteadyClock::now() - start);
     if (listener.on_sources) listener.on_sources(answer.citations);
@@ -187,6 +206,22 @@ class RealAnswerer final : public Answerer {
     kept->search = answer.search;
     answer = std::move(*kept);
     return true;
+  }
+
+  /// The passages of the quotes may be known to the model; they will be.
+  void name_known(const std::vector<index::SearchHit>& hits, std::vector<Quote>& quotes) {
+    if (!read_ahead_) return;
+    for (Quote& quote : quotes) {
+      const auto from = std::ranges::find_if(hits, [&](const index::SearchHit& hit) {
+        const index::PassageView& passage = hit.passage;
+        return passage.vault == quote.citation.vault && passage.path == quote.citation.path &&
+               passage.lines.first <= quote.citation.lines.first &&
+               passage.lines.last >= quote.citation.lines.last;
+      });
+      if (from == hits.end()) continue;
+      quote.known = known_passage(from->passage);
+      read_ahead_->want(quote.known, kQuotedWeight);
+    }
   }
 
   Evidence weigh(const AskRequest& request, const std::string& borrowed,
@@ -357,6 +392,7 @@ class RealAnswerer final : public Answerer {
   service::ComputeLeases& leases_;
   observe::Registry& metrics_;
   SentenceMeanings meanings_;
+  std::unique_ptr<ReadAhead> read_ahead_;  ///< Null: nothing is.
   observe::Histogram& sources_seconds_;
   observe::Histogram& total_seconds_;
   observe::Counter& rejected_;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -223,7 +224,24 @@ class FakeGenerator final : public models::Generator {
     return result;
   }
 
+  Result<models::ReadAhead> read_ahead(const std::vector<std::string>& passages,
+                                       std::uint32_t /*threads*/, Deadline /*deadline*/,
+                                       const CancelToken& cancel) override {
+    const std::lock_guard lock(mutex_);
+    if (on_read_ahead) on_read_ahead(cancel);
+    if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "others go first");
+    read_.push_back(passages.back());
+    return models::ReadAhead{.read = 1, .held = passages.size() - 1, .failed = 0, .tokens = 10};
+  }
+  std::vector<std::string> passages_read() const {
+    const std::lock_guard lock(mutex_);
+    return read_;
+  }
+  std::function<void(const CancelToken&)> on_read_ahead;
+
  private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> read_;
   std::string words_, finish_reason_ = "stop";
   std::optional<Error> failure_;
   models::GenerateRequest last_request_;

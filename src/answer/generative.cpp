@@ -140,8 +140,10 @@ Wording word_answer(std::string_view question, const std::vector<Quote>& quotes,
                     const CancelToken& cancel,
                     const std::function<bool(std::string_view)>& on_text) {
   models::GenerateRequest request;
-  request.messages = build_prompt(question, options.earlier_question, quotes, make_nonce(),
-                                  options.context_tokens);
+  // The same in all requests of this process, so that what stands before the notes is read once.
+  static const std::string nonce = make_nonce();
+  request.messages =
+      build_prompt(question, options.earlier_question, quotes, nonce, options.context_tokens);
   request.max_tokens = options.max_tokens;
   request.threads = options.threads;
   request.priority = options.priority;

@@ -17,10 +17,14 @@ constexpr std::size_t kBytesPerToken =
     4;  ///< English; other scripts give more tokens, the context is short anyway.
 constexpr std::size_t kMaxLabelBytes = 120, kMaxQuestionBytes = 1'000;
 
-std::string label_of(const Citation& citation) {
-  std::string label = citation.title.empty() ? citation.note_name : citation.title;
-  if (!citation.headings.empty() && citation.headings.back() != label)
-    label += " > " + citation.headings.back();
+/// Longer passages, and what is hardly longer than a quote, are not read ahead.
+constexpr std::size_t kMaxKnownBytes = 2'400;
+constexpr std::size_t kNonceLetters = 12;
+
+std::string label_of(const std::string& title, const std::string& note_name,
+                     const std::vector<std::string>& headings) {
+  std::string label = title.empty() ? note_name : title;
+  if (!headings.empty() && headings.back() != label) label += " > " + headings.back();
   return neutralise(label, kMaxLabelBytes);
 }
 
@@ -66,14 +70,25 @@ std::string neutralise(std::string_view source, std::size_t max_bytes) {
   return std::string(text::truncate(text::repair_utf8(out), max_bytes));
 }
 
+std::string known_passage(const index::PassageView& passage) {
+  if (passage.plain.size() > kMaxKnownBytes) return {};
+  const std::string text = neutralise(passage.plain, kMaxKnownBytes);
+  if (text.empty()) return {};
+  return fmt::format("({}) {}\n", label_of(passage.title, passage.note_name, passage.headings),
+                     text);
+}
+
+std::string known_lead(std::uint32_t number) { return fmt::format("[{}] ", number); }
+
 std::vector<models::ChatMessage> build_prompt(std::string_view question,
                                               std::string_view earlier_question,
                                               const std::vector<Quote>& quotes,
                                               std::string_view nonce,
                                               std::uint32_t context_tokens) {
   std::size_t bytes_left = std::size_t{context_tokens} * kBytesPerToken;
-  std::string user =
-      fmt::format("Excerpts between the two lines that say NOTES-{0}:\nNOTES-{0}\n", nonce);
+  std::vector<models::ChatPart> parts{
+      {.text =
+           fmt::format("Excerpts between the two lines that say NOTES-{0}:\nNOTES-{0}\n", nonce)}};
   for (const Quote& quote : quotes) {
     // The quote itself comes first in line for the room there is; its neighbours only explain it.
     std::string own = neutralise(quote.shown, std::min(bytes_left, kMaxQuoteBytes));
@@ -86,16 +101,27 @@ std::vector<models::ChatMessage> build_prompt(std::string_view question,
       after = neutralise(quote.after, bytes_left / 4);
       bytes_left -= std::min(bytes_left, after.size());
     }
-    user += fmt::format("[{}] ({}) {}{}{}{}{}\n", quote.citation.id, label_of(quote.citation),
-                        before, before.empty() ? "" : " ", own, after.empty() ? "" : " ", after);
+    const Citation& of = quote.citation;
+    const std::string lead = known_lead(of.id);
+    parts.push_back({.text = fmt::format(
+                         "{}({}) {}{}{}{}{}\n", lead, label_of(of.title, of.note_name, of.headings),
+                         before, before.empty() ? "" : " ", own, after.empty() ? "" : " ", after),
+                     .lead = lead,
+                     .known = quote.known});
   }
-  user += fmt::format("NOTES-{}\n", nonce);
+  std::string tail = fmt::format("NOTES-{}\n", nonce);
   if (!earlier_question.empty()) {
-    user +=
+    tail +=
         fmt::format("Earlier question: {}\n", neutralise(earlier_question, kMaxQuestionBytes / 2));
   }
-  user += fmt::format("Question: {}", neutralise(question, kMaxQuestionBytes));
-  return {{"system", std::string(system_prompt())}, {"user", std::move(user)}};
+  tail += fmt::format("Question: {}", neutralise(question, kMaxQuestionBytes));
+  parts.push_back({.text = std::move(tail)});
+  const bool known =
+      std::ranges::any_of(parts, [](const auto& part) { return !part.known.empty(); });
+  models::ChatMessage user{.role = "user", .content = {}, .parts = std::move(parts)};
+  user.content = models::text_of(user);
+  if (!known) user.parts.clear();
+  return {{"system", std::string(system_prompt())}, std::move(user)};
 }
 
 std::string make_nonce() {
@@ -106,7 +132,10 @@ std::string make_nonce() {
     value =
         hash64("nonce", static_cast<std::uint64_t>(SteadyClock::now().time_since_epoch().count()));
   }
-  return fmt::format("{:016x}", value);
+  std::string letters;
+  for (std::size_t i = 0; i < kNonceLetters; ++i, value /= 26)
+    letters += static_cast<char>('a' + value % 26);
+  return letters;
 }
 
 }  // namespace knap::answer

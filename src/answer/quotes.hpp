@@ -12,6 +12,7 @@ namespace knap::answer {
 struct Quote {
   Citation citation;          ///< quote: verbatim bytes of the note.
   std::string shown;          ///< The same as a reader sees it.
+  std::string known;          ///< Its passage, where a model may have read it ahead; may be empty.
   std::string before, after;  ///< Neighbouring sentences, for the prompt only; may be empty.
   Sentence::Kind kind = Sentence::Kind::kProse;
   float score = 0;

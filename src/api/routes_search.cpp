@@ -85,6 +85,7 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
     if (problem.status == 404) problem.field = "vault";
     return refuse(std::move(problem));
   }
+  context.parts.answerer.found(outcome->hits);
   const std::string value = search_value::make(body->request, *outcome);
   if (wanted) {
     const auto took =

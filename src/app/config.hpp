@@ -93,6 +93,9 @@ struct Config {
   search::RankingSettings ranking;
   answer::Answerer::Options answer;
   struct {
+    std::uint64_t memory_bytes = 256ULL << 20, disk_bytes = 1ULL << 30;
+  } read_ahead;
+  struct {
     std::vector<std::string> layers{"memory", "disk"};
     std::uint64_t memory_bytes = 256ULL << 20, disk_bytes = 1ULL << 30;
     std::uint32_t memory_seconds = 300, disk_seconds = 3'600;  ///< 0: no limit, as below.

@@ -109,6 +109,11 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.remote_url = config.models.remote_url;
   out.remote_model = config.models.remote_model;
   out.remote_key = config.models.remote_key;
+  if (config.answer.read_ahead) {
+    out.passages_memory_bytes = config.read_ahead.memory_bytes;
+    out.passages_disk_bytes = config.read_ahead.disk_bytes;
+    out.passages_dir = config.data_dir / "passages";
+  }
   return out;
 }
 

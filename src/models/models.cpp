@@ -296,7 +296,8 @@ class LocalModels final : public Models {
     }
     PoolPlan plan;
     plan.name = spec.name;
-    plan.bytes = spec.expected_memory().total();
+    plan.bytes = spec.expected_memory().total() +
+                 (spec.role == Role::kAnswer ? options_.passages_memory_bytes : 0);
     plan.arithmetic = spec.expected_memory().arithmetic();
     plan.keep = usual ? keep_of(spec) : Keep::kOnDemand;
     plan.make = [options = supervise(spec, key, precision), &metrics = metrics_] {

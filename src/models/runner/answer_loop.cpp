@@ -107,6 +107,7 @@ std::vector<ResolvedMessage> AnswerLoop::resolve(const std::vector<Message>& mes
     const auto end_unread = [&] {
       if (!unread.empty()) each.pieces.push_back({std::exchange(unread, {}), nullptr});
     };
+    std::vector<Hash128> joined;
     for (const MessagePart& part : message.parts) {
       const auto known = part.known.empty() ? nullptr : known_state(part.known);
       const auto lead = known == nullptr || part.lead.empty() ? nullptr : known_state(part.lead);
@@ -116,6 +117,9 @@ std::vector<ResolvedMessage> AnswerLoop::resolve(const std::vector<Message>& mes
         unread += part.text;
         continue;
       }
+      // Of two quotes from one passage the second is in the prompt already.
+      if (std::ranges::find(joined, known->text) != joined.end()) continue;
+      joined.push_back(known->text);
       end_unread();
       if (lead != nullptr) each.pieces.push_back({{}, lead});
       each.pieces.push_back({{}, known});

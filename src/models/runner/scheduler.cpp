@@ -423,7 +423,8 @@ bool Scheduler::take_slot(Work& work, StateLedger::Match match, Plan& plan) {
     return false;
   }
   work.slot = *slot;
-  trim_kept(0, plan.changes);
+  // Reading ahead leaves soon, and takes nothing with it that the next question begins with.
+  trim_kept(work.job.read_only ? 1 : 0, plan.changes);
   return true;
 }
 

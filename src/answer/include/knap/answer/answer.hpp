@@ -98,7 +98,9 @@ class Answerer {
     std::uint32_t passages = 8;  ///< Searched.
     std::uint32_t quotes = 3;    ///< At most, in an answer.
     std::uint32_t context_tokens = 700;
-    double refuse_below = 0.5;  ///< Confidence under which an answer is refused.
+    double refuse_below = 0.5;      ///< Confidence under which an answer is refused.
+    bool read_ahead = false;        ///< Passages that may be asked about are read ahead.
+    double read_ahead_share = 0.5;  ///< Of the time, at most, that takes.
   };
   static std::unique_ptr<Answerer> create(Options options, index::Service& index,
                                           models::Models& models, service::ComputeLeases& leases,
@@ -110,6 +112,9 @@ class Answerer {
   /// `degraded` says why.
   virtual Result<Answer> ask(const AskRequest& request, Deadline deadline,
                              const CancelToken& cancel, const Listener& listener) = 0;
+  /// A search of somebody's found these: the first may be asked about, and are read ahead where
+  /// that is wanted. Returns at once.
+  virtual void found(const std::vector<index::SearchHit>& /*hits*/) {}
 };
 
 /// Judges a statement against quotes: words, numbers, names and negation. Pure.

@@ -192,7 +192,7 @@ struct ModelsOptions {
   /// What all loaded models together may take; 0: no limit. usual_memory_bytes() is a good choice.
   std::uint64_t memory_bytes = 0;
   /// What an answer model may keep of passages that it has read ahead, in memory, which counts
-  /// beside memory_bytes, and in passages_dir; 0: none.
+  /// to that model, and in passages_dir; 0: none.
   std::uint64_t passages_memory_bytes = 0, passages_disk_bytes = 0;
   std::filesystem::path passages_dir;
   /// A model that was not used for so long is unloaded; 0: never. Not the embedding model.
