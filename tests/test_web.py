@@ -315,6 +315,23 @@ def test_orders_to_machines_are_flagged(world):
     assert [flag["kind"] for flag in page["flags"]] == ["override"]
 
 
+def test_what_was_brought_in_is_found_from_then_on(world):
+    page = world.server.post("/api/web", {"url": f"{world.base}/article"})
+    kept = page["kept"]
+    assert kept["vault"] == "imports" and kept["path"].startswith("The quiet river ") and page["note"] is None
+    world.server.wait_found("willows alders", kept["path"])
+    hit = world.server.search("willows", filter="type:web trust:untrusted", mode="keyword")["results"][0]
+    assert hit["title"] == "The quiet river" and hit["headings"] == ["Upper course"]
+    assert world.server.paths("willows", filter="type:md", mode="keyword") == []
+    assert world.server.paths("willows", filter="trust:trusted", mode="keyword") == []
+    note = world.server.get(f"/api/notes/{kept['path']}?vault=imports")
+    assert note["properties"]["source"] == f"{world.base}/article" and note["tags"] == []
+    # Brought in again it takes the place of the one before.
+    assert world.server.post("/api/web", {"url": f"{world.base}/article"})["kept"] == kept
+    citation = world.server.ask("Where does the river reach the sea?", mode="extractive", filter="type:web")["citations"][0]
+    assert citation["path"] == kept["path"] and "three valleys" in citation["quote"]
+
+
 def test_wrong_bodies_are_told(world):
     assert "url" in world.server.post("/api/web", {}, expect=422)["detail"]
     assert "write_note" in world.server.post("/api/web", {"url": "http://a.test", "writenote": True}, expect=422)["detail"]
@@ -350,7 +367,7 @@ def writing(world, servers, tmp_path):
 def test_a_note_is_written_beside_and_found(world, writing):
     server, vault = writing
     page = server.post("/api/web", {"url": f"{world.base}/article", "write_note": True})
-    assert page["note"]["vault"] == "notes" and page["note"]["path"] == "Clips/The quiet river 2.md"
+    assert page["note"]["vault"] == "notes" and page["note"]["path"] == "Clips/The quiet river 2.md" and page["kept"] is None
     assert (vault / "Clips" / "The quiet river.md").read_text() == "mine"
     text = (vault / page["note"]["path"]).read_text("utf-8")
     assert "trust: untrusted\n" in text and f'source: "{world.base}/article"\n' in text

@@ -67,6 +67,12 @@ class FakeService final : public index::Service {
                                        const CancelToken&) override {
     return make_error(ErrorCode::kNotFound, "there is no note");
   }
+  Result<index::FileRow> import_note(std::string_view name, std::string_view) override {
+    index::FileRow row;
+    row.vault = "imports";
+    row.path = name;
+    return row;
+  }
   Result<index::FileRow> import_file(std::string_view, std::string_view) override {
     return make_error(ErrorCode::kFailedPrecondition, "no imports here");
   }

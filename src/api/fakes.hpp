@@ -64,6 +64,12 @@ class FakeIndex final : public index::Service {
     row.state = index::FileState::kIndexed;
     return row;
   }
+  Result<index::FileRow> import_note(std::string_view name, std::string_view) override {
+    index::FileRow row;
+    row.vault = "imports";
+    row.path = name;
+    return row;
+  }
   Result<index::FileRow> import_file(std::string_view name, std::string_view) override {
     index::FileRow row;
     row.vault = "imports";

@@ -6,7 +6,7 @@ namespace {
 
 namespace json = boost::json;
 
-json::object page_body(const web::Imported& page) {
+json::object page_body(const web::Imported& page, const index::FileRow& kept) {
   json::array flags;
   for (const web::Flag& flag : page.flags)
     flags.push_back(json::object{{"kind", flag.kind}, {"text", flag.text}});
@@ -24,7 +24,9 @@ json::object page_body(const web::Imported& page) {
                    {"trust", "untrusted"},
                    {"flags", std::move(flags)},
                    {"markdown", page.markdown},
+                   {"kept", nullptr},
                    {"note", nullptr}};
+  if (!kept.path.empty()) out["kept"] = json::object{{"vault", kept.vault}, {"path", kept.path}};
   if (!page.note.empty())
     out["note"] = json::object{{"vault", page.note_vault},
                                {"path", page.note},
@@ -46,7 +48,17 @@ Outcome post_web(const Context& context, Call& call) {
   const auto page = context.parts.web->import(
       url, write_note ? web::Importer::Note::kWrite : web::Importer::Note::kNone,
       call.deadline(service::spec(service::Level::kComplex).limit), call.cancel());
-  if (page) return json_response(200, page_body(*page));
+  if (page) {
+    index::FileRow kept;
+    // Its text is found from now on; as the owner's note where one was asked for.
+    if (page->note.empty()) {
+      auto row = context.parts.index.import_note(web::kept_name(*page), web::note_of(*page));
+      if (row) kept = *std::move(row);
+      if (!row && row.error().code != ErrorCode::kFailedPrecondition)
+        return refuse(to_problem(row.error()));
+    }
+    return json_response(200, page_body(*page, kept));
+  }
   // The page's fault, not this server's load: asking again is no use.
   if (page.error().code == ErrorCode::kResourceExhausted)
     return refuse({422, "page_too_large", page.error().message, "url"});

@@ -149,6 +149,31 @@ TEST_F(DocumentsTest, ThatGiveNoTextAreFoundByNameWithTheReasonInTheLedger) {
   EXPECT_EQ(service_->status().front().files.total, 4U);
 }
 
+TEST_F(DocumentsTest, ImportedNotesOfThePagesTypeReplaceTheirElders) {
+  ServiceOptions options = with_documents();
+  options.vaults.push_back({"imports", folder_ / "data" / "imports", VaultConfig::Kind::kImports});
+  open(options);
+  scan();
+  const auto import = [&](std::string_view word) {
+    const auto row = service_->import_note(
+        "A page 0a.web.md", "---\ntrust: untrusted\n---\n\nThe " + std::string(word) + ".\n");
+    ASSERT_TRUE(row.has_value());
+    EXPECT_EQ(row->vault, "imports");
+    ASSERT_TRUE(
+        service_->wait_for_file("imports", row->path, Deadline::after(std::chrono::seconds(20)), {})
+            .has_value());
+  };
+  import("quagga");
+  import("zebrafish");
+  EXPECT_THAT(found("quagga"), IsEmpty());
+  SearchRequest request;
+  request.text = "zebrafish";
+  request.filter = *search::Filter::parse("type:web trust:untrusted", 0);
+  EXPECT_EQ(service_->search(request, Deadline::never(), {}).value().hits.size(), 1U);
+  EXPECT_EQ(service_->import_note("x.pdf", "text").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(service_->import_note("../x.md", "text").error().code, ErrorCode::kInvalidArgument);
+}
+
 TEST_F(DocumentsTest, OfAKindThatIsOffAreSkippedWithTheSettingAndReadOnceItIsOn) {
   write("x.pdf", "the quagga");
   off_ = "not read: set index.pdf to true";

@@ -84,6 +84,38 @@ Result<FileRow> ServiceImpl::wait_for_file(std::string_view vault, std::string_v
   }
 }
 
+Result<VaultState*> ServiceImpl::folder_of_imports() const {
+  const auto imports = std::find_if(vaults_.begin(), vaults_.end(), [](const auto& vault) {
+    return vault->config.kind == VaultConfig::Kind::kImports;
+  });
+  if (imports == vaults_.end())
+    return make_error(ErrorCode::kFailedPrecondition, "this server keeps no imported files");
+  return imports->get();
+}
+
+FileRow ServiceImpl::taken_in(VaultState& state, std::string path) {
+  vault::Changes changes;
+  changes.paths.push_back(path);
+  indexer_->changed(state, std::move(changes));
+  FileRow row;
+  row.vault = state.config.name;
+  row.path = std::move(path);
+  return row;
+}
+
+Result<FileRow> ServiceImpl::import_note(std::string_view name, std::string_view text) {
+  KNAP_CHECK_OK(check_name(name));
+  if (!name.ends_with(".md"))
+    return make_error(ErrorCode::kInvalidArgument, "the name of a note must end in .md");
+  if (text.size() > options_.max_file_bytes)
+    return make_error(ErrorCode::kResourceExhausted,
+                      fmt::format("larger than {} bytes", options_.max_file_bytes));
+  KNAP_TRY(VaultState * imports, folder_of_imports());
+  MutexLock lock(import_mutex_);
+  KNAP_CHECK_OK(write_file_atomic(imports->config.root / std::string(name), text));
+  return taken_in(*imports, std::string(name));
+}
+
 Result<FileRow> ServiceImpl::import_file(std::string_view name, std::string_view bytes) {
   KNAP_CHECK_OK(check_name(name));
   const DocumentReader* reader = find_reader(options_.documents, name);
@@ -96,12 +128,8 @@ Result<FileRow> ServiceImpl::import_file(std::string_view name, std::string_view
   if (bytes.size() > reader->max_file_bytes)
     return make_error(ErrorCode::kResourceExhausted,
                       fmt::format("larger than {} bytes", reader->max_file_bytes));
-  const auto imports = std::find_if(vaults_.begin(), vaults_.end(), [](const auto& vault) {
-    return vault->config.kind == VaultConfig::Kind::kImports;
-  });
-  if (imports == vaults_.end())
-    return make_error(ErrorCode::kFailedPrecondition, "this server keeps no imported files");
-  VaultState& state = **imports;
+  KNAP_TRY(VaultState * imports, folder_of_imports());
+  VaultState& state = *imports;
   MutexLock lock(import_mutex_);
   for (int number = 1; number <= kSameNameMax; ++number) {
     const std::string path = numbered(name, number);
@@ -113,13 +141,7 @@ Result<FileRow> ServiceImpl::import_file(std::string_view name, std::string_view
     } else {
       KNAP_CHECK_OK(write_file_atomic(file, bytes));
     }
-    vault::Changes changes;
-    changes.paths.push_back(path);
-    indexer_->changed(state, std::move(changes));
-    FileRow row;
-    row.vault = state.config.name;
-    row.path = path;
-    return row;
+    return taken_in(state, path);
   }
   return make_error(ErrorCode::kResourceExhausted,
                     "a thousand imported files have this name: choose another");

@@ -172,7 +172,7 @@ Prepared prepare(const std::filesystem::path& root, FileTask task, std::uint64_t
   const std::string& path = prepared.task.path;
   std::string bytes;
   std::optional<Hash128> hash;
-  if (has_text(vault::file_type(path))) {
+  if (path.ends_with(".md") || has_text(vault::file_type(path))) {
     auto read = read_file(root / path, max_file_bytes);
     if (!read) {
       report_unreadable(prepared, read.error(), root);

@@ -37,6 +37,8 @@ class ServiceImpl final : public Service {
   Result<FileRow> file(std::string_view vault, std::string_view path) const override;
   Result<FileRow> wait_for_file(std::string_view vault, std::string_view path, Deadline deadline,
                                 const CancelToken& cancel) override;
+  Result<FileRow> import_note(std::string_view name, std::string_view text) override
+      KNAP_EXCLUDES(import_mutex_);
   Result<FileRow> import_file(std::string_view name, std::string_view bytes) override
       KNAP_EXCLUDES(import_mutex_);
   Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
@@ -62,6 +64,10 @@ class ServiceImpl final : public Service {
     std::string path;
     LedgerEntry entry;
   };
+  /// Errors: kFailedPrecondition (none).
+  Result<VaultState*> folder_of_imports() const;
+  /// Has a file of the folder of imports looked at.
+  FileRow taken_in(VaultState& state, std::string path);
   static FileRow row_of(const Place& place);
   void watch(VaultState& vault);
   VaultStatus status_of(const VaultState& vault) const;

@@ -105,6 +105,8 @@ FileType file_type(std::string_view path) {
     for (char& c : stem)
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
     if (stem.ends_with(kDrawing)) return FileType::kExcalidraw;
+    // A page of the web that was brought in, as Markdown.
+    if (stem.ends_with(".web")) return FileType::kWeb;
   }
   return found->type;
 }

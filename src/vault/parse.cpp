@@ -121,7 +121,8 @@ Result<Note> parse(std::string_view path, std::string_view bytes, const ParseOpt
   note.name = std::string(dot == std::string_view::npos || dot == 0 ? file : file.substr(0, dot));
   note.daily = daily_date(note.name);
   const bool textual = note.type == FileType::kMarkdown || note.type == FileType::kCanvas ||
-                       note.type == FileType::kBase || note.type == FileType::kExcalidraw;
+                       note.type == FileType::kBase || note.type == FileType::kExcalidraw ||
+                       (note.type == FileType::kWeb && path.ends_with(".md"));
   if (textual) {
     if (bytes.size() > kBytesMax) return make_error(ErrorCode::kUnsupported, "larger than 2 GB");
     if (const std::string_view reason = binary_reason(bytes); !reason.empty())

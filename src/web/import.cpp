@@ -11,6 +11,7 @@
 #include "knap/base/file.hpp"
 #include "knap/base/hash.hpp"
 #include "knap/base/json_text.hpp"
+#include "knap/base/text.hpp"
 #include "note_writer.hpp"
 
 namespace knap::web {
@@ -28,24 +29,6 @@ std::string now_utc() {
 
 /// A text as YAML takes it too.
 std::string quoted(const std::string& text) { return json_text(json::string(text)); }
-
-std::string note_text(const Imported& page) {
-  std::string out = "---\n";
-  const auto property = [&](std::string_view name, const std::string& value) {
-    if (!value.empty()) out += fmt::format("{}: {}\n", name, quoted(value));
-  };
-  property("title", page.title);
-  property("source", page.address);
-  if (page.canonical != page.address) property("canonical", page.canonical);
-  property("author", page.author);
-  property("site", page.site);
-  if (!page.published.empty()) out += fmt::format("published: {}\n", page.published);
-  out += fmt::format("fetched: {}\n", page.fetched.substr(0, page.fetched.size() - 1));
-  property("lang", page.language);
-  out += "trust: untrusted\n";
-  if (!page.flags.empty()) out += fmt::format("flags: {}\n", page.flags.size());
-  return out + "---\n\n" + page.markdown;
-}
 
 std::string kept_text(const Imported& page) {
   json::array flags;
@@ -130,6 +113,32 @@ struct Running {
 
 }  // namespace
 
+std::string note_of(const Imported& page) {
+  std::string out = "---\n";
+  const auto property = [&](std::string_view name, const std::string& value) {
+    if (!value.empty()) out += fmt::format("{}: {}\n", name, quoted(value));
+  };
+  property("title", page.title);
+  property("source", page.address);
+  if (page.canonical != page.address) property("canonical", page.canonical);
+  property("author", page.author);
+  property("site", page.site);
+  if (!page.published.empty()) out += fmt::format("published: {}\n", page.published);
+  out += fmt::format("fetched: {}\n", page.fetched.substr(0, page.fetched.size() - 1));
+  property("lang", page.language);
+  out += "trust: untrusted\n";
+  if (!page.flags.empty()) out += fmt::format("flags: {}\n", page.flags.size());
+  return out + "---\n\n" + page.markdown;
+}
+
+std::string kept_name(const Imported& page) {
+  constexpr std::size_t kTitleBytesMax = 120;
+  constexpr std::size_t kMarkChars = 8;
+  const std::string name = note_name(page.title);
+  return fmt::format("{} {}.web.md", text::trim(text::truncate(name, kTitleBytesMax)),
+                     sha256(page.address).substr(0, kMarkChars));
+}
+
 Result<Imported> Importer::import(const std::string& address, Note note, Deadline deadline,
                                   const CancelToken& cancel) {
   if (note == Note::kWrite && options_.note_folder.empty())
@@ -154,7 +163,7 @@ Result<Imported> Importer::import(const std::string& address, Note note, Deadlin
   KNAP_CHECK_OK(keep(out, options_.kept_dir));
   if (note == Note::kWrite) {
     KNAP_TRY(const std::string name,
-             write_new_note(options_.note_folder, note_name(out.title), note_text(out)));
+             write_new_note(options_.note_folder, note_name(out.title), note_of(out)));
     out.note_vault = options_.note_vault;
     out.note = options_.note_prefix + name;
   }

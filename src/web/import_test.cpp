@@ -50,6 +50,24 @@ TEST(NoteName, IsAFileNameEverywhere) {
   EXPECT_LE(note_name(std::string(1000, 'x')).size(), 120U);
 }
 
+TEST(KeptPage, HasOneNameForEachAddressAndSaysThatItIsUntrusted) {
+  Imported page;
+  page.title = "A: b/c? " + std::string(500, 'x');
+  page.address = "https://a.test/1";
+  page.fetched = "2026-11-28T10:00:00Z";
+  page.markdown = "Text.\n";
+  const std::string name = kept_name(page);
+  EXPECT_TRUE(name.starts_with("A b c x") && name.ends_with(".web.md")) << name;
+  EXPECT_LE(name.size(), 200U);
+  Imported again = page;
+  again.fetched = "2026-11-29T10:00:00Z";
+  EXPECT_EQ(kept_name(again), name);
+  again.address = "https://a.test/2";
+  EXPECT_NE(kept_name(again), name);
+  EXPECT_NE(note_of(page).find("trust: untrusted\n"), std::string::npos);
+  EXPECT_NE(note_of(page).find("source: \"https://a.test/1\"\n"), std::string::npos);
+}
+
 TEST(Importer, WantsAFolderBeforeItFetches) {
   Importer importer({});
   EXPECT_EQ(

@@ -289,6 +289,10 @@ class Service {
   /// tells what became of it. Errors: kInvalidArgument (name), kUnsupported (no reader of its
   /// type), kResourceExhausted (size, disk), kFailedPrecondition (no folder of imports), kIo.
   virtual Result<FileRow> import_file(std::string_view name, std::string_view bytes) = 0;
+  /// Keeps a text in the folder of imports as a note, in place of an earlier one of that name, and
+  /// has it read. @param name  ends in ".md". Errors: kInvalidArgument (name), kResourceExhausted
+  /// (size, disk), kFailedPrecondition (no folder of imports), kIo.
+  virtual Result<FileRow> import_note(std::string_view name, std::string_view text) = 0;
 
   /// Errors: kInvalidArgument, kNotFound (vault), kDeadlineExceeded, kUnavailable (not ready).
   virtual Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,

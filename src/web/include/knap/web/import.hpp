@@ -42,6 +42,12 @@ struct ImportOptions {
   std::string note_vault, note_prefix;  ///< The vault that holds it, and its path there with '/'.
 };
 
+/// A page as a note: properties that tell where it comes from, `trust: untrusted`, its Markdown.
+std::string note_of(const Imported& page);
+/// The name under which that is kept besides the owner's notes: "Title 0a1b2c3d.web.md", the same
+/// for an address whenever it is fetched.
+std::string kept_name(const Imported& page);
+
 /// Brings web pages in: fetches, reads in the sandbox, keeps what came out with its provenance in
 /// kept_dir/HASH.json, and writes a note where asked.
 ///
