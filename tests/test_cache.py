@@ -470,3 +470,26 @@ def test_a_result_is_made_anew_before_it_expires(servers):
         seen.append(cached(server, "kerosene"))
         time.sleep(.05)
     assert set(seen) == {"l1"} and warmed(server) >= 1
+
+
+# ---- other wordings
+
+def test_another_wording_gets_the_same_answer_where_the_owner_wants_it(servers):
+    server = servers(NOTES, settings={"cache": {"warm_questions": 0, "reworded": True}})
+    first = ask(server, "How long does the sourdough rest?")
+    assert first["cached"] is None and first["reworded_from"] is None
+    again = ask(server, "Please tell me how long the sourdough rests")
+    assert again["cached"] == "l1" and again["reworded_from"] == "How long does the sourdough rest?"
+    assert again["answer"] == first["answer"] and again["citations"] == first["citations"]
+    assert ask(server, "How long does the sourdough rest?")["reworded_from"] is None
+    for other in ("How long does the sourdough not rest?", "How long does the sourdough rest in 2019?", "Where does the sourdough rest?"):
+        assert ask(server, other)["cached"] is None, other
+    (server.vaults["notes"] / "Rocket.md").write_text("# Rocket\n\nThe booster burns kerosene and methane.\n")
+    server.wait_found("methane", "Rocket.md")
+    assert ask(server, "Tell me how long the sourdough rests, please")["cached"] is None, "an edit makes a miss"
+
+
+def test_another_wording_is_another_question_by_default(servers):
+    server = servers(NOTES, settings={"cache": {"warm_questions": 0}})
+    ask(server, "How long does the sourdough rest?")
+    assert ask(server, "Please tell me how long the sourdough rests")["cached"] is None

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "knap/answer/reworded.hpp"
 #include "knap/base/json_text.hpp"
 #include "search_cache.hpp"
 
@@ -32,6 +33,11 @@ void replay(Answer& answer, SteadyClock::time_point begin, const answer::Listene
   if (listener.on_claims) listener.on_claims(answer);
 }
 
+std::optional<Answer> of_other_wording(std::optional<Answer> answer, const AskRequest& request) {
+  if (answer && answer->reworded_from == request.question) answer->reworded_from.clear();
+  return answer;
+}
+
 std::string print_of(const std::vector<models::ChatMessage>& history) {
   std::string all;
   for (const models::ChatMessage& message : history)
@@ -44,6 +50,7 @@ std::string print_of(const std::vector<models::ChatMessage>& history) {
 /// What one request looks for.
 struct AnswerCache::Wanted {
   cache::Key key;
+  std::optional<cache::Key> wordings;  ///< Of all wordings, where they are shared.
   index::Content content;
   std::string common;  ///< The part of keys that is not the content.
 };
@@ -71,6 +78,14 @@ std::optional<AnswerCache::Wanted> AnswerCache::want(const AskRequest& request,
   std::string key = "answer1\x1e" + wanted.common + "\x1e" + content->key;
   key.push_back('\0');
   wanted.key = cache::Key(cache::Kind::kAnswer, key + request.question);
+  // A question within a conversation means what stood before it.
+  if (wordings_ == Wordings::kShared && request.history.empty()) {
+    if (const std::string print = answer::reworded_print(request.question); !print.empty()) {
+      std::string shared = "answer3\x1e" + wanted.common + "\x1e" + content->key;
+      shared.push_back('\0');
+      wanted.wordings.emplace(cache::Kind::kAnswer, shared + print);
+    }
+  }
   wanted.content = std::move(*content);
   return wanted;
 }
@@ -81,6 +96,8 @@ std::optional<Answer> AnswerCache::find_at_once(AskRequest request) {
   const auto wanted = want(request, index::Effort::kAtOnce);
   if (!wanted) return std::nullopt;
   auto answer = decode(layers_->find_in_memory(wanted->key));
+  if (!answer && wanted->wordings)
+    answer = of_other_wording(decode(layers_->find_in_memory(*wanted->wordings)), request);
   if (answer) replay(*answer, begin, {});
   return answer;
 }
@@ -108,6 +125,12 @@ Result<Answer> AnswerCache::ask(const AskRequest& asked, Deadline deadline,
   if (auto answer = decode(layers_->find(wanted->key))) {
     replay(*answer, begin, listener);
     return std::move(*answer);
+  }
+  if (wanted->wordings) {
+    if (auto answer = of_other_wording(decode(layers_->find(*wanted->wordings)), request)) {
+      replay(*answer, begin, listener);
+      return std::move(*answer);
+    }
   }
   // A stream shows the quotes long before the whole answer is there: it waits for nobody.
   const bool streams = static_cast<bool>(listener.on_token);
@@ -149,6 +172,11 @@ Result<Answer> AnswerCache::make(const AskRequest& request, const Wanted& wanted
   if (!unchanged(index_, request.vaults, wanted.content)) return answer;
   if (!wanted.content.lasting) facts.reach = cache::Layers::Reach::kProcess;
   layers_->put(wanted.key, bytes, facts);
+  if (wanted.wordings) {
+    answer::Answer named = answer;
+    named.reworded_from = request.question;
+    layers_->put(*wanted.wordings, encode_answer(named), facts);
+  }
   if (lead != nullptr) lead->give(std::make_shared<const std::string>(bytes));
   return answer;
 }

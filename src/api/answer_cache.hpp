@@ -18,20 +18,23 @@ std::optional<answer::Answer> decode_answer(std::string_view bytes);
 ///
 /// An answer is kept twice: under the content of the vaults, where it is found without a search;
 /// and under the passages that the search found, where it is found after one: an edit elsewhere
-/// keeps it. An answer that was cut short is not kept.
+/// keeps it. An answer that was cut short is not kept. Where wordings are shared, also under the
+/// content and what all wordings of the question have in common (answer::reworded_print).
 ///
 /// Of several callers who ask the same at once, those who want the answer whole wait for the first.
 /// Threads: safe.
 class AnswerCache final : public answer::Answerer {
  public:
   /// @param layers  null: nothing is kept
+  enum class Wordings { kApart, kShared };
   AnswerCache(answer::Answerer& source, cache::Layers* layers, index::Service& index,
-              models::Models& models, std::string settings)
+              models::Models& models, std::string settings, Wordings wordings = Wordings::kApart)
       : source_(source),
         layers_(layers),
         index_(index),
         models_(models),
-        settings_(std::move(settings)) {}
+        settings_(std::move(settings)),
+        wordings_(wordings) {}
 
   Result<answer::Answer> ask(const answer::AskRequest& request, Deadline deadline,
                              const CancelToken& cancel, const answer::Listener& listener) override;
@@ -55,6 +58,7 @@ class AnswerCache final : public answer::Answerer {
   index::Service& index_;
   models::Models& models_;
   const std::string settings_;
+  const Wordings wordings_;
   cache::Flights flights_;
 };
 

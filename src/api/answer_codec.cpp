@@ -85,6 +85,7 @@ Answer read(const json::object& from) {
   out.prompt_tokens = number_of<std::uint64_t>(from, "prompt_tokens");
   out.completion_tokens = number_of<std::uint64_t>(from, "completion_tokens");
   out.confidence = number_of<double>(from, "confidence");
+  out.reworded_from = text_of(from, "reworded_from");
   return out;
 }
 
@@ -104,7 +105,8 @@ std::string encode_answer(const Answer& answer) {
                                 {"degraded", text_list(answer.degraded)},
                                 {"prompt_tokens", answer.prompt_tokens},
                                 {"completion_tokens", answer.completion_tokens},
-                                {"confidence", answer.confidence}});
+                                {"confidence", answer.confidence},
+                                {"reworded_from", answer.reworded_from}});
 }
 
 std::optional<Answer> decode_answer(std::string_view bytes) {

@@ -40,7 +40,9 @@ class HttpApi final : public Api {
       : options_(std::move(options)),
         searches_(parts.cache, parts.index, settings_print(options_.settings)),
         answers_(parts.answerer, parts.cache, parts.index, parts.models,
-                 settings_print(options_.settings)),
+                 settings_print(options_.settings),
+                 options_.reworded_answers ? AnswerCache::Wordings::kShared
+                                           : AnswerCache::Wordings::kApart),
         context_{options_,
                  parts,
                  jobs_,
@@ -225,8 +227,10 @@ class HttpApi final : public Api {
   }
 
   service::WorkPool::Options pool_options(std::string name, std::size_t threads,
-                                          std::size_t background, std::size_t waiting) const {
+                                          std::size_t background, std::size_t waiting,
+                                          service::WorkPool::Pinning pinning = {}) const {
     service::WorkPool::Options out;
+    out.pinning = pinning;
     out.name = std::move(name);
     out.threads = threads;
     out.levels = options_.work.levels;
@@ -400,7 +404,7 @@ class HttpApi final : public Api {
   service::WorkPool search_pool_{
       pool_options("knap-search", options_.work.search_threads,
                    std::max<std::size_t>(1, options_.work.search_threads / 2),
-                   options_.work.search_waiting),
+                   options_.work.search_waiting, options_.work.pinning),
       context_.parts.metrics};
   // Background answers leave half of the threads to others, whatever they are many.
   service::WorkPool answer_pool_{

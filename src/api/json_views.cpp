@@ -190,6 +190,7 @@ json::object answer_body(const answer::Answer& answer) {
   out["degraded"] = text_list(answer.degraded);
   out["confidence"] = answer.confidence;
   out["cached"] = text_or_null(answer.cached);
+  out["reworded_from"] = text_or_null(answer.reworded_from);
   out["timings"] = json::object{{"search_ms", answer.search.count()},
                                 {"queue_ms", answer.queue.count()},
                                 {"first_token_ms", answer.first_token.count()},

@@ -73,6 +73,7 @@ struct Config {
     std::uint32_t search_threads = 0, answer_threads = 8;
     std::uint32_t search_waiting = 256, answer_waiting = 32;
     std::uint32_t queue_target_ms = 100;
+    bool pin_threads = false;
     std::uint64_t memory_bytes = 0;
     std::filesystem::path cgroup_dir = "/sys/fs/cgroup";
   } service;
@@ -101,6 +102,7 @@ struct Config {
     std::uint32_t memory_seconds = 300, disk_seconds = 3'600;  ///< 0: no limit, as below.
     std::uint32_t search_seconds = 1'800, answer_seconds = 3'600;
     std::uint32_t warm_questions = 50;
+    bool reworded = false;
     struct {
       std::vector<std::string> addresses{"127.0.0.1:6379"};
       std::string user, password, ca_file;

@@ -69,6 +69,7 @@ api::ApiOptions::Work work_options(const Config& config) {
   out.answer_threads = service.answer_threads;
   out.search_waiting = service.search_waiting;
   out.answer_waiting = service.answer_waiting;
+  if (service.pin_threads) out.pinning = service::WorkPool::Pinning::kOn;
   out.queue_target = std::chrono::milliseconds(service.queue_target_ms);
   return out;
 }
@@ -107,6 +108,7 @@ int serve(const Config& config) {
   options.max_body_bytes = config.server.max_body_bytes;
   options.settings = describe(config);
   options.warm_questions = config.cache.warm_questions;
+  options.reworded_answers = config.cache.reworded;
   options.warm_file = config.data_dir / "questions.json";
   options.work = work_options(config);
   options.compress_from_bytes = config.server.compress_from_bytes;

@@ -1,6 +1,7 @@
 #include "knap/service/work_pool.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <deque>
@@ -46,6 +47,28 @@ AdaptiveLimit::Options limit_options(const WorkPool::LaneOptions& options) {
   out.most = std::max(out.least, options.waiting);
   out.target = options.target;
   return out;
+}
+
+}  // namespace
+
+namespace {
+
+/// Where the system does not allow it, the thread goes where it is sent: pinning is a wish.
+void pin_this_thread(std::size_t number) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+  const auto cores = static_cast<std::size_t>(CPU_COUNT(&allowed));
+  if (cores == 0) return;
+  std::size_t wanted = number % cores;
+  for (std::size_t core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &allowed) || wanted-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof(one), &one));
+    return;
+  }
 }
 
 }  // namespace
@@ -217,7 +240,8 @@ struct WorkPool::Impl {
     count_done(end);
   }
 
-  void run() KNAP_EXCLUDES(mutex) {
+  void run(std::size_t number) KNAP_EXCLUDES(mutex) {
+    if (options.pinning == Pinning::kOn) pin_this_thread(number);
     ::pthread_setname_np(::pthread_self(), options.name.substr(0, 15).c_str());
     while (true) {
       std::vector<Waiting> late;
@@ -258,7 +282,7 @@ WorkPool::WorkPool(Options options, observe::Registry& metrics)
     : impl_(std::make_unique<Impl>(std::move(options), metrics)) {
   KNAP_ASSERT(impl_->options.threads >= 1);
   for (std::size_t i = 0; i < impl_->options.threads; ++i)
-    impl_->threads.emplace_back([this] { impl_->run(); });
+    impl_->threads.emplace_back([this, i] { impl_->run(i); });
 }
 
 WorkPool::~WorkPool() {

@@ -1,5 +1,8 @@
 #include "knap/service/work_pool.hpp"
 
+#include <sched.h>
+
+#include <array>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -213,6 +216,32 @@ TEST_F(WorkPoolTest, WithoutLevelsItIsOneQueue) {
     gate_.open = true;
   }
   EXPECT_THAT(order(), ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST(WorkPool, PinnedThreadsStayOnOneCoreEach) {
+  observe::Registry metrics;
+  WorkPool::Options options;
+  options.name = "pinned";
+  options.threads = 3;
+  options.lanes = {
+      {{1, 3, 9, milliseconds(100)}, {1, 3, 9, milliseconds(100)}, {1, 3, 9, milliseconds(100)}}};
+  options.pinning = WorkPool::Pinning::kOn;
+  std::array<std::atomic<int>, 6> cores{};
+  {
+    WorkPool pool(std::move(options), metrics);
+    for (auto& count : cores) {
+      WorkPool::Work work;
+      work.drop = [] {};
+      work.run = [&count] {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        EXPECT_EQ(::sched_getaffinity(0, sizeof(set), &set), 0);
+        count = CPU_COUNT(&set);
+      };
+      EXPECT_FALSE(pool.submit(std::move(work)));
+    }
+  }
+  for (const auto& count : cores) EXPECT_EQ(count.load(), 1);
 }
 
 }  // namespace

@@ -69,6 +69,8 @@ struct Answer {
   /// time.
   bool repeatable = true;
   std::string cached;  ///< Where it was kept ("l1", ...); empty: it was made now.
+  /// The question that it was made for, where that was another wording; see reworded_print().
+  std::string reworded_from;
 };
 
 /// What an answer is about to be made of.

@@ -44,6 +44,7 @@ struct ApiOptions {
   std::vector<Setting> settings;
   std::uint32_t warm_questions = 0;  ///< Kept warm in the cache, see Warmer.
   std::filesystem::path warm_file;
+  bool reworded_answers = false;                  ///< One answer for all wordings of a question.
   std::uint64_t compress_from_bytes = 32U << 10;  ///< Smaller bodies are sent as they are.
   /// Asked before work is taken: true when there is no memory for more. Empty: never.
   std::function<bool()> out_of_memory;
@@ -58,6 +59,7 @@ struct ApiOptions {
     std::size_t answer_threads = 8;  ///< For what mostly waits for a model.
     std::size_t search_waiting = 256;
     std::size_t answer_waiting = 32;
+    service::WorkPool::Pinning pinning = service::WorkPool::Pinning::kOff;  ///< Of searches.
     std::chrono::milliseconds queue_target{100};  ///< See service::AdaptiveLimit.
   } work;
 };

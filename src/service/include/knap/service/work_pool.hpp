@@ -58,11 +58,14 @@ class WorkPool {
   };
   /// kOff: one queue, first come first served, nothing refused but by `waiting`; to compare with.
   enum class Levels { kOn, kOff };
+  /// kOn: each thread stays on one of the cores that the process may use, in turn.
+  enum class Pinning { kOff, kOn };
   struct Options {
     std::string name;  ///< Of the threads, at most 15 bytes, and the metrics label "pool".
     std::size_t threads = 1;
     std::array<LaneOptions, 3> lanes;
     Levels levels = Levels::kOn;
+    Pinning pinning = Pinning::kOff;
   };
   WorkPool(Options options, observe::Registry& metrics);
   ~WorkPool();
