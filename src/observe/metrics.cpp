@@ -256,7 +256,7 @@ std::string Registry::prometheus() const {
     histograms = impl_->view(impl_->histograms);
   }
   std::string out;
-  const auto write_all = [&out](const auto& families, const auto& write) {
+  const auto write_all = [](const auto& families, const auto& write) {
     for (const auto& family : families) {
       write(family.name, family);
       if (family.alias != nullptr) write(*family.alias, family);
