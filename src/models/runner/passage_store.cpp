@@ -17,6 +17,13 @@ constexpr std::string_view kSuffix = ".kv";
 constexpr std::size_t kWritesMax = 16;  ///< Waiting; each holds some megabytes.
 constexpr std::uint64_t kFileBytesMax = kPassageBytesMax + (1U << 20);
 
+/// A file's time says when it was used, so that the next start knows. Set by hand: what the system
+/// writes is as coarse as its timer, and files of one tick would have no order.
+void mark_used(const fs::path& file) {
+  std::error_code ignored;
+  fs::last_write_time(file, fs::file_time_type::clock::now(), ignored);
+}
+
 }  // namespace
 
 PassageStore::PassageStore(Options options)
@@ -77,9 +84,7 @@ PassageStore::State PassageStore::find(const Hash128& text) {
     ++stats_.damaged;
     return nullptr;
   }
-  // Its time says when it was used, so that the next start knows.
-  std::error_code ignored;
-  fs::last_write_time(path_of(text), fs::file_time_type::clock::now(), ignored);
+  mark_used(path_of(text));
   auto state = std::make_shared<const PassageState>(*std::move(read));
   MutexLock lock(mutex_);
   hold(state);
@@ -128,6 +133,7 @@ void PassageStore::write(const State& state) {
     observe::log_error("passages", written.error().message);
     return;
   }
+  mark_used(path_of(state->text));
   MutexLock lock(mutex_);
   OnDisk& entry = on_disk_[state->text];
   stats_.disk_bytes += file.size() - entry.bytes;
