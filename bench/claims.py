@@ -3,11 +3,13 @@
 contradict them, or say nothing of them (evidence labels by people).
 
 Each claim is held against all sentences of its abstract, as an answer's statement is against its quotes. Thresholds are set on
-the training claims; the test claims only confirm. Ends with 1 when the precision of 'supported' is below .80.
+the training claims, where the lower end of the 95 % interval is highest; the test claims only confirm. Ends with 1 when the
+precision of 'supported' is below .80 on either.
 """
 import collections
 import csv
 import json
+import math
 import os
 import pathlib
 import re
@@ -44,6 +46,16 @@ def judge(pairs):
     return verdicts
 
 
+def interval(right, all_, z=1.96):
+    """Wilson's 95 % interval of a share."""
+    if all_ == 0:
+        return 0.0, 1.0
+    share, spread = right / all_, z * z / all_
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / all_ + spread / (4 * all_)) / (1 + spread)
+    return round(max(0.0, middle - half), 3), round(min(1.0, middle + half), 3)
+
+
 def main():
     shared = pathlib.Path(os.environ.get("KNAP_SHARED") or ROOT.parent / "shared")
     folder = shared / "data" / "ir" / "scifact"
@@ -62,10 +74,11 @@ def main():
             print(f"  {verdict:12}" + "".join(f"{n:>10}" for n in row) + f"{row[0] / max(1, sum(row)):>12.3f}")
         supported = [counts[split, label, "supported"] for label in LABELS]
         supporting = sum(counts[split, "SUPPORT", verdict] for verdict in VERDICTS)
-        result[split] = {"precision": round(supported[0] / max(1, sum(supported)), 3), "recall": round(supported[0] / max(1, supporting), 3),
+        result[split] = {"interval": interval(supported[0], sum(supported)), "wrong": sum(supported) - supported[0],
+                         "precision": round(supported[0] / max(1, sum(supported)), 3), "recall": round(supported[0] / max(1, supporting), 3),
                          "judged_supported": sum(supported), "claims": sum(counts[split, l, v] for l in LABELS for v in VERDICTS)}
     print(json.dumps(result))
-    return sys.exit(1 if result["both"]["precision"] < GOAL else 0)
+    return sys.exit(1 if min(result[split]["precision"] for split in splits) < GOAL else 0)
 
 
 if __name__ == "__main__":

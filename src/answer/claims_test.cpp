@@ -106,6 +106,42 @@ TEST(CheckClaim, RejectsTheOpposite) {
             Verdict::kUnsupported);
 }
 
+TEST(CheckClaim, HoldsAStatementToTheClauseThatSpeaksOfIt) {
+  const std::string fruit =
+      "Eating more whole apples is linked to a lower risk of scurvy, whereas more apple juice is "
+      "linked to a higher risk.";
+  EXPECT_NE(judge("Eating whole apples increases the risk of scurvy.", fruit), Verdict::kSupported);
+  const std::string drug =
+      "The drug decreased the risk of nausea but was linked to an increased risk of bleeding.";
+  EXPECT_EQ(judge("The drug increased the risk of bleeding.", drug), Verdict::kSupported);
+  EXPECT_NE(judge("The drug decreased the risk of bleeding.", drug), Verdict::kSupported);
+  const std::string denial =
+      "There was no link with the other eight ailments; use of the drug was linked to bleeding.";
+  EXPECT_NE(judge("Use of the drug was not linked to bleeding.", denial), Verdict::kSupported);
+}
+
+TEST(CheckClaim, HoldsAPrefixToTheWordBeforeIt) {
+  const std::string text = "It is a grid-independent design that uses a battery-dependent pump.";
+  EXPECT_NE(judge("It is a grid-dependent design.", text), Verdict::kSupported);
+  EXPECT_EQ(judge("It is a grid-independent design.", text), Verdict::kSupported);
+}
+
+TEST(CheckClaim, DoubtsADenialThatTheQuoteDoesNotHold) {
+  const std::string text =
+      "The studies compared home readings of blood pressure with those by a monitor that a clinic "
+      "gave to patients in spring and summer.";
+  std::string claim = text;
+  EXPECT_EQ(judge(claim, text), Verdict::kSupported);
+  claim.insert(claim.find("home"), "inaccurate ");
+  EXPECT_NE(judge(claim, text), Verdict::kSupported);
+}
+
+TEST(CheckClaim, ReadsFailingAndLackingAsDenials) {
+  EXPECT_NE(judge("The pump started after the flood.", "The pump failed to start after the flood."),
+            Verdict::kSupported);
+  EXPECT_NE(judge("The valley has bridges.", "The valley lacks bridges."), Verdict::kSupported);
+}
+
 TEST(CheckClaim, CountsAWordOnce) {
   EXPECT_NE(judge("The file was skipped because the file was skipped by the indexing engine.",
                   "Skipped: the file is too large."),

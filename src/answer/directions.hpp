@@ -20,4 +20,7 @@ Direction compare_directions(const std::vector<Word>& statement, const std::vect
 /// ...". What they hold is no evidence.
 bool only_asks(const std::vector<Word>& sentence);
 
+/// Whether a word may deny another one by its beginning, such as "inaccurate"; some only look so.
+bool looks_denied(const Word& word);
+
 }  // namespace knap::answer

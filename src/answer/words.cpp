@@ -124,7 +124,8 @@ bool is_negation(std::string_view folded) {
       "not",    "no",      "never",   "without", "neither", "nor",     "none",   "cannot",
       "nobody", "nothing", "nicht",   "kein",    "keine",   "keinen",  "keinem", "keiner",
       "keines", "nie",     "niemals", "ohne",    "weder",   "niemand", "nichts", "pas",
-      "jamais", "sans",    "nunca",   "sin",     "hardly",  "unable"};
+      "jamais", "sans",    "nunca",   "sin",     "hardly",  "unable",  "fail",   "fails",
+      "failed", "lack",    "lacks",   "lacked",  "lacking", "absence", "absent"};
   return kWords.contains(folded) || folded.ends_with("n't") || folded.ends_with("n\u2019t");
 }
 
