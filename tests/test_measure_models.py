@@ -1,9 +1,12 @@
 """Figures of models on this machine: `knap models bench` and `knap models quantize`."""
 import json
+import os
+import pathlib
+import subprocess
 
 import pytest
 
-from knap_server import ROOT, run
+from knap_server import ROOT, clean_environment, program, run, wait_until
 
 EMBED, SMALL = "all-minilm-l6-v2", "smollm2-135m-instruct"
 # One thread: two that wait for each other crawl while other tests compute.
@@ -73,3 +76,40 @@ def test_recommend_shows_its_arithmetic(tmp_path):
     assert german["model"] == "multilingual-e5-small" and german["hardware"]["memory_bytes_per_second"] > 1e8
     none = run("models", "recommend", home=tmp_path, KNAP_MODELS_MEMORY_BYTES="1000000")
     assert none.returncode == 1 and none.stdout.startswith("None: no model of the catalogue fits")
+
+
+def test_quantize_removes_what_a_killed_run_left(default_models, tmp_path):
+    """At the next run, and nothing of a run that still works."""
+    own = pathlib.Path(os.environ.get("XDG_DATA_HOME") or pathlib.Path.home() / ".local" / "share") / "knap" / "models" / SMALL
+    if not own.is_dir():
+        pytest.skip(f"{SMALL} lies elsewhere than in {own}")
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / SMALL).symlink_to(own)
+    started = []
+
+    def start():
+        before = set(folder.glob("quantize-*/lock"))
+        with open(tmp_path / "log", "ab") as log:
+            started.append(subprocess.Popen([program(), "models", "quantize", SMALL, "--text", TEXT, "--to", "Q8_0"], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, start_new_session=True,
+                                            env=clean_environment(tmp_path, KNAP_MODELS_DIR=str(folder), KNAP_MODELS_THREADS="1")))
+        wait_until(lambda: set(folder.glob("quantize-*/lock")) - before, 20, lambda: (tmp_path / "log").read_text())
+        return (set(folder.glob("quantize-*/lock")) - before).pop().parent
+
+    try:
+        killed = start()
+        started[0].kill()
+        started[0].wait(10)
+        assert killed.is_dir()
+        working = start()
+        wait_until(lambda: not killed.exists(), 10)
+        start()
+        assert working.is_dir()
+    finally:
+        for process in started:
+            try:
+                os.killpg(process.pid, 9)
+            except ProcessLookupError:
+                pass
+            process.wait(10)

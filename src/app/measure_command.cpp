@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 
 #include <fmt/format.h>
 #include <boost/json.hpp>
@@ -30,6 +31,15 @@ struct RunDir {
   RunDir& operator=(const RunDir&) = delete;
   ~RunDir() { remove_run_dir(folder); }
 };
+
+/// Only errors are logged beside what is printed, unless the log goes to a file.
+Result<std::unique_ptr<RunDir>> begin_measuring(const Config& config) {
+  auto log = log_options(config);
+  if (log.file.empty()) log.level = observe::LogLevel::kError;
+  KNAP_CHECK_OK(observe::configure_log(log));
+  KNAP_TRY(auto folder, make_run_dir());
+  return std::make_unique<RunDir>(std::move(folder));
+}
 
 std::string number(double value, int digits = 0) {
   return value > 0 ? fmt::format("{:.{}f}", value, digits) : "-";
@@ -153,13 +163,9 @@ models::QuantizeOptions quantize_options(const Config& config, const models::Mod
 }  // namespace
 
 int bench_models(const Config& config, const BenchModelsCommand& command) {
-  auto log = log_options(config);
-  if (log.file.empty()) log.level = observe::LogLevel::kError;
-  if (auto status = observe::configure_log(log); !status) return report(status.error());
-  auto made = make_run_dir();
-  if (!made) return report(made.error());
-  const RunDir run_dir(*made);
-  auto options = models_options(config, run_dir.folder);
+  const auto run_dir = begin_measuring(config);
+  if (!run_dir) return report(run_dir.error());
+  auto options = models_options(config, (*run_dir)->folder);
   // Each is to be loaded from nothing, and no other computes beside it.
   options.embed_model.clear();
   options.remote_url.clear();
@@ -206,13 +212,9 @@ int bench_models(const Config& config, const BenchModelsCommand& command) {
 }
 
 int quantize(const Config& config, const QuantizeCommand& command) {
-  auto log = log_options(config);
-  if (log.file.empty()) log.level = observe::LogLevel::kError;
-  if (auto status = observe::configure_log(log); !status) return report(status.error());
-  auto made = make_run_dir();
-  if (!made) return report(made.error());
-  const RunDir run_dir(*made);
-  const auto options = models_options(config, run_dir.folder);
+  const auto run_dir = begin_measuring(config);
+  if (!run_dir) return report(run_dir.error());
+  const auto options = models_options(config, (*run_dir)->folder);
   const auto model = installed(options, command.name);
   if (!model) return report(model.error());
   if (!command.keep.empty() && model->role != "answer") {

@@ -1,6 +1,9 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <ggml-backend.h>
 #include <llama.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -34,6 +37,7 @@ constexpr std::array kLevels{Level{"F32", LLAMA_FTYPE_ALL_F32, 32},
                              Level{"Q5_K_M", LLAMA_FTYPE_MOSTLY_Q5_K_M, 5.7},
                              Level{"Q4_K_M", LLAMA_FTYPE_MOSTLY_Q4_K_M, 4.9}};
 
+constexpr const char* kLockName = "lock";
 constexpr std::uint64_t kFiguresBytesMax = 1U << 20;
 constexpr std::uint64_t kVectorsBytesMax = 1ULL << 30;
 constexpr std::uint64_t kTextBytesMax = 64U << 20;
@@ -85,6 +89,7 @@ class Quantizer {
   ~Quantizer() {
     std::error_code ignored;
     fs::remove_all(folder_, ignored);
+    if (lock_ >= 0) ::close(lock_);
   }
   Quantizer(const Quantizer&) = delete;
   Quantizer& operator=(const Quantizer&) = delete;
@@ -122,17 +127,32 @@ class Quantizer {
     if (::mkdtemp(pattern.data()) == nullptr)
       return errno_error(errno, "cannot make a folder in", options_.scratch);
     folder_ = pattern;
+    lock_ = take_lock(folder_, O_CREAT);
+    if (lock_ < 0) return errno_error(errno, "cannot lock", folder_ / kLockName);
     return {};
   }
 
-  /// What a run left that was killed. A day is longer than any that still works.
+  /// Of a folder's lock file; -1: another run holds it, or there is none. The kernel gives the lock
+  /// back when its process ends, however that ends.
+  static int take_lock(const fs::path& folder, int flags) {
+    const int handle = ::open((folder / kLockName).c_str(), O_RDWR | O_CLOEXEC | flags, 0600);
+    if (handle < 0 || ::flock(handle, LOCK_EX | LOCK_NB) == 0) return handle;
+    ::close(handle);
+    return -1;
+  }
+
+  /// What a run left that was killed: nobody holds its lock. One without a lock file was killed
+  /// between making folder and lock, or is just there; a day tells them apart.
   void remove_leftovers() const {
     std::error_code error;
     const auto old = fs::file_time_type::clock::now() - std::chrono::hours(24);
     for (const auto& entry : fs::directory_iterator(options_.scratch, error)) {
-      if (entry.path().filename().string().starts_with("quantize-") &&
-          entry.last_write_time(error) < old && !error)
-        fs::remove_all(entry.path(), error);
+      if (!entry.path().filename().string().starts_with("quantize-")) continue;
+      const int lock = take_lock(entry.path(), 0);
+      const bool unlocked = !fs::exists(entry.path() / kLockName, error) &&
+                            entry.last_write_time(error) < old && !error;
+      if (lock >= 0 || unlocked) fs::remove_all(entry.path(), error);
+      if (lock >= 0) ::close(lock);
     }
   }
 
@@ -274,6 +294,7 @@ class Quantizer {
   const Models::Progress& progress_;
   const CancelToken& cancel_;
   fs::path folder_, source_, text_;
+  int lock_ = -1;  ///< Held while the folder is in use.
   double source_bits_ = 16;
   std::optional<runner::JudgedDocuments> judged_;
   std::vector<float> original_;
