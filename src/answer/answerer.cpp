@@ -8,6 +8,7 @@
 #include "confidence.hpp"
 #include "extractive.hpp"
 #include "generative.hpp"
+#include "keep_local.hpp"
 #include "knap/answer/answer.hpp"
 #include "knap/base/text.hpp"
 #include "knap/observe/trace.hpp"
@@ -94,7 +95,7 @@ class RealAnswerer final : public Answerer {
   Result<Answer> ask(const AskRequest& request, Deadline deadline, const CancelToken& cancel,
                      const Listener& listener) override {
     const auto start = SteadyClock::now();
-    KNAP_TRY(auto model, choose_model(request));
+    KNAP_CHECK_OK(check_request(request));
     Answer answer;
     auto stage_begin = start;
     const auto stage = [&](std::string_view name) {
@@ -133,7 +134,7 @@ class RealAnswerer final : public Answerer {
       tell_whole(answer, start, listener);
     } else {
       Asking asking{request, borrowed, language, quotes, deadline, cancel, listener, start};
-      word(asking, model, found, answer);
+      word(asking, found, answer);
     }
     stage("word");
     if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "the caller has gone");
@@ -152,6 +153,7 @@ class RealAnswerer final : public Answerer {
     const CancelToken& cancel;
     const Listener& listener;
     SteadyClock::time_point start;
+    models::Reach reach = models::Reach::kThisMachine;  ///< Known before a model is asked.
   };
 
   observe::Histogram& stage_seconds(std::string_view stage) {
@@ -160,21 +162,19 @@ class RealAnswerer final : public Answerer {
                               {{"stage", std::string(stage)}});
   }
 
-  Result<std::shared_ptr<models::Generator>> choose_model(const AskRequest& request) {
+  Status check_request(const AskRequest& request) {
     const std::size_t characters = count_characters(request.question);
     if (text::trim(request.question).empty() || characters > kMaxQuestionCharacters) {
       return make_error(ErrorCode::kInvalidArgument,
                         fmt::format("question: give 1 to {} characters, not {}",
                                     kMaxQuestionCharacters, characters));
     }
-    if (request.model.empty()) return models_.generator();
-    auto model = models_.generator(request.model);
-    if (!model) {
+    if (!request.model.empty() && !models_.generator(request.model)) {
       return make_error(ErrorCode::kNotFound,
                         fmt::format("model '{}' is unknown or not installed: see knap models list",
                                     text::truncate(request.model, 100)));
     }
-    return model;
+    return {};
   }
 
   Status search(const AskRequest& request, const std::string& borrowed, Deadline deadline,
@@ -248,22 +248,44 @@ class RealAnswerer final : public Answerer {
   }
 
   /// Words an answer from the quotes: by the model where it can, else by the quotes themselves.
-  void word(const Asking& asking, const std::shared_ptr<models::Generator>& model,
-            const index::SearchOutcome& found, Answer& answer) {
+  void word(Asking& asking, const index::SearchOutcome& found, Answer& answer) {
     if (asking.request.mode != Mode::kExtractive) {
-      if (!model) {
-        answer.degraded.emplace_back("no answer model is at hand: the best sentences are quoted");
-      } else if (word_by_model(asking, *model, found, answer)) {
-        return;
+      asking.reach = reach_of(asking.quotes, found.hits, options_.local_only);
+      const models::RoutePlan plan = models_.route(need_of(asking));
+      if (plan.chain.empty())
+        answer.degraded.push_back(plan.reason + ": the best sentences are quoted");
+      for (const auto& model : plan.chain) {
+        const Worded worded = word_by_model(asking, *model, found, answer);
+        if (worded == Worded::kWhole) return;
+        if (worded == Worded::kQuote) break;
       }
     }
     write_extractive(asking.quotes, answer);
     tell_whole(answer, asking.start, asking.listener);
   }
 
-  /// True when the answer is complete; false: quote instead (why stands in answer.degraded).
-  bool word_by_model(const Asking& asking, models::Generator& model,
-                     const index::SearchOutcome& found, Answer& answer) {
+  models::RouteNeed need_of(const Asking& asking) const {
+    models::RouteNeed need;
+    need.request_id = asking.request.request_id;
+    need.model = asking.request.model;
+    need.language = asking.language;
+    need.prompt_tokens = options_.context_tokens;
+    need.answer_tokens = asking.request.max_tokens;
+    need.priority = asking.request.priority;
+    if (!asking.deadline.is_never())
+      need.deadline = Deadline::at(asking.deadline.point() - kFinishTime);
+    need.reach = asking.reach;
+    return need;
+  }
+
+  /// What a model made of it; why it is not whole stands in answer.degraded.
+  enum class Worded {
+    kWhole,
+    kQuote,  ///< Quote instead: another model would not do better, or there is no time.
+    kNext    ///< This model cannot; another one may.
+  };
+  Worded word_by_model(const Asking& asking, models::Generator& model,
+                       const index::SearchOutcome& found, Answer& answer) {
     const auto late = [&] {
       return asking.deadline.remaining_ms() < kLeastModelTime + kFinishTime;
     };
@@ -271,7 +293,7 @@ class RealAnswerer final : public Answerer {
       answer.repeatable = false;
       answer.degraded.emplace_back(
           "too little time for the answer model: the best sentences are quoted");
-      return false;
+      return Worded::kQuote;
     }
     const Deadline model_deadline = asking.deadline.is_never()
                                         ? asking.deadline
@@ -282,10 +304,14 @@ class RealAnswerer final : public Answerer {
     if (!hold) {
       answer.queue = since(queued);
       answer.degraded.push_back("answer model: " + hold.error().message);
-      return false;
+      tell_route(asking, model, hold.error().message, queued, {});
+      return Worded::kNext;
     }
-    auto lease = leases_.acquire(service::Lane::kGeneration, leases_.usage().cores, model_deadline,
-                                 asking.cancel, model.id());
+    // A remote model computes elsewhere.
+    Result<service::Lease> lease = service::Lease();
+    if (!model.remote())
+      lease = leases_.acquire(service::Lane::kGeneration, leases_.usage().cores, model_deadline,
+                              asking.cancel, model.id());
     answer.queue = since(queued);
     stage_seconds("queue").record(SteadyClock::now() - queued);
     observe::trace_stage("answer.queue", queued, SteadyClock::now() - queued);
@@ -293,7 +319,8 @@ class RealAnswerer final : public Answerer {
       answer.repeatable = false;
       answer.degraded.emplace_back(
           "the answer model was busy until the deadline: the best sentences are quoted");
-      return false;
+      tell_route(asking, model, "busy until the deadline", queued, {});
+      return Worded::kQuote;
     }
     WordingOptions options;
     options.accept = asking.request.mode == Mode::kGenerative
@@ -303,6 +330,8 @@ class RealAnswerer final : public Answerer {
     options.threads = static_cast<std::uint32_t>(lease->threads());
     options.priority = asking.request.priority;
     options.tenant = asking.request.tenant;
+    options.reach = asking.reach;
+    options.request_id = asking.request.request_id;
     options.hold = *std::move(hold);
     options.context_tokens = std::min(options_.context_tokens, model.context_tokens() / 2);
     options.language = asking.language;
@@ -313,11 +342,24 @@ class RealAnswerer final : public Answerer {
     answer.prompt_tokens = wording.generated.prompt_tokens;
     answer.completion_tokens = wording.generated.completion_tokens;
     rejected_.add(wording.rejected);
+    tell_route(asking, model, wording.failure.empty() ? "answered" : wording.failure, queued,
+               wording.generated);
     return settle(asking, model, found, wording, answer);
   }
 
-  bool settle(const Asking& asking, const models::Generator& model,
-              const index::SearchOutcome& found, const Wording& wording, Answer& answer) {
+  void tell_route(const Asking& asking, const models::Generator& model, std::string outcome,
+                  SteadyClock::time_point begin, const models::GenerateResult& generated) {
+    models_.attempted(asking.request.request_id, {.model = model.id(),
+                                                  .outcome = std::move(outcome),
+                                                  .took = since(begin),
+                                                  .prompt_tokens = generated.prompt_tokens,
+                                                  .completion_tokens = generated.completion_tokens,
+                                                  .tokens_estimated = generated.tokens_estimated,
+                                                  .cost = generated.cost});
+  }
+
+  Worded settle(const Asking& asking, const models::Generator& model,
+                const index::SearchOutcome& found, const Wording& wording, Answer& answer) {
     if (!wording.failure.empty()) {
       answer.repeatable = false;
       answer.degraded.push_back("answer model: " + wording.failure);
@@ -329,12 +371,12 @@ class RealAnswerer final : public Answerer {
       answer.model = model.id();
       if (asking.request.mode == Mode::kGenerative && wording.rejected > 0)
         add_quote(asking, wording.rejected, answer);
-      return true;
+      return Worded::kWhole;
     }
     if (wording.unknown && answer.confidence < kSureDespiteModel) {
       write_refusal(found.hits, asking.language, answer);
       tell_whole(answer, asking.start, asking.listener);
-      return true;
+      return Worded::kWhole;
     }
     if (wording.rejected > 0) {
       answer.degraded.emplace_back(
@@ -342,7 +384,7 @@ class RealAnswerer final : public Answerer {
     } else if (wording.failure.empty()) {
       answer.degraded.emplace_back("the model gave no answer: the best sentences are quoted");
     }
-    return false;
+    return wording.failure.empty() || wording.rejected > 0 ? Worded::kQuote : Worded::kNext;
   }
 
   /// In place of statements that were left out: the best sentence that no accepted statement cites.

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "keep_local.hpp"
 #include "knap/base/text.hpp"
 #include "prompt.hpp"
 #include "question.hpp"
@@ -148,6 +149,9 @@ Wording word_answer(std::string_view question, const std::vector<Quote>& quotes,
   request.threads = options.threads;
   request.priority = options.priority;
   request.tenant = options.tenant;
+  request.reach = options.reach;
+  request.request_id = options.request_id;
+  request.notes = parts_of(quotes);
   request.hold = options.hold;
   request.stop = {"\nQuestion:", "NOTES-"};
 

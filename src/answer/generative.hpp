@@ -31,6 +31,8 @@ struct WordingOptions {
   std::uint32_t context_tokens = 700;
   models::Priority priority = models::Priority::kInteractive;
   std::string tenant;
+  models::Reach reach = models::Reach::kAnywhere;
+  std::string request_id;
   std::string language;          ///< Of the question.
   std::string earlier_question;  ///< From the conversation, or empty.
 };

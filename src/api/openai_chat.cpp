@@ -191,6 +191,7 @@ Checked<answer::AskRequest> to_question(const ChatBody& body, std::vector<std::s
   request.vaults = std::move(vaults);
   request.priority = body.request.priority;
   request.tenant = body.request.tenant;
+  request.request_id = body.request.request_id;
   const auto& messages = body.request.messages;
   if (messages.back().role != "user" || text::trim(messages.back().content).empty()) {
     return refuse(wrong_field("messages", "the last message must be the user's question"));
@@ -300,9 +301,11 @@ Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body
   auto hold = generator.load(deadline, call.cancel());
   if (!hold) return refuse(generation_problem(hold.error()));
   // Leased like every generation, or it would fight with embedding and answers for the cores.
-  auto lease =
-      context.parts.leases.acquire(service::Lane::kGeneration, context.parts.leases.usage().cores,
-                                   deadline, call.cancel(), generator.id());
+  Result<service::Lease> lease = service::Lease();
+  if (!generator.remote())
+    lease =
+        context.parts.leases.acquire(service::Lane::kGeneration, context.parts.leases.usage().cores,
+                                     deadline, call.cancel(), generator.id());
   if (!lease) return refuse(to_problem(lease.error()));
   models::GenerateRequest request = body.request;
   request.hold = *std::move(hold);

@@ -145,6 +145,7 @@ void add_ask_routes(const Context& context, std::vector<Route>& routes) {
                 if (!body) return refuse(body.error());
                 body->request.priority = call.priority;
                 body->request.tenant = call.tenant;
+                body->request.request_id = call.id;
                 // A caller who names a longer time than the default has the patience for it.
                 const Deadline deadline = call.deadline(body->deadline.value_or(kAskLimit));
                 return run_ask(context, *body, deadline, call, nullptr);

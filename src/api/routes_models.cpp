@@ -74,6 +74,68 @@ Outcome post_use(const Context& context, Call& call) {
       202, json::object{{"embedding", embedding_of(context.parts.index.model_state())}});
 }
 
+std::string_view to_text(models::Priority priority) {
+  switch (priority) {
+    case models::Priority::kInteractive: return "interactive";
+    case models::Priority::kSearch: return "search";
+    case models::Priority::kBackground: return "background";
+  }
+  return "background";
+}
+
+json::array candidates_of(const models::RouteRecord& record) {
+  json::array out;
+  for (const models::RouteCandidate& each : record.candidates) {
+    json::object entry{{"model", each.model},
+                       {"remote", each.remote},
+                       {"usable", each.usable},
+                       {"reason", without_paths(each.reason)},
+                       {"expected_ms", nullptr}};
+    if (each.expected) entry["expected_ms"] = each.expected->count();
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+json::array attempts_of(const models::RouteRecord& record) {
+  json::array out;
+  for (const models::RouteAttempt& each : record.attempts)
+    out.push_back(json::object{{"model", each.model},
+                               {"outcome", without_paths(each.outcome)},
+                               {"took_ms", each.took.count()},
+                               {"prompt_tokens", each.prompt_tokens},
+                               {"completion_tokens", each.completion_tokens},
+                               {"tokens_estimated", each.tokens_estimated},
+                               {"cost", each.cost}});
+  return out;
+}
+
+Outcome get_route(const Context& context, Call& call) {
+  const auto record = context.parts.models.route_of(call.path_argument);
+  if (!record) {
+    return refuse(
+        {404,
+         "route_not_found",
+         "no model was chosen for a request of this id: only the last 1,000 choices since "
+         "the start are kept, and answers from the cache, quotes and refusals make none",
+         {}});
+  }
+  json::object body{
+      {"request_id", record->request_id},
+      {"time_s",
+       std::chrono::duration_cast<std::chrono::seconds>(record->time.time_since_epoch()).count()},
+      {"priority", to_text(record->need.priority)},
+      {"language", text_or_null(record->need.language)},
+      {"prompt_tokens", record->need.prompt_tokens},
+      {"answer_tokens", record->need.answer_tokens},
+      {"kept_local", record->need.reach == models::Reach::kThisMachine},
+      {"time_left_ms", nullptr},
+      {"candidates", candidates_of(*record)},
+      {"attempts", attempts_of(*record)}};
+  if (record->time_left.count() > 0) body["time_left_ms"] = record->time_left.count();
+  return json_response(200, std::move(body));
+}
+
 Outcome post_rollback(const Context& context) {
   if (const Status back = context.parts.index.roll_back_embedder(); !back)
     return refuse(to_problem(back.error()));
@@ -91,6 +153,9 @@ void add_model_routes(const Context& context, std::vector<Route>& routes) {
   routes.push_back({"POST", "/api/models/use", Level::kSearch, Lane::kSearch,
                     [&context](Call& call) { return post_use(context, call); },
                     "Change the embedding model"});
+  routes.push_back({"GET", "/api/models/routes/{request_id}", Level::kStatus, Lane::kReports,
+                    [&context](Call& call) { return get_route(context, call); },
+                    "Explain which model answered a request, and why"});
   routes.push_back({"POST", "/api/models/rollback", Level::kSearch, Lane::kSearch,
                     [&context](Call&) { return post_rollback(context); },
                     "Go back to the embedding model before"});

@@ -63,6 +63,7 @@ Outcome post_chat(const Context& context, Call& call) {
   // What a header says goes before OpenAI's fields, which clients fill in for other servers.
   if (call.request->fields.get("X-Knap-Priority")) body->request.priority = call.priority;
   if (!call.tenant.empty()) body->request.tenant = call.tenant;
+  body->request.request_id = call.id;
   if (body->model == "knap" || body->model.starts_with("knap:")) {
     std::vector<std::string> vaults;
     if (body->model != "knap") {

@@ -161,6 +161,7 @@ Checked<AskBody> spoken_question(const Call& call, const VoiceBody& voice,
   ask->delivery = voice.stream ? Delivery::kStream : Delivery::kWhole;
   ask->request.priority = call.priority;
   ask->request.tenant = call.tenant;
+  ask->request.request_id = call.id;
   return ask;
 }
 

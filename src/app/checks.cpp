@@ -74,6 +74,8 @@ ops::HealthCheck generation_check(Engine& engine) {
   check.run = [&engine](Deadline deadline) -> Result<std::string> {
     const auto model = engine.models().generator();
     if (!model) return std::string("no answer model is in use");
+    // It may cost, and what it did last shows in its circuit.
+    if (model->remote()) return model->id() + " is remote: no check is sent there";
     if (!is_loaded(engine.models(), model->id()))
       return model->id() + " is not loaded: it is when the first question comes";
     // Answers under way show more than a check could, and it would only wait behind them.

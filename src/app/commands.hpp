@@ -111,7 +111,9 @@ struct ModelsCommand {
     kVerify,
     kUse,
     kRollback,
-    kRemove
+    kRemove,
+    kExplain,
+    kSent
   } action = Action::kList;
   std::vector<std::string> names;  ///< import: the file, then the name.
   bool defaults = false;           ///< pull: the models the configuration names.
@@ -119,6 +121,10 @@ struct ModelsCommand {
 };
 /// @param server  a running one is told of a change of embedding model
 int models(const Config& config, const ServerAddress& server, const ModelsCommand& command);
+/// Why a running server had a request answered by the model it was.
+int explain_route(const Config& config, const ServerAddress& server, const ModelsCommand& command);
+/// The record of what was sent to remote models: read from its file, no server is asked.
+int show_sent(const Config& config, Output output);
 
 struct BenchModelsCommand {
   std::vector<std::string> names;  ///< Empty: all that are installed.

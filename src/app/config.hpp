@@ -56,7 +56,13 @@ struct Config {
     std::vector<std::string> warm, pinned;
     std::string hub;
     bool offline = false;
-    std::string remote_url, remote_model, remote_key;
+    std::vector<std::string> fallback;
+    struct {
+      std::string url, model, key, shape = "openai";
+      bool forbid = false;
+      std::uint32_t context_tokens = 8'192, silence_ms = 30'000;
+      double price_read = 0, price_write = 0;
+    } remote;
   } models;
   struct {
     bool enabled = false, allow_private = false;

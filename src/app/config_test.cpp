@@ -122,6 +122,23 @@ TEST_F(ConfigTest, CacheLayersAreChosenAndHaveLifetimes) {
   EXPECT_FALSE(cache_options(*none));
 }
 
+TEST_F(ConfigTest, RemoteModelsAreOffAndNotesMayBeKeptLocal) {
+  const auto usual = load("models: {answer: ''}");
+  ASSERT_TRUE(usual) << usual.error().message;
+  EXPECT_EQ(usual->models.remote.url, "");
+  EXPECT_THAT(usual->answer.local_only.tags, testing::ElementsAre("local-only"));
+  const auto set = load(
+      "models: {fallback: [a, b], remote: {shape: ollama, silence_ms: 900, price_read: 0.5, "
+      "forbid: true, local_only_tags: [x, y], local_only_folders: ['v:']}}");
+  ASSERT_TRUE(set) << set.error().message;
+  EXPECT_THAT(set->models.fallback, testing::ElementsAre("a", "b"));
+  EXPECT_EQ(set->models.remote.silence_ms, 900);
+  EXPECT_EQ(set->models.remote.price_read, 0.5);
+  EXPECT_TRUE(set->models.remote.forbid);
+  EXPECT_THAT(set->answer.local_only.tags, testing::ElementsAre("x", "y"));
+  EXPECT_FALSE(load("models: {remote: {shape: grpc}}"));
+}
+
 TEST_F(ConfigTest, SecretsAreMasked) {
   const auto config = load("models: {remote: {key: hunter2}}");
   ASSERT_TRUE(config) << config.error().message;

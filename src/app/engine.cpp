@@ -56,6 +56,8 @@ speech::SpeechOptions speech_options(const Config& config, std::size_t cores) {
 
 }  // namespace
 
+std::filesystem::path sent_log_file(const Config& config) { return config.data_dir / "sent.jsonl"; }
+
 observe::SystemRoots system_roots(const Config& config) {
   observe::SystemRoots roots;
   roots.cgroup = config.service.cgroup_dir;
@@ -106,9 +108,19 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.pinned = config.models.pinned;
   out.hub = config.models.hub;
   out.offline = config.models.offline;
-  out.remote_url = config.models.remote_url;
-  out.remote_model = config.models.remote_model;
-  out.remote_key = config.models.remote_key;
+  out.fallback = config.models.fallback;
+  const auto& remote = config.models.remote;
+  out.remote.url = remote.url;
+  out.remote.model = remote.model;
+  out.remote.key = remote.key;
+  out.remote.shape = remote.shape == "ollama" ? models::ModelsOptions::Remote::Shape::kOllama
+                                              : models::ModelsOptions::Remote::Shape::kOpenAi;
+  out.remote.forbidden = remote.forbid;
+  out.remote.context_tokens = remote.context_tokens;
+  out.remote.silence = std::chrono::milliseconds(remote.silence_ms);
+  out.remote.price_read = remote.price_read;
+  out.remote.price_write = remote.price_write;
+  out.remote.sent_log = sent_log_file(config);
   if (config.answer.read_ahead) {
     out.passages_memory_bytes = config.read_ahead.memory_bytes;
     out.passages_disk_bytes = config.read_ahead.disk_bytes;
@@ -126,6 +138,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
   if (runners == Runners::kNone) {
     options.embed_model.clear();
     options.answer_model.clear();
+    options.fallback.clear();
+    options.remote.forbidden = true;
     options.speech_model.clear();
     options.warm.clear();
     options.pinned.clear();

@@ -47,6 +47,9 @@ std::size_t compute_cores(const Config& config);
 /// Models alone, for `knap models`. run_dir must outlive the result.
 models::ModelsOptions models_options(const Config& config, const std::filesystem::path& run_dir);
 
+/// The record of what was sent to remote models.
+std::filesystem::path sent_log_file(const Config& config);
+
 /// A private folder (0700) for sockets, removed by remove_run_dir. Errors: kIo.
 Result<std::filesystem::path> make_run_dir();
 void remove_run_dir(const std::filesystem::path& run_dir);

@@ -359,20 +359,27 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
   const auto add = [&](const std::string& name, const std::string& summary,
                        const std::string& example, ModelsCommand::Action what) {
     auto& command = add_command(models_command, name, summary, example);
-    const bool asks =
-        what == ModelsCommand::Action::kUse || what == ModelsCommand::Action::kRollback;
+    const bool asks = what == ModelsCommand::Action::kUse ||
+                      what == ModelsCommand::Action::kRollback ||
+                      what == ModelsCommand::Action::kExplain;
     if (asks) {
       add_client_options(command, a);
     } else {
       add_config_options(command, a);
     }
-    if (what == ModelsCommand::Action::kList || what == ModelsCommand::Action::kShow)
+    if (what == ModelsCommand::Action::kList || what == ModelsCommand::Action::kShow ||
+        what == ModelsCommand::Action::kSent)
       command.add_flag("--json", a.json, "Print JSON");
     if (what == ModelsCommand::Action::kImport) {
       command.add_option("names", a.models.names, "The GGUF file, and the name it gets")
           ->required()
           ->expected(2);
-    } else if (what != ModelsCommand::Action::kRollback && what != ModelsCommand::Action::kList) {
+    } else if (what == ModelsCommand::Action::kExplain) {
+      command.add_option("request_id", a.models.names, "X-Request-Id of the answer")
+          ->required()
+          ->expected(1);
+    } else if (what != ModelsCommand::Action::kRollback && what != ModelsCommand::Action::kList &&
+               what != ModelsCommand::Action::kSent) {
       command.add_option("names", a.models.names, "Model names");
     }
     if (what == ModelsCommand::Action::kPull)
@@ -399,6 +406,9 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
       ModelsCommand::Action::kUse);
   add("rollback", "Go back to the embedding model before", "knap models rollback",
       ModelsCommand::Action::kRollback);
+  add("explain", "Why a request was answered by the model it was",
+      "knap models explain 7f3a9c52d1e84b06", ModelsCommand::Action::kExplain);
+  add("sent", "What was sent to remote models", "knap models sent", ModelsCommand::Action::kSent);
   add("remove", "Delete a model's files", "knap models remove qwen2.5-coder-0.5b-instruct",
       ModelsCommand::Action::kRemove);
 

@@ -168,7 +168,7 @@ int bench_models(const Config& config, const BenchModelsCommand& command) {
   auto options = models_options(config, (*run_dir)->folder);
   // Each is to be loaded from nothing, and no other computes beside it.
   options.embed_model.clear();
-  options.remote_url.clear();
+  options.remote.forbidden = true;
   options.warm.clear();
   options.pinned.clear();
   options.keep_alive = {};

@@ -197,6 +197,9 @@ int use_model(const Config& config, const ServerAddress& server, models::Models&
 
 int models(const Config& config, const ServerAddress& server, const ModelsCommand& command) {
   if (command.action == ModelsCommand::Action::kRollback) return roll_back(config, server);
+  if (command.action == ModelsCommand::Action::kExplain)
+    return explain_route(config, server, command);
+  if (command.action == ModelsCommand::Action::kSent) return show_sent(config, command.output);
   auto log = log_options(config);
   // What is wrong with a model is this command's own answer; a log line above it would say it
   // twice.
@@ -238,6 +241,8 @@ int models(const Config& config, const ServerAddress& server, const ModelsComman
     case ModelsCommand::Action::kShow:
     case ModelsCommand::Action::kImport:
     case ModelsCommand::Action::kRollback:
+    case ModelsCommand::Action::kExplain:
+    case ModelsCommand::Action::kSent:
     case ModelsCommand::Action::kRemove:
     case ModelsCommand::Action::kVerify: break;
   }

@@ -5,11 +5,12 @@
 #include <array>
 #include <boost/json.hpp>
 
+#include "answer_stream.hpp"
 #include "knap/base/json_text.hpp"
+#include "knap/base/mutex.hpp"
 #include "knap/base/text.hpp"
 #include "knap/observe/trace.hpp"
 #include "remote_error.hpp"
-#include "sse.hpp"
 
 namespace knap::models {
 namespace {
@@ -18,156 +19,9 @@ namespace json = boost::json;
 
 constexpr std::size_t kMessagesMax = 200;
 constexpr std::array<const char*, 3> kPriorities{"interactive", "search", "background"};
-constexpr std::size_t kErrorBytesMax = 64U << 10;
-constexpr std::size_t kAnswerBytesMax = 4U << 20;
-constexpr std::size_t kToolCallsMax = 64;
 // The runner keeps the deadline itself and answers with what it has; the connection waits this much
 // longer for that.
 constexpr std::chrono::milliseconds kDeadlineGrace{500};
-
-/// Gathers one streamed answer.
-class AnswerStream {
- public:
-  AnswerStream(SteadyClock::time_point begin, const GenerateRequest& request,
-               const std::function<bool(std::string_view)>& on_token)
-      : begin_(begin), request_(request), on_token_(on_token) {}
-
-  bool feed(std::string_view bytes) {
-    // Error answers are no event streams: kept apart, cut at a limit.
-    if (raw_.size() < kErrorBytesMax) raw_.append(bytes.substr(0, kErrorBytesMax - raw_.size()));
-    const auto status = reader_.feed(bytes, [this](std::string_view data) { return event(data); });
-    if (!status && !failure_ && !stopped_) failure_ = status.error();
-    return status.has_value();
-  }
-
-  GenerateResult result;
-  bool finished() const { return finished_; }
-  bool stopped() const { return stopped_; }
-  const std::string& raw() const { return raw_; }
-  const std::optional<Error>& failure() const { return failure_; }
-
- private:
-  bool event(std::string_view data) {
-    if (data == "[DONE]") return true;
-    boost::system::error_code error;
-    const json::value root = json::parse(data, error);
-    if (error || !root.is_object()) {
-      failure_ =
-          make_error(ErrorCode::kCorruptData, "the model's stream holds an event that is no JSON");
-      return false;
-    }
-    const json::object& object = root.get_object();
-    if (const auto* failed = object.if_contains("error");
-        failed != nullptr && failed->is_object()) {
-      const auto* status = failed->get_object().if_contains("status");
-      failure_ = remote_error(
-          status != nullptr && status->is_int64() ? static_cast<int>(status->get_int64()) : 500,
-          data, "answering");
-      return false;
-    }
-    read_usage(object);
-    const auto* choices = object.if_contains("choices");
-    if (choices == nullptr || !choices->is_array() || choices->get_array().empty()) return true;
-    const auto* choice = choices->get_array().front().if_object();
-    return choice == nullptr || read_choice(*choice);
-  }
-
-  bool read_choice(const json::object& choice) {
-    if (const auto* reason = choice.if_contains("finish_reason");
-        reason != nullptr && reason->is_string()) {
-      result.finish_reason = std::string(reason->get_string());
-      finished_ = true;
-    }
-    read_logprobs(choice);
-    const auto* delta = choice.if_contains("delta");
-    if (delta == nullptr || !delta->is_object()) return true;
-    if (const auto* calls = delta->get_object().if_contains("tool_calls");
-        calls != nullptr && calls->is_array() && !read_calls(calls->get_array()))
-      return false;
-    const auto* content = delta->get_object().if_contains("content");
-    if (content == nullptr || !content->is_string() || content->get_string().empty()) return true;
-    const std::string_view piece = content->get_string();
-    if (result.text.empty()) {
-      result.first_token =
-          std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin_);
-    }
-    if (result.text.size() + piece.size() > kAnswerBytesMax) {
-      failure_ = make_error(ErrorCode::kResourceExhausted, "the model's answer is too long");
-      return false;
-    }
-    result.text += piece;
-    if (on_token_ && !on_token_(piece)) {
-      stopped_ = true;
-      return false;
-    }
-    return true;
-  }
-
-  void read_logprobs(const json::object& choice) const {
-    const auto* logprobs = choice.if_contains("logprobs");
-    if (!request_.on_logprobs || logprobs == nullptr || !logprobs->is_object()) return;
-    const auto* content = logprobs->get_object().if_contains("content");
-    if (content != nullptr && content->is_array() && !content->get_array().empty())
-      request_.on_logprobs(json_text(*content));
-  }
-
-  // Some servers send a call in pieces: its name first, then parts of its arguments.
-  bool read_calls(const json::array& parts) {
-    for (const json::value& part : parts) {
-      const auto* object = part.if_object();
-      if (object == nullptr) continue;
-      const auto* index = object->if_contains("index");
-      boost::system::error_code error;
-      const auto at =
-          index == nullptr ? result.tool_calls.size() : index->to_number<std::size_t>(error);
-      if (error || at >= kToolCallsMax || at > result.tool_calls.size()) {
-        failure_ =
-            make_error(ErrorCode::kCorruptData, "the model's stream holds a wrong tool call");
-        return false;
-      }
-      if (at == result.tool_calls.size()) result.tool_calls.emplace_back();
-      ToolCall& call = result.tool_calls[at];
-      call_bytes_ += add_text(*object, "id", call.id);
-      if (const auto* function = object->if_contains("function");
-          function != nullptr && function->is_object()) {
-        call_bytes_ += add_text(function->get_object(), "name", call.name);
-        call_bytes_ += add_text(function->get_object(), "arguments", call.arguments);
-      }
-    }
-    if (call_bytes_ <= kAnswerBytesMax) return true;
-    failure_ = make_error(ErrorCode::kResourceExhausted, "the model's tool calls are too long");
-    return false;
-  }
-
-  static std::size_t add_text(const json::object& object, std::string_view name, std::string& out) {
-    const auto* value = object.if_contains(name);
-    if (value == nullptr || !value->is_string()) return 0;
-    out += std::string_view(value->get_string());
-    return value->get_string().size();
-  }
-
-  void read_usage(const json::object& object) {
-    const auto* usage = object.if_contains("usage");
-    if (usage == nullptr || !usage->is_object()) return;
-    const auto number = [&](std::string_view key) -> std::uint64_t {
-      const auto* value = usage->get_object().if_contains(key);
-      return value != nullptr && value->is_int64() && value->get_int64() > 0
-                 ? static_cast<std::uint64_t>(value->get_int64())
-                 : 0;
-    };
-    result.prompt_tokens = number("prompt_tokens");
-    result.completion_tokens = number("completion_tokens");
-  }
-
-  const SteadyClock::time_point begin_;
-  const GenerateRequest& request_;
-  const std::function<bool(std::string_view)>& on_token_;
-  SseReader reader_;
-  std::string raw_;
-  std::optional<Error> failure_;
-  std::size_t call_bytes_ = 0;
-  bool finished_ = false, stopped_ = false;
-};
 
 std::string valid_text(std::string text) {
   return text::is_valid_utf8(text) ? std::move(text) : text::repair_utf8(text);
@@ -201,6 +55,39 @@ void put_json(json::object& body, const char* name, const std::string& text) {
   if (!error) body[name] = std::move(value);
 }
 
+// OpenAI's response_format as Ollama's format: "json" or a schema.
+void put_ollama_format(json::object& body, const std::string& format) {
+  boost::system::error_code error;
+  const json::value value = json::parse(format, error);
+  if (format.empty() || error || !value.is_object()) return;
+  const json::object& object = value.get_object();
+  if (const auto* schema = object.if_contains("json_schema");
+      schema != nullptr && schema->is_object()) {
+    if (const auto* inner = schema->get_object().if_contains("schema"); inner != nullptr)
+      body["format"] = *inner;
+  } else if (const auto* type = object.if_contains("type");
+             type != nullptr && *type == "json_object") {
+    body["format"] = "json";
+  }
+}
+
+// OpenAI writes a call's arguments as text, Ollama as an object.
+void put_ollama_calls(json::object& message, const std::string& calls) {
+  boost::system::error_code error;
+  json::value value = json::parse(calls, error);
+  if (calls.empty() || error || !value.is_array()) return;
+  for (json::value& call : value.get_array()) {
+    if (!call.is_object()) continue;
+    auto* function = call.get_object().if_contains("function");
+    if (function == nullptr || !function->is_object()) continue;
+    auto* arguments = function->get_object().if_contains("arguments");
+    if (arguments == nullptr || !arguments->is_string()) continue;
+    json::value parsed = json::parse(std::string_view(arguments->get_string()), error);
+    *arguments = error ? json::value(json::object{}) : std::move(parsed);
+  }
+  message["tool_calls"] = std::move(value);
+}
+
 class ChatGenerator final : public Generator {
  public:
   ChatGenerator(ChatTarget target, observe::Registry& metrics)
@@ -223,6 +110,10 @@ class ChatGenerator final : public Generator {
 
   std::string id() const override { return target_.id; }
   std::uint32_t context_tokens() const override { return target_.context; }
+  GeneratorSpeed speed() const override {
+    MutexLock lock(mutex_);
+    return speed_;
+  }
 
   Result<Hold> load(Deadline deadline, const CancelToken& cancel) override {
     KNAP_TRY(auto connection, target_.connect(nullptr, deadline, cancel));
@@ -312,7 +203,8 @@ class ChatGenerator final : public Generator {
     call.fields.set("Content-Type", "application/json");
     call.fields.set("Accept", "text/event-stream");
     if (!target_.key.empty()) call.fields.set("Authorization", "Bearer " + target_.key);
-    call.body = make_body(request, deadline);
+    call.body = target_.shape == ChatShape::kOllama ? make_ollama_body(request)
+                                                    : make_body(request, deadline);
 
     const auto begin = SteadyClock::now();
     observe::Occupied queued(queue_);
@@ -320,7 +212,7 @@ class ChatGenerator final : public Generator {
       queued.leave();
       return !on_token || on_token(token);
     };
-    AnswerStream stream(begin, request, listener);
+    AnswerStream stream(target_.shape, begin, request, listener);
     const Deadline patience =
         deadline.is_never() ? deadline : Deadline::at(deadline.point() + kDeadlineGrace);
     auto response = connection.client->stream(
@@ -369,8 +261,48 @@ class ChatGenerator final : public Generator {
       if (result.completion_tokens > 1 && writing.count() > 0) {
         rate_.record_rate(static_cast<double>(result.completion_tokens - 1) / writing.count());
       }
+      learn_speed(result, writing.count());
     }
     return std::move(result);
+  }
+
+  void learn_speed(const GenerateResult& result, double writing_s) {
+    constexpr double kNewest = 0.3;  // weight of the newest answer in the running mean
+    const auto blend = [](double& mean, double amount, double seconds) {
+      if (amount <= 0 || seconds <= 0) return;
+      const double rate = amount / seconds;
+      mean = mean > 0 ? mean + kNewest * (rate - mean) : rate;
+    };
+    MutexLock lock(mutex_);
+    blend(speed_.read_per_second, static_cast<double>(result.prompt_tokens),
+          std::chrono::duration<double>(result.first_token).count());
+    if (result.completion_tokens > 1)
+      blend(speed_.write_per_second, static_cast<double>(result.completion_tokens - 1), writing_s);
+  }
+
+  // What Ollama's own route takes; log probabilities and a choice of tools it does not know.
+  std::string make_ollama_body(const GenerateRequest& request) const {
+    json::array messages;
+    for (const ChatMessage& message : request.messages) {
+      json::object item;
+      item["role"] = message.role;
+      item["content"] = valid_text(text_of(message));
+      put_ollama_calls(item, message.tool_calls);
+      messages.push_back(std::move(item));
+    }
+    json::object options{{"num_predict", request.max_tokens},
+                         {"temperature", request.temperature},
+                         {"top_p", request.top_p},
+                         {"num_ctx", target_.context}};
+    if (request.seed) options["seed"] = *request.seed & 0x7FFFFFFFU;
+    if (!request.stop.empty()) options["stop"] = json::value_from(request.stop);
+    json::object body{{"model", target_.model},
+                      {"messages", std::move(messages)},
+                      {"options", std::move(options)},
+                      {"stream", true}};
+    put_ollama_format(body, request.response_format);
+    put_json(body, "tools", request.tools);
+    return json_text(body);
   }
 
   std::string make_body(const GenerateRequest& request, Deadline deadline) const {
@@ -420,6 +352,8 @@ class ChatGenerator final : public Generator {
   }
 
   const ChatTarget target_;
+  mutable Mutex mutex_;
+  GeneratorSpeed speed_ KNAP_GUARDED_BY(mutex_);
   observe::Histogram& first_token_;
   observe::Histogram& generate_;
   observe::Histogram& rate_;

@@ -9,6 +9,12 @@
 
 namespace knap::models {
 
+/// What a server speaks.
+enum class ChatShape {
+  kOpenAi,  ///< /v1/chat/completions, Server-Sent Events
+  kOllama   ///< /api/chat, one JSON object a line
+};
+
 /// Where a chat model is served.
 struct ChatTarget {
   std::string id;     ///< What Generator::id() says.
@@ -16,6 +22,7 @@ struct ChatTarget {
   std::string path;   ///< Of the chat completions route.
   std::string key;    ///< Bearer token; empty: none.
   std::uint32_t context = 0;
+  ChatShape shape = ChatShape::kOpenAi;
   bool local = false;  ///< A runner of ours: takes deadline_ms and threads.
   std::size_t threads = 0;
   /// A connection of the server's, kept usable by what holds it.

@@ -136,5 +136,53 @@ TEST_F(ChatGeneratorTest, TellsHowLikelyTokensWere) {
   EXPECT_EQ(heard, R"([{"token":"Hi"}])");
 }
 
+TEST_F(ChatGeneratorTest, SpeaksOllamasOwnShape) {
+  target_.shape = ChatShape::kOllama;
+  target_.path = "/api/chat";
+  target_.context = 2048;
+  events_ =
+      "{\"message\":{\"role\":\"assistant\",\"content\":\"Hel\"},\"done\":false}\n"
+      "{\"message\":{\"role\":\"assistant\",\"content\":\"lo\"},\"done\":false}\n"
+      "{\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"length\","
+      "\"prompt_eval_count\":26,\"eval_count\":2}\n";
+  request_.seed = 7;
+  request_.stop = {"END"};
+  request_.response_format = R"({"type":"json_schema","json_schema":{"schema":{"type":"string"}}})";
+  const auto result = generate();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->text, "Hello");
+  EXPECT_EQ(result->finish_reason, "length");
+  EXPECT_EQ(result->prompt_tokens, 26);
+  EXPECT_EQ(result->completion_tokens, 2);
+  const json::object& options = body_.at("options").as_object();
+  EXPECT_EQ(options.at("num_predict").to_number<int>(), 256);
+  EXPECT_EQ(options.at("num_ctx").to_number<int>(), 2048);
+  EXPECT_EQ(options.at("seed").to_number<int>(), 7);
+  EXPECT_EQ(options.at("stop").as_array().size(), 1);
+  EXPECT_EQ(body_.at("format").at("type").as_string(), "string");
+}
+
+TEST_F(ChatGeneratorTest, ReadsOllamasCallsAndErrors) {
+  target_.shape = ChatShape::kOllama;
+  events_ =
+      "{\"message\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}}}]},"
+      "\"done\":true,\"done_reason\":\"stop\"}\n";
+  const auto called = generate();
+  ASSERT_TRUE(called) << called.error().message;
+  ASSERT_EQ(called->tool_calls.size(), 1);
+  EXPECT_EQ(called->tool_calls[0].name, "f");
+  EXPECT_EQ(called->tool_calls[0].arguments, "{\"a\":1}");
+  EXPECT_EQ(called->finish_reason, "tool_calls");
+  events_ = "{\"message\":{\"content\":\"Hi\"},\"done\":false}\n{\"error\":\"out of memory\"}\n";
+  const auto failed = generate();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kUnavailable);
+  EXPECT_THAT(failed.error().message, testing::HasSubstr("out of memory"));
+  events_ = "{\"message\":{\"content\":\"Hi\"},\"done\":false}\n";
+  EXPECT_FALSE(generate()) << "a stream that just ends is a model that died";
+  events_ = "no JSON\n";
+  EXPECT_FALSE(generate());
+}
+
 }  // namespace
 }  // namespace knap::models

@@ -15,6 +15,8 @@
 #include "model_files.hpp"
 #include "pool.hpp"
 #include "pull.hpp"
+#include "remote_generator.hpp"
+#include "router.hpp"
 #include "runner/precision.hpp"
 #include "runner_embedder.hpp"
 #include "runner_transcriber.hpp"
@@ -25,9 +27,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a remote server's window is cannot be asked through its interface; answers keep their
-// prompts under this.
-constexpr std::uint32_t kRemoteContextTokens = 8'192;
 // The system's limit for a socket's path is 107 bytes.
 constexpr std::size_t kSocketPathMax = 100;
 constexpr std::uint32_t kSocketsMax = 100'000;
@@ -60,7 +59,9 @@ class LocalModels final : public Models {
   LocalModels& operator=(const LocalModels&) = delete;
 
   Status start() {
-    if (!options_.remote_url.empty()) KNAP_CHECK_OK(connect_remote());
+    if (!options_.remote.url.empty() && !options_.remote.forbidden) {
+      KNAP_TRY(remote_, make_remote_generator(options_.remote, metrics_));
+    }
     if (options_.runner_program.empty()) return {};  // models are managed, not run
     KNAP_CHECK_OK(refuse_broken(options_.embed_model));
     if (remote_ == nullptr) KNAP_CHECK_OK(refuse_broken(options_.answer_model));
@@ -103,7 +104,8 @@ class LocalModels final : public Models {
   }
 
   std::shared_ptr<Generator> generator(std::string_view name) override {
-    if (remote_ != nullptr && name == options_.remote_model) return remote_;
+    if (remote_ != nullptr && (name == options_.remote.model || name == remote_->id()))
+      return remote_;
     const auto catalogue = catalogue_->current();
     const ModelSpec* spec = catalogue->find(name);
     MutexLock lock(mutex_);
@@ -122,6 +124,35 @@ class LocalModels final : public Models {
     MutexLock lock(mutex_);
     KnownModel* model = know(*spec, runner::best_precision());
     return model == nullptr ? nullptr : model->transcriber;
+  }
+
+  RoutePlan route(const RouteNeed& need) override {
+    RoutePlan plan;
+    RouteRecord record{.request_id = need.request_id,
+                       .time = std::chrono::system_clock::now(),
+                       .need = need,
+                       .time_left = {},
+                       .candidates = {},
+                       .attempts = {}};
+    if (!need.deadline.is_never()) record.time_left = need.deadline.remaining_ms();
+    record.candidates = rank(need, route_options(need), plan.chain);
+    if (plan.chain.empty()) {
+      plan.reason = "no answer model is at hand";
+      if (!record.candidates.empty())
+        plan.reason =
+            fmt::format("no answer model may be asked ({} {})", record.candidates.front().model,
+                        record.candidates.front().reason);
+    }
+    if (!need.request_id.empty()) routes_.add(std::move(record));
+    return plan;
+  }
+
+  void attempted(std::string_view request_id, RouteAttempt attempt) override {
+    routes_.attempt(request_id, std::move(attempt));
+  }
+
+  std::optional<RouteRecord> route_of(std::string_view request_id) const override {
+    return routes_.find(request_id);
   }
 
   std::vector<ModelInfo> list() const override {
@@ -210,26 +241,52 @@ class LocalModels final : public Models {
     return with_context(sizes.error(), fmt::format("model {} in {}", name, files.dir().string()));
   }
 
-  Status connect_remote() {
-    KNAP_TRY(http::Endpoint endpoint, http::Endpoint::parse(options_.remote_url));
-    // Addresses are written with and without the version, e.g. http://127.0.0.1:8080 and
-    // http://127.0.0.1:8080/v1.
-    const std::string version =
-        endpoint.base_path.empty() || endpoint.base_path == "/" ? "/v1" : "";
-    if (endpoint.base_path == "/") endpoint.base_path.clear();
-    remote_client_ = http::Client::create(endpoint, {});
-    ChatTarget target;
-    target.id = "remote:" + options_.remote_model;
-    target.model = options_.remote_model;
-    target.path = version + "/chat/completions";
-    target.key = options_.remote_key;
-    target.context = kRemoteContextTokens;
-    target.connect = [client = remote_client_](const Hold&, Deadline, const CancelToken&) {
-      return Result<ChatTarget::Connection>(
-          {.hold = nullptr, .client = client.get(), .on_broken = {}});
+  // In the owner's order: the remote model, the chosen local one, those to fall back on.
+  std::vector<RouteOption> route_options(const RouteNeed& need) {
+    std::vector<RouteOption> out;
+    const bool named = !need.model.empty();
+    const auto is_remote = [&](const std::string& name) {
+      return remote_ != nullptr && (name == options_.remote.model || name == remote_->id());
     };
-    remote_ = make_chat_generator(std::move(target), metrics_);
-    return {};
+    if (remote_ != nullptr && (!named || is_remote(need.model))) out.push_back(remote_option());
+    std::vector<std::string> names{named ? need.model : options_.answer_model};
+    if (!named) names.insert(names.end(), options_.fallback.begin(), options_.fallback.end());
+    const auto catalogue = catalogue_->current();
+    for (const std::string& name : names) {
+      const ModelSpec* spec = catalogue->find(name);
+      if (spec != nullptr && spec->role == Role::kAnswer) out.push_back(local_option(*spec));
+    }
+    return out;
+  }
+
+  RouteOption remote_option() const {
+    RouteOption out;
+    out.generator = remote_;
+    out.model = remote_->id();
+    out.remote = true;
+    out.context = remote_->context_tokens();
+    out.speed = remote_->speed();
+    out.costs = remote_->costs();
+    if (remote_->circuit().open()) out.unusable = "it failed, " + remote_->circuit().state();
+    return out;
+  }
+
+  RouteOption local_option(const ModelSpec& spec) {
+    RouteOption out;
+    out.generator = generator(spec.name);
+    out.model = spec.name;
+    out.context = spec.context;
+    out.languages = spec.languages;
+    if (out.generator == nullptr) {
+      out.unusable = "not installed";
+      return out;
+    }
+    out.speed = out.generator->speed();
+    const auto pooled = pooled_state(spec);
+    out.loaded = pooled && pooled->state == "ready";
+    if (pooled) out.load_time = pooled->load_time;
+    if (pooled && pooled->state.starts_with("failed")) out.unusable = pooled->state;
+    return out;
   }
 
   std::string state_of(const ModelSpec& spec) const {
@@ -401,8 +458,8 @@ class LocalModels final : public Models {
   observe::Registry& metrics_;
   const std::shared_ptr<RunnerPool> pool_;
   const std::size_t threads_;
-  std::shared_ptr<http::Client> remote_client_;
-  std::shared_ptr<Generator> remote_;
+  std::shared_ptr<GuardedGenerator> remote_;
+  RouteLog routes_;
   Mutex pull_mutex_;
   mutable Mutex mutex_;
   std::uint32_t sockets_ KNAP_GUARDED_BY(mutex_) = 0;
@@ -443,8 +500,10 @@ Result<std::unique_ptr<Models>> Models::open(ModelsOptions options, observe::Reg
   const auto known = live->current();
   const Catalogue& catalogue = *known;
   KNAP_CHECK_OK(check_role(catalogue, options.embed_model, Role::kEmbed));
-  if (options.remote_url.empty())
+  if (options.remote.url.empty() || options.remote.forbidden)
     KNAP_CHECK_OK(check_role(catalogue, options.answer_model, Role::kAnswer));
+  for (const auto& name : options.fallback)
+    KNAP_CHECK_OK(check_role(catalogue, name, Role::kAnswer));
   KNAP_CHECK_OK(check_role(catalogue, options.speech_model, Role::kSpeech));
   for (const auto* names : {&options.pinned, &options.warm})
     for (const auto& name : *names) KNAP_CHECK_OK(check_runnable(catalogue, name));

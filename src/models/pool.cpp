@@ -156,6 +156,7 @@ class Pool final : public RunnerPool {
     out.expected_bytes = expected(data);
     out.keep = data.plan.keep;
     out.loads = data.loads;
+    out.load_time = std::chrono::milliseconds(static_cast<std::int64_t>(load_seconds(data) * 1e3));
     if (data.runner) {
       out.state = data.runner->state();
       out.resident_bytes = data.runner->resident_bytes();

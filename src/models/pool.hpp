@@ -107,6 +107,7 @@ class RunnerPool : public std::enable_shared_from_this<RunnerPool> {
     std::uint64_t expected_bytes = 0;
     std::uint64_t resident_bytes = 0;  ///< 0: not loaded.
     std::uint64_t loads = 0;
+    std::chrono::milliseconds load_time{};  ///< Measured, or guessed by its bytes.
     Keep keep = Keep::kOnDemand;
   };
   virtual SlotState state(const std::shared_ptr<Slot>& slot) const = 0;

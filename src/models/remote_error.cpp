@@ -47,6 +47,8 @@ Error remote_error(int status, std::string_view body, std::string_view model) {
     if (error != nullptr && error->is_object()) {
       message = read_text(error->get_object(), "message");
       code = read_text(error->get_object(), "code");
+    } else {
+      message = read_text(root.get_object(), "error");  // Ollama's shape
     }
   }
   if (message.empty()) message = fmt::format("status {}", status);

@@ -33,6 +33,13 @@ struct AskRequest {
   /// model it uses: see models::GenerateRequest.
   models::Priority priority = models::Priority::kInteractive;
   std::string tenant;
+  std::string request_id;  ///< Under which the choice of the model is kept; empty: it is not.
+};
+
+/// Notes whose text no remote model gets.
+struct LocalOnly {
+  std::vector<std::string> tags{"local-only"};  ///< Nested ones too.
+  std::vector<std::string> folders;             ///< "Journal" of any vault, "vault:Journal".
 };
 
 struct Citation {
@@ -103,6 +110,7 @@ class Answerer {
     double refuse_below = 0.5;      ///< Confidence under which an answer is refused.
     bool read_ahead = false;        ///< Passages that may be asked about are read ahead.
     double read_ahead_share = 0.5;  ///< Of the time, at most, that takes.
+    LocalOnly local_only;
   };
   static std::unique_ptr<Answerer> create(Options options, index::Service& index,
                                           models::Models& models, service::ComputeLeases& leases,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -12,6 +13,7 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "knap/models/route.hpp"
 #include "knap/models/speech.hpp"
 #include "knap/observe/metrics.hpp"
 
@@ -101,6 +103,15 @@ struct GenerateRequest {
   /// Whose share of a local model it uses: tenants get alike, whatever one of them asks for. At
   /// most 128 bytes; empty: the default one.
   std::string tenant;
+  /// A remote model refuses what is kept on this machine, before it dials.
+  Reach reach = Reach::kAnywhere;
+  std::string request_id;       ///< For the record of what was sent; may be empty.
+  std::vector<NotePart> notes;  ///< What of the notes stands in the messages, for that record.
+};
+
+/// Tokens a second, a running mean of the answers so far; 0: none yet.
+struct GeneratorSpeed {
+  double read_per_second = 0, write_per_second = 0;
 };
 
 struct GenerateResult {
@@ -109,6 +120,8 @@ struct GenerateResult {
   std::vector<ToolCall> tool_calls;
   std::uint64_t prompt_tokens = 0, completion_tokens = 0;
   std::chrono::milliseconds first_token{};
+  bool tokens_estimated = false;  ///< The server told no counts: by bytes.
+  double cost = 0;                ///< Of a remote model, by the prices in the settings.
 };
 
 /// What became of passages that were to be read ahead, and what the model holds of all.
@@ -130,13 +143,18 @@ class Generator {
   virtual ~Generator() = default;
   virtual std::string id() const = 0;
   virtual std::uint32_t context_tokens() const = 0;
+  /// Computed elsewhere: takes no cores of this machine.
+  virtual bool remote() const { return false; }
+  virtual GeneratorSpeed speed() const { return {}; }
   /// Loads the model, which takes up to minutes, and keeps it loaded while the result lives. Call
   /// it before compute is leased: who leases and then loads keeps others from models that are
   /// loaded. Errors: as generate() until the model is ready.
   virtual Result<Hold> load(Deadline /*deadline*/, const CancelToken& /*cancel*/) { return Hold(); }
   /// on_token gets pieces of valid UTF-8 as they come; returning false stops.
   /// A model that is not loaded yet is loaded first, within the deadline.
-  /// Errors: kUnavailable (crashed, starting), kFailedPrecondition (cannot be loaded),
+  /// Errors: kUnavailable (crashed, starting; a remote server fails or is left alone for a while),
+  /// kPermissionDenied (a remote one: its key is refused, or the text is kept on this machine),
+  /// kIo (what is sent cannot be recorded), kFailedPrecondition (cannot be loaded),
   /// kResourceExhausted (prompt over the context: says both numbers), kDeadlineExceeded (nothing
   /// was produced in time; text produced before is an answer with "length"), kCancelled,
   /// kInvalidArgument (tools or response_format: says where and what). A local
@@ -197,11 +215,20 @@ struct ModelsOptions {
   std::filesystem::path passages_dir;
   /// A model that was not used for so long is unloaded; 0: never. Not the embedding model.
   std::chrono::seconds keep_alive{0};
-  std::vector<std::string> warm;    ///< Loaded at the start, and not unloaded for lack of use.
-  std::vector<std::string> pinned;  ///< The same, and not for the memory of others either.
-  std::string
-      remote_url;  ///< OpenAI-compatible server for answers instead of a local model; empty: none.
-  std::string remote_model, remote_key;
+  std::vector<std::string> warm;      ///< Loaded at the start, and not unloaded for lack of use.
+  std::vector<std::string> pinned;    ///< The same, and not for the memory of others either.
+  std::vector<std::string> fallback;  ///< Answer models to ask when answer_model cannot, in order.
+  struct Remote {
+    std::string url;  ///< Server for answers, asked before local models; empty: none.
+    std::string model, key;
+    enum class Shape { kOpenAi, kOllama } shape = Shape::kOpenAi;
+    bool forbidden = false;  ///< Nothing is sent anywhere, whatever else is set.
+    std::uint32_t context_tokens = 8'192;
+    /// Without a byte for so long it counts as failed.
+    std::chrono::milliseconds silence{30'000};
+    double price_read = 0, price_write = 0;  ///< For a million tokens.
+    std::filesystem::path sent_log;          ///< Record of what was sent; empty: none.
+  } remote;
 };
 
 /// What models may take where nothing is said: three quarters of the machine's memory, or of what
@@ -239,6 +266,18 @@ class Models {
   virtual std::shared_ptr<Transcriber> transcriber() { return nullptr; }
   /// A speech model by catalogue name; null when unknown or not installed.
   virtual std::shared_ptr<Transcriber> transcriber(std::string_view /*name*/) { return nullptr; }
+  /// Chooses which models to ask, in order, and keeps the choice under the request's id.
+  virtual RoutePlan route(const RouteNeed& need) {
+    auto model = need.model.empty() ? generator() : generator(need.model);
+    if (model == nullptr) return {{}, "no answer model is at hand"};
+    return {{std::move(model)}, {}};
+  }
+  /// Tells what became of a model that was asked for the request.
+  virtual void attempted(std::string_view /*request_id*/, RouteAttempt /*attempt*/) {}
+  /// How the models of a request were chosen: of the last 1,000 only.
+  virtual std::optional<RouteRecord> route_of(std::string_view /*request_id*/) const {
+    return std::nullopt;
+  }
   virtual std::vector<ModelInfo> list() const = 0;
   virtual PoolTotals totals() const { return {}; }
 
