@@ -175,13 +175,19 @@ std::optional<Reading> closest_clause(const Reading& statement, std::string_view
                                       WordReader& reader) {
   const std::vector<std::string_view> clauses = clauses_of(quote);
   if (clauses.size() < 2) return std::nullopt;
+  // What a direction is told of follows it: "decreases the risk of bleeding".
+  auto told = statement.words.begin();
+  for (auto at = told; at != statement.words.end(); ++at)
+    if (tells_direction(*at)) told = at + 1;
   std::optional<Reading> best;
-  std::ptrdiff_t most = -1;
+  std::pair<std::ptrdiff_t, std::ptrdiff_t> most{-1, -1};
   for (const std::string_view clause : clauses) {
     Reading reading = read(clause, reader);
-    const std::ptrdiff_t held = std::ranges::count_if(statement.words, [&](const Word& word) {
+    const auto holds = [&](const Word& word) {
       return word.content && reading.stems.contains(word.stem);
-    });
+    };
+    const std::pair held{std::count_if(told, statement.words.end(), holds),
+                         std::count_if(statement.words.begin(), statement.words.end(), holds)};
     if (held <= most) continue;
     most = held;
     best = std::move(reading);

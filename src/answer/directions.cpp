@@ -138,6 +138,8 @@ Direction compare_directions(const std::vector<Word>& statement, const std::vect
   return worst;
 }
 
+bool tells_direction(const Word& word) { return side_of(word) != Side::kNone; }
+
 bool looks_denied(const Word& word) {
   return word.content && std::ranges::any_of(kDenials, [&](std::string_view prefix) {
            return word.folded.size() >= prefix.size() + kDeniedMin &&

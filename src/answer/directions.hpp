@@ -20,6 +20,9 @@ Direction compare_directions(const std::vector<Word>& statement, const std::vect
 /// ...". What they hold is no evidence.
 bool only_asks(const std::vector<Word>& sentence);
 
+/// Whether a word tells a direction: "increases", "lower".
+bool tells_direction(const Word& word);
+
 /// Whether a word may deny another one by its beginning, such as "inaccurate"; some only look so.
 bool looks_denied(const Word& word);
 

@@ -38,22 +38,28 @@ std::string line_of(const SentLog::Entry& entry) {
          "\n";
 }
 
+// Whatever the system said: the caller's input is not at fault, and nothing it named is missing.
+Error unrecorded(int number, const std::filesystem::path& file) {
+  Error error = errno_error(number, "cannot record what is sent in", file);
+  error.code = ErrorCode::kIo;
+  return error;
+}
+
 Status append(const std::filesystem::path& file, std::string_view line) {
   // Readable by the owner alone: which notes there are is private too.
   const int handle = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-  if (handle < 0) return errno_error(errno, "cannot record what is sent in", file);
+  if (handle < 0) return unrecorded(errno, file);
   Status status;
   while (!line.empty()) {
     const ssize_t written = ::write(handle, line.data(), line.size());
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      status = errno_error(errno, "cannot record what is sent in", file);
+      status = unrecorded(errno, file);
       break;
     }
     line.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (status && ::fdatasync(handle) != 0)
-    status = errno_error(errno, "cannot record what is sent in", file);
+  if (status && ::fdatasync(handle) != 0) status = unrecorded(errno, file);
   ::close(handle);
   return status;
 }
@@ -93,7 +99,7 @@ Status SentLog::write(const Entry& entry) {
   const auto size = std::filesystem::file_size(file_, error);
   if (!error && size + line.size() > kBytesMax) {
     std::filesystem::rename(file_, file_.string() + ".1", error);
-    if (error) return errno_error(error.value(), "cannot set aside", file_);
+    if (error) return unrecorded(error.value(), file_);
   }
   return append(file_, line);
 }
