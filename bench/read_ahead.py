@@ -40,26 +40,25 @@ def figures(server):
 
 def read_all(server, vault):
     """Searches for each note, as somebody who looks around would, and waits until what was found has been read."""
-    server.ask("What is told here?", mode="generative", deadline_ms=60000)  # loads the model
     begin, pending = time.monotonic(), sorted(vault.glob("*.md"))
     while pending:  # fewer at a time than may wait
         for note in pending[:50]:
             server.search(" ".join(note.read_text("utf-8").split()[:30]))
         pending = pending[50:]
-        wait_until(lambda: figures(server)["read_ahead_waiting"] == 0, 1800, "all passages to be read")
-        time.sleep(5)
+        while figures(server)["read_ahead_waiting"] > 0:
+            time.sleep(2)
+        time.sleep(10)  # the last one
     return round(time.monotonic() - begin, 1)
 
 
 def measure(kind, args, shared, vault, home):
-    settings = {"models": {"answer": args.model}, "service": {},
+    settings = {"models": {"answer": args.model, "warm": [args.model]},
                 "answer": {"read_ahead": kind == "warm", "read_ahead_share": 1.0, "read_ahead_memory_bytes": 2 << 30}}
     server = Server(home / kind, {"notes": vault}, settings).start(60)
     try:
         wait_until(lambda: server.status()["coverage"]["semantic"] >= 1, 300, "all passages to have vectors")
+        wait_until(lambda: any(m["name"] == args.model and m["state"] == "ready" for m in server.get("/api/models")["models"]), 120, "the model")
         seconds = read_all(server, vault) if kind == "warm" else None
-        if kind != "warm":
-            server.ask("What is told here?", mode="generative", deadline_ms=60000)
         before = figures(server)
         done = subprocess.run([sys.executable, shared / "eval" / "answer_quality.py", "measure", vault, "--url", server.url,
                                "--questions", str(args.questions), *(["--verbose"] if args.verbose else [])],
@@ -81,15 +80,17 @@ def main():
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct")
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--rounds", nargs="+", default=["cold", "warm"])
+    parser.add_argument("--home", type=pathlib.Path, help="folder that stays: what was read ahead is read from disk the next time")
     parser.add_argument("--verbose", help="beginning of the names of two files for all answers")
     args = parser.parse_args()
     shared = shared_folder()
     if shared is None:
         sys.exit("the evaluation data is not there: set KNAP_SHARED")
     with tempfile.TemporaryDirectory() as home:
-        home = pathlib.Path(home)
+        home = args.home or pathlib.Path(home)
         vault = home / "vault"
-        subprocess.run([sys.executable, shared / "eval" / "answer_quality.py", "vault", vault], check=True, stdout=subprocess.DEVNULL)
+        if not vault.exists():
+            subprocess.run([sys.executable, shared / "eval" / "answer_quality.py", "vault", vault], check=True, stdout=subprocess.DEVNULL)
         for kind in args.rounds:
             measure(kind, args, shared, vault, home)
 
