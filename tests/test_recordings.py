@@ -138,7 +138,7 @@ def test_off_names_the_setting_and_on_hears_them(servers, shared, installed_mode
     server.stop()
     server.config.write_text(server.config.read_text().replace("models:", "index: {audio: true}\nmodels:"))
     server.start(60).wait_settled(60)
-    assert state(server, "memo.wav")[0] == "indexed"
+    wait_until(lambda: state(server, "memo.wav")[0] == "indexed", 60, "heard")
     assert server.paths("surpassed", mode="keyword") == ["memo.wav"]
 
 
