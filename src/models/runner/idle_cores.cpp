@@ -2,11 +2,20 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <thread>
 
 namespace knap::models::runner {
+namespace {
+
+/// A thread that runs for a moment (the client that has just sent the clip) looks like one that
+/// computes: a busy core is busy at every look.
+constexpr int kLooks = 5;
+constexpr std::chrono::milliseconds kBetweenLooks{1};
+
+}  // namespace
 
 std::size_t threads_for_load(std::size_t wanted, std::size_t cores, std::string_view loadavg) {
   std::size_t at = 0;
@@ -25,10 +34,16 @@ std::size_t threads_for_load(std::size_t wanted, std::size_t cores, std::string_
 }
 
 std::size_t threads_for_idle_cores(std::size_t wanted) {
-  std::string line;
-  std::ifstream file("/proc/loadavg");
-  std::getline(file, line);
-  return threads_for_load(wanted, std::max(1U, std::thread::hardware_concurrency()), line);
+  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  std::size_t most = 1;
+  for (int look = 0; look < kLooks && most < wanted; ++look) {
+    if (look > 0) std::this_thread::sleep_for(kBetweenLooks);
+    std::string line;
+    std::ifstream file("/proc/loadavg");
+    std::getline(file, line);
+    most = std::max(most, threads_for_load(wanted, cores, line));
+  }
+  return most;
 }
 
 }  // namespace knap::models::runner
