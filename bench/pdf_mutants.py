@@ -88,6 +88,7 @@ def main():
     begin = time.monotonic()
     try:
         server.start()
+        server.wait_found("zebrafish", "note.md")
         while not server.settled() and time.monotonic() - begin < 60 + options.count * 5:
             if server.process.poll() is not None:
                 raise SystemExit(f"the server ended with {server.process.returncode}:\n{server.tail()}")
