@@ -119,23 +119,34 @@ Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t m
   return out;
 }
 
-Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   std::string temporary = (folder / ("." + path.filename().string() + ".XXXXXX")).string();
   FileDescriptor fd(::mkstemp(temporary.data()));
   if (!fd.valid()) return errno_error(errno, "create a file in", folder);
-  Status status = write_all(fd.get(), bytes, path);
-  if (status && ::fsync(fd.get()) != 0) status = errno_error(errno, "sync", path);
-  fd.reset();
-  if (status && ::rename(temporary.c_str(), path.c_str()) != 0)
-    status = errno_error(errno, "replace", path);
-  if (!status) {
-    ::unlink(temporary.c_str());
-    return status;
-  }
+  return AtomicFile(path, std::move(temporary), std::move(fd));
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_.valid()) ::unlink(temporary_.c_str());
+}
+
+Status AtomicFile::write(std::string_view bytes) { return write_all(fd_.get(), bytes, path_); }
+
+Status AtomicFile::commit() {
+  if (::fsync(fd_.get()) != 0) return errno_error(errno, "sync", path_);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return errno_error(errno, "replace", path_);
+  fd_.reset();
+  const auto folder = std::filesystem::path(temporary_).parent_path();
   const FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.valid()) ::fsync(directory.get());
   return {};
+}
+
+Status write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
+  KNAP_TRY(auto file, AtomicFile::create(path));
+  KNAP_CHECK_OK(file.write(bytes));
+  return file.commit();
 }
 
 }  // namespace knap

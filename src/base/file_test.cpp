@@ -23,6 +23,29 @@ TEST_F(FileTest, WrittenBytesAreReadBack) {
   EXPECT_EQ(read_file(folder_ / "a", 10).value(), "two");
 }
 
+TEST_F(FileTest, PiecesAreSeenTogetherOnceTheyAreCommitted) {
+  ASSERT_TRUE(write_file_atomic(folder_ / "a", "old"));
+  auto file = AtomicFile::create(folder_ / "a");
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(file->write("new, "));
+  EXPECT_TRUE(file->write("in pieces"));
+  EXPECT_EQ(read_file(folder_ / "a", 99).value(), "old");
+  EXPECT_TRUE(file->commit());
+  EXPECT_EQ(read_file(folder_ / "a", 99).value(), "new, in pieces");
+}
+
+TEST_F(FileTest, WhatIsNotCommittedLeavesNoTrace) {
+  {
+    auto file = AtomicFile::create(folder_ / "a");
+    ASSERT_TRUE(file);
+    EXPECT_TRUE(file->write("half"));
+    const auto moved = std::move(*file);
+    EXPECT_FALSE(std::filesystem::is_empty(folder_));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  EXPECT_FALSE(AtomicFile::create(folder_ / "missing" / "a"));
+}
+
 TEST_F(FileTest, RefusesWhatIsTooLargeMissingOrNoFile) {
   ASSERT_TRUE(write_file_atomic(folder_ / "a", "0123456789"));
   EXPECT_EQ(read_file(folder_ / "a", 9).error().code, ErrorCode::kResourceExhausted);

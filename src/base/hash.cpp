@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -90,11 +91,24 @@ Hash128 hash128(std::string_view bytes) {
   return Hash128{hash.high64, hash.low64};
 }
 
+Hasher128::Hasher128() : state_(XXH3_createState()) {
+  if (state_ == nullptr) throw std::bad_alloc();
+  XXH3_128bits_reset(static_cast<XXH3_state_t*>(state_));
+}
+
+Hasher128::~Hasher128() { XXH3_freeState(static_cast<XXH3_state_t*>(state_)); }
+
+void Hasher128::update(std::string_view bytes) {
+  XXH3_128bits_update(static_cast<XXH3_state_t*>(state_), bytes.data(), bytes.size());
+}
+
+Hash128 Hasher128::digest() const {
+  const XXH128_hash_t hash = XXH3_128bits_digest(static_cast<const XXH3_state_t*>(state_));
+  return Hash128{hash.high64, hash.low64};
+}
+
 Result<Hash128> hash128_file(int file, std::uint64_t max_bytes) {
-  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
-                                                                       XXH3_freeState);
-  if (!state) return make_error(ErrorCode::kResourceExhausted, "no memory to hash a file");
-  XXH3_128bits_reset(state.get());
+  Hasher128 hasher;
   std::vector<char> chunk(kHashChunkBytes);
   std::uint64_t done = 0;
   for (;;) {
@@ -107,10 +121,9 @@ Result<Hash128> hash128_file(int file, std::uint64_t max_bytes) {
       return make_error(ErrorCode::kResourceExhausted,
                         "larger than " + std::to_string(max_bytes) + " bytes");
     }
-    XXH3_128bits_update(state.get(), chunk.data(), static_cast<std::size_t>(got));
+    hasher.update({chunk.data(), static_cast<std::size_t>(got)});
   }
-  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
-  return Hash128{hash.high64, hash.low64};
+  return hasher.digest();
 }
 
 std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {

@@ -95,7 +95,9 @@ Status SnapshotKeeper::save(VaultState& vault) {
     KNAP_TRY(mark, store_.mark(vault.id));
     frozen = vault.index.get()->freeze();
   }
-  KNAP_CHECK_OK(write_file_atomic(file_of(vault), frozen(mark.stamp)));
+  KNAP_TRY(auto file, AtomicFile::create(file_of(vault)));
+  KNAP_CHECK_OK(frozen(mark.stamp, [&](std::string_view piece) { return file.write(piece); }));
+  KNAP_CHECK_OK(file.commit());
   vault.saved_changes = mark.changes;
   seconds_.record(SteadyClock::now() - begin);
   return {};

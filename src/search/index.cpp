@@ -357,8 +357,8 @@ Index::Frozen IndexImpl::freeze() const {
   std::vector<std::vector<Hash128>> hashes;
   for (const SegmentView& view : current->segments)
     hashes.push_back(passage_hashes(*view.segment, vectors_));
-  return [current, hashes = std::move(hashes)](std::uint64_t stamp) {
-    return write_snapshot(*current, hashes, stamp);
+  return [current, hashes = std::move(hashes)](std::uint64_t stamp, const SnapshotSink& sink) {
+    return write_snapshot(*current, hashes, stamp, sink);
   };
 }
 

@@ -15,36 +15,61 @@ constexpr std::string_view kMagic = "KNAPSRCH";
 constexpr std::size_t kChecksumBytes = sizeof(Hash128);
 constexpr std::uint32_t kSegmentsMax = 4'096;
 
+/// Gathers what is written into pieces for a sink. After the sink's first error nothing more is
+/// given to it.
 class Writer {
  public:
+  explicit Writer(const Index::SnapshotSink& sink) : sink_(sink) {
+    piece_.reserve(Index::kSnapshotPieceBytes);
+  }
   template <typename T>
   void value(const T& value) {
-    out_.value(value);
+    static_assert(std::is_trivially_copyable_v<T>);
+    raw({reinterpret_cast<const char*>(&value), sizeof value});
   }
   void text(std::string_view text) {
     count(text.size());
-    out_.raw(text);
+    raw(text);
   }
   template <typename T>
   void values(const std::vector<T>& values) {
     static_assert(std::is_trivially_copyable_v<T>);
     count(values.size());
-    out_.raw({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
+    raw({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
   }
   void texts(const std::vector<std::string>& texts) {
     count(texts.size());
     for (const std::string& each : texts) text(each);
   }
-  std::string finish() {
-    const Hash128 hash = hash128(out_.bytes());
-    out_.value(hash.high);
-    out_.value(hash.low);
-    return out_.take();
+  Status finish() {
+    flush();
+    const Hash128 hash = hasher_.digest();
+    value(hash.high);
+    value(hash.low);
+    flush();
+    return status_;
   }
 
  private:
-  void count(std::size_t count) { out_.value(static_cast<std::uint64_t>(count)); }
-  ByteWriter out_;
+  void count(std::size_t count) { value(static_cast<std::uint64_t>(count)); }
+  void raw(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const auto part = bytes.substr(0, Index::kSnapshotPieceBytes - piece_.size());
+      piece_.append(part);
+      bytes.remove_prefix(part.size());
+      if (piece_.size() == Index::kSnapshotPieceBytes) flush();
+    }
+  }
+  void flush() {
+    hasher_.update(piece_);
+    if (status_ && !piece_.empty()) status_ = sink_(piece_);
+    piece_.clear();
+  }
+
+  const Index::SnapshotSink& sink_;
+  Status status_;
+  std::string piece_;
+  Hasher128 hasher_;
 };
 
 /// Reads what Writer wrote. After a length that the bytes cannot hold it gives zeros and ok() is
@@ -272,10 +297,10 @@ std::vector<Hash128> passage_hashes(const Segment& segment, const VectorStore& v
   return hashes;
 }
 
-std::string write_snapshot(const State& state, std::span<const std::vector<Hash128>> hashes,
-                           std::uint64_t stamp) {
+Status write_snapshot(const State& state, std::span<const std::vector<Hash128>> hashes,
+                      std::uint64_t stamp, const Index::SnapshotSink& sink) {
   KNAP_ASSERT(hashes.size() == state.segments.size());
-  Writer out;
+  Writer out(sink);
   for (const char c : kMagic) out.value(c);
   out.value(kSnapshotVersion);
   out.value(stamp);

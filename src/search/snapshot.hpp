@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "knap/base/result.hpp"
+#include "knap/search/index.hpp"
 #include "state.hpp"
 #include "vectors.hpp"
 
@@ -16,12 +17,13 @@ namespace knap::search {
 /// The passages' hashes of a segment, in order: what its slots stand for.
 std::vector<Hash128> passage_hashes(const Segment& segment, const VectorStore& vectors);
 
-/// The segments of a state as bytes (docs/formats/Search snapshot.md). Vectors are named by the
-/// hashes of their passages, not written.
+/// Gives the segments of a state as bytes (docs/formats/Search snapshot.md) to `sink`. Vectors are
+/// named by the hashes of their passages, not written.
 /// @param hashes  passage_hashes() of each segment
 /// @param stamp  what the caller knows the state by
-std::string write_snapshot(const State& state, std::span<const std::vector<Hash128>> hashes,
-                           std::uint64_t stamp);
+/// Errors: the sink's first; it is then not called again.
+Status write_snapshot(const State& state, std::span<const std::vector<Hash128>> hashes,
+                      std::uint64_t stamp, const Index::SnapshotSink& sink);
 
 std::optional<std::uint64_t> read_stamp(std::string_view snapshot);
 

@@ -67,6 +67,26 @@ class Best {
   std::vector<KeywordHit> hits_;
 };
 
+/// The numbers of one window of notes. Each thread that searches keeps its own from search to
+/// search: made anew, they would be most of what a search allocates, and the holes that they leave
+/// between what stays (cached results) make the process grow.
+struct WindowSums {
+  /// What the added words give to each note, and at most to its best passage and to both; in kRows
+  /// rows.
+  std::vector<float> notes, passages, most;
+  std::vector<float> highest;                           ///< Of each block.
+  std::vector<std::pair<float, std::uint32_t>> blocks;  ///< (highest bound, column): a heap.
+  std::vector<float> units, word_units;                 ///< When all are scored together.
+  std::vector<float> word_notes, word_passages;  ///< The highest of one word of several lists.
+
+  /// The units of a window have no limit but the segment's: so much of them is kept.
+  void trim() {
+    constexpr std::size_t kUnitsKept = 1U << 17;
+    for (auto* each : {&units, &word_units})
+      if (each->capacity() > kUnitsKept) std::vector<float>().swap(*each);
+  }
+};
+
 /// The visit of one segment, in two steps for each window of notes: what the words give to each
 /// note and, at most, to its passages is added up from the notes' own values and their best
 /// passages for each word; notes that have a chance by that, the best first, are then scored
@@ -74,7 +94,7 @@ class Best {
 class Visit {
  public:
   Visit(const State& state, std::uint32_t number, const NoteSet* candidates,
-        const KeywordScorer& scorer);
+        const KeywordScorer& scorer, WindowSums& work);
   std::uint64_t run(Best& best);
   /// One note, wherever the visit stands.
   KeywordHit score(std::uint32_t note);
@@ -110,22 +130,27 @@ class Visit {
 
   std::uint32_t first_ = 0, end_ = 0;  ///< Notes of the window.
   std::uint32_t columns_ = 0;
-  /// What the added words give to each note, and at most to its best passage and to both; in kRows
-  /// rows.
-  std::vector<float> note_sums_, passage_sums_, most_;
-  std::vector<float> highest_;                           ///< Of each block.
-  std::vector<std::pair<float, std::uint32_t>> blocks_;  ///< (highest bound, column): a heap.
-  std::vector<float> unit_sums_, word_units_;            ///< When all are scored together.
-  std::vector<float> word_notes_, word_passages_;  ///< The highest of one word of several lists.
-  std::vector<float> passages_, competing_;        ///< Of the note that is scored.
+  std::vector<float>&note_sums_, &passage_sums_, &most_, &highest_;
+  std::vector<std::pair<float, std::uint32_t>>& blocks_;
+  std::vector<float>&unit_sums_, &word_units_, &word_notes_, &word_passages_;
+  std::vector<float> passages_, competing_;  ///< Of the note that is scored.
 };
 
 Visit::Visit(const State& state, std::uint32_t number, const NoteSet* candidates,
-             const KeywordScorer& scorer)
+             const KeywordScorer& scorer, WindowSums& work)
     : segment_(*state.segments[number].segment),
       number_(number),
       candidates_(candidates),
-      share_(scorer.settings().passage_share) {
+      share_(scorer.settings().passage_share),
+      note_sums_(work.notes),
+      passage_sums_(work.passages),
+      most_(work.most),
+      highest_(work.highest),
+      blocks_(work.blocks),
+      unit_sums_(work.units),
+      word_units_(work.word_units),
+      word_notes_(work.word_notes),
+      word_passages_(work.word_passages) {
   open(scorer);
   for (std::size_t w = 0; w < words_.size(); ++w) by_bound_.push_back(w);
   std::stable_sort(by_bound_.begin(), by_bound_.end(), [this](std::size_t a, std::size_t b) {
@@ -407,10 +432,11 @@ std::vector<KeywordHit> best_notes(const State& state,
                                    const std::vector<const NoteSet*>& candidates,
                                    const KeywordScorer& scorer, std::uint32_t count,
                                    const std::vector<NamedNote>& named, std::uint64_t& scored) {
+  thread_local WindowSums work;
   Best best(state, count);
   scored = 0;
   for (std::uint32_t s = 0; s < state.segments.size(); ++s)
-    scored += Visit(state, s, candidates[s], scorer).run(best);
+    scored += Visit(state, s, candidates[s], scorer, work).run(best);
   std::vector<KeywordHit> hits = best.take();
   for (const auto& [segment, note] : named) {
     const bool known = std::any_of(hits.begin(), hits.end(), [&](const KeywordHit& hit) {
@@ -418,9 +444,10 @@ std::vector<KeywordHit> best_notes(const State& state,
     });
     const bool wanted = candidates[segment] == nullptr || candidates[segment]->test(note);
     if (known || !wanted) continue;
-    const KeywordHit hit = Visit(state, segment, candidates[segment], scorer).score(note);
+    const KeywordHit hit = Visit(state, segment, candidates[segment], scorer, work).score(note);
     if (hit.score > 0) hits.push_back(hit);
   }
+  work.trim();
   return hits;
 }
 

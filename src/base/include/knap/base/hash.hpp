@@ -24,6 +24,22 @@ struct Hash128 {
 };
 
 Hash128 hash128(std::string_view bytes);
+
+/// The same of bytes that come piece by piece. Threads: one at a time.
+class Hasher128 {
+ public:
+  Hasher128();
+  ~Hasher128();
+  Hasher128(const Hasher128&) = delete;
+  Hasher128& operator=(const Hasher128&) = delete;
+  void update(std::string_view bytes);
+  /// Of all bytes so far; more may follow.
+  Hash128 digest() const;
+
+ private:
+  void* state_;  // XXH3_state_t
+};
+
 /// The same of a file's bytes, from its beginning; the file's place does not move. Errors: kIo;
 /// kResourceExhausted when longer than max_bytes.
 Result<Hash128> hash128_file(int file, std::uint64_t max_bytes);

@@ -174,10 +174,15 @@ class Index {
   virtual Status replace_vectors(std::uint32_t dimensions, std::uint64_t space,
                                  const std::function<Status(const PutVector& put)>& fill) = 0;
 
+  /// Takes the next bytes of a snapshot, at most kSnapshotPieceBytes of them.
+  using SnapshotSink = std::function<Status(std::string_view bytes)>;
+  static constexpr std::size_t kSnapshotPieceBytes = 256U << 10;
   /// Writes all notes, as they were when it was made, as checksummed bytes for a fast start;
-  /// vectors are not in it (docs/formats/Search snapshot.md).
+  /// vectors are not in it (docs/formats/Search snapshot.md). The bytes come in pieces: a vault's
+  /// whole index would be a second time in memory.
   /// @param stamp  names the state of the source of truth that the index showed then
-  using Frozen = std::function<std::string(std::uint64_t stamp)>;
+  /// Errors: the sink's first; it is then not called again.
+  using Frozen = std::function<Status(std::uint64_t stamp, const SnapshotSink& sink)>;
   /// Cheap; writers go on while the result is called.
   virtual Frozen freeze() const = 0;
   /// The stamp that a snapshot begins with; nothing when it is not one of this version. The rest of
