@@ -1,5 +1,6 @@
 #include "knap/store/store.hpp"
 
+#include <bit>
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -30,8 +31,12 @@ constexpr const char* kWriterSettings =
     "PRAGMA temp_store = MEMORY;";
 constexpr const char* kReaderSettings =
     "PRAGMA query_only = ON;"
-    "PRAGMA cache_size = -16000;"
     "PRAGMA temp_store = MEMORY;";
+/// Pages that connections for reading keep: the first ones, which are taken first, many; the others
+/// little more than the inner pages of the trees. Leaves are then read from the system's cache.
+constexpr std::size_t kLargeCaches = 2;
+constexpr const char* kLargeCache = "PRAGMA cache_size = -16000;";
+constexpr const char* kSmallCache = "PRAGMA cache_size = -1000;";
 
 Result<FileDescriptor> take_lock(const std::filesystem::path& data_dir) {
   const std::filesystem::path path = data_dir / kLockName;
@@ -82,6 +87,7 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   for (std::size_t i = 0; i < options.readers; ++i) {
     KNAP_TRY(auto reader, Database::open(file, Database::Access::kReadOnly));
     KNAP_CHECK_OK(reader->execute(kReaderSettings));
+    KNAP_CHECK_OK(reader->execute(i < kLargeCaches ? kLargeCache : kSmallCache));
     readers.push_back(std::move(reader));
   }
   return std::unique_ptr<Store>(std::make_unique<StoreImpl>(std::move(options), std::move(lock),
@@ -90,20 +96,20 @@ Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
 
 ReaderPool::Lease ReaderPool::take() {
   MutexLock lock(mutex_);
-  if (free_.empty()) {
+  if (free_ == 0) {
     const auto begin = SteadyClock::now();
-    while (free_.empty()) wake_.wait(mutex_);
+    while (free_ == 0) wake_.wait(mutex_);
     if (wait_seconds_ != nullptr) wait_seconds_->record(SteadyClock::now() - begin);
   }
-  std::unique_ptr<Database> database = std::move(free_.back());
-  free_.pop_back();
-  return Lease(*this, std::move(database));
+  const auto place = static_cast<std::size_t>(std::countr_zero(free_));
+  free_ &= free_ - 1;
+  return Lease(*this, place);
 }
 
-void ReaderPool::give_back(std::unique_ptr<Database> database) {
+void ReaderPool::give_back(std::size_t place) {
   {
     MutexLock lock(mutex_);
-    free_.push_back(std::move(database));
+    free_ |= 1U << place;
   }
   wake_.notify_one();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -11,34 +12,38 @@
 
 namespace knap::store {
 
-/// A few connections for reading; whoever finds none free waits for one (reads are short).
+/// A few connections for reading; whoever finds none free waits for one (reads are short). The
+/// first that is free is taken, so that a moment with more readers than usual does not fill the
+/// page caches of connections that are seldom needed.
 class ReaderPool {
  public:
   class Lease {
    public:
-    Lease(ReaderPool& pool, std::unique_ptr<Database> database)
-        : pool_(pool), database_(std::move(database)) {}
-    ~Lease() { pool_.give_back(std::move(database_)); }
+    Lease(ReaderPool& pool, std::size_t place) : pool_(pool), place_(place) {}
+    ~Lease() { pool_.give_back(place_); }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
-    Database& operator*() const { return *database_; }
-    Database* operator->() const { return database_.get(); }
+    Database& operator*() const { return *pool_.readers_[place_]; }
+    Database* operator->() const { return pool_.readers_[place_].get(); }
 
    private:
     ReaderPool& pool_;
-    std::unique_ptr<Database> database_;
+    const std::size_t place_;
   };
 
-  explicit ReaderPool(std::vector<std::unique_ptr<Database>> free) : free_(std::move(free)) {}
+  /// @param readers  1 to 16
+  explicit ReaderPool(std::vector<std::unique_ptr<Database>> readers)
+      : readers_(std::move(readers)), free_((1U << readers_.size()) - 1) {}
   Lease take() KNAP_EXCLUDES(mutex_);
   /// Before the first take(): where waits are counted.
   void measure(observe::Histogram& wait_seconds) { wait_seconds_ = &wait_seconds; }
 
  private:
-  void give_back(std::unique_ptr<Database> database) KNAP_EXCLUDES(mutex_);
+  void give_back(std::size_t place) KNAP_EXCLUDES(mutex_);
+  const std::vector<std::unique_ptr<Database>> readers_;
   Mutex mutex_;
   CondVar wake_;
-  std::vector<std::unique_ptr<Database>> free_ KNAP_GUARDED_BY(mutex_);
+  std::uint32_t free_ KNAP_GUARDED_BY(mutex_);  ///< A bit for each place.
   observe::Histogram* wait_seconds_ = nullptr;
 };
 
