@@ -32,6 +32,7 @@ import wave
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
 from knap_server import Server, program, shared_folder  # noqa: E402
 from latency import machine, percentiles  # noqa: E402
+from speech_clips import edits  # noqa: E402
 from peers import CACHE  # noqa: E402
 
 MODELS = ["whisper-base", "whisper-tiny.en"]
@@ -62,15 +63,6 @@ def words(text):
     """As Whisper's own evaluation does: no case, no punctuation, numbers and titles in words."""
     text = re.sub(r"[^a-z0-9' ]", " ", text.lower().replace("mr.", "mister").replace("-", " ")).replace("'", "")
     return " ".join(NUMBERS.get(word, word) for word in text.split()).split()
-
-
-def errors(wanted, got):
-    row = list(range(len(got) + 1))
-    for i, want in enumerate(wanted, 1):
-        before, row[0] = row[0], i
-        for j, have in enumerate(got, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (want != have))
-    return row[-1]
 
 
 def clips(data):
@@ -111,8 +103,8 @@ def bench_clips(server, model, ggml, data):
         texts[clip["path"]] = text
         want = words(clip["text"])
         wanted += len(want)
-        ours += errors(want, words(text))
-        theirs += errors(want, words(their_text))
+        ours += edits(want, words(text))
+        theirs += edits(want, words(their_text))
         times[clip["path"]], their_times[clip["path"]] = [ms], [their_ms]
     for clip in order.sample(all_clips, len(all_clips)):  # in another order
         text, ms = hear(server, clip["path"])

@@ -24,15 +24,18 @@ def words(text):
     return re.sub(r"[^a-z0-9 ]", " ", text.lower()).split()
 
 
-def word_errors(wanted, got):
-    """Substitutions, insertions and deletions between two texts."""
-    wanted, got = words(wanted), words(got)
+def edits(wanted, got):
+    """Substitutions, insertions and deletions between two lists of words."""
     row = list(range(len(got) + 1))
     for i, want in enumerate(wanted, 1):
         before, row[0] = row[0], i
         for j, have in enumerate(got, 1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (want != have))
     return row[-1]
+
+
+def word_errors(wanted, got):
+    return edits(words(wanted), words(got))
 
 
 def speak(path, text=SENTENCE):

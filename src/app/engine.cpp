@@ -11,6 +11,7 @@
 
 #include "document_readers.hpp"
 #include "knap/base/file.hpp"
+#include "knap/http/client.hpp"
 
 namespace knap::app {
 namespace {
@@ -134,6 +135,11 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
   KNAP_TRY(engine->run_dir_, make_run_dir());
   const std::size_t cores = compute_cores(config);
   engine->leases_ = std::make_unique<service::ComputeLeases>(cores, &engine->metrics_);
+  auto& outgoing_wait = engine->metrics_.histogram(
+      "knap_http_outgoing_wait_seconds",
+      "Time that requests to other machines waited for a connection, of those that had to wait");
+  http::measure_outgoing_waits(
+      [&outgoing_wait](SteadyClock::duration time) { outgoing_wait.record(time); });
   auto options = models_options(config, engine->run_dir_);
   if (runners == Runners::kNone) {
     options.embed_model.clear();
@@ -161,6 +167,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
 }
 
 Engine::~Engine() {
+  http::measure_outgoing_waits({});
   index_.reset();
   speech_.reset();
   models_.reset();

@@ -48,6 +48,47 @@ std::string host_field(const Endpoint& endpoint) {
   return host;
 }
 
+/// The connections of all clients to other machines.
+class OutgoingPlaces {
+ public:
+  Status take(const Patience& patience) KNAP_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    if (in_use_ >= kOutgoingMax) {
+      const auto begin = SteadyClock::now();
+      Status wanted;
+      while (wanted && in_use_ >= kOutgoingMax) {
+        freed_.wait_until(mutex_,
+                          patience.deadline.earlier(Deadline::after(Patience::kCancelPoll)));
+        wanted = still_wanted(patience.cancel, patience.deadline);
+      }
+      if (record_) record_(SteadyClock::now() - begin);
+      KNAP_CHECK_OK(wanted);
+    }
+    ++in_use_;
+    return {};
+  }
+  void give_back() KNAP_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    --in_use_;
+    freed_.notify_one();
+  }
+  void measure(std::function<void(SteadyClock::duration)> record) KNAP_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    record_ = std::move(record);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar freed_;
+  std::size_t in_use_ KNAP_GUARDED_BY(mutex_) = 0;
+  std::function<void(SteadyClock::duration)> record_ KNAP_GUARDED_BY(mutex_);
+};
+
+OutgoingPlaces& outgoing() {
+  static OutgoingPlaces places;
+  return places;
+}
+
 class PooledClient final : public Client {
  public:
   PooledClient(Endpoint endpoint, Options options)
@@ -69,7 +110,7 @@ class PooledClient final : public Client {
   }
 
  private:
-  /// A place among max_connections, given back on destruction.
+  /// A place among max_connections and kOutgoingMax, given back on destruction.
   class Slot {
    public:
     explicit Slot(PooledClient& owner) : owner_(owner) {}
@@ -190,11 +231,13 @@ class PooledClient final : public Client {
       freed_.wait_until(mutex_, patience.deadline.earlier(Deadline::after(Patience::kCancelPoll)));
     }
     KNAP_CHECK_OK(still_wanted(patience.cancel, patience.deadline));
+    if (endpoint_.unix_socket.empty()) KNAP_CHECK_OK(outgoing().take(patience));
     ++in_use_;
     return {};
   }
 
   void release() KNAP_EXCLUDES(mutex_) {
+    if (endpoint_.unix_socket.empty()) outgoing().give_back();
     const MutexLock lock(mutex_);
     --in_use_;
     freed_.notify_one();
@@ -231,6 +274,10 @@ class PooledClient final : public Client {
 };
 
 }  // namespace
+
+void measure_outgoing_waits(std::function<void(SteadyClock::duration)> record) {
+  outgoing().measure(std::move(record));
+}
 
 std::unique_ptr<Client> Client::create(Endpoint endpoint, Options options) {
   return std::make_unique<PooledClient>(std::move(endpoint), options);

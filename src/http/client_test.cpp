@@ -161,6 +161,30 @@ TEST_F(ClientTest, WaitsForAFreeConnectionWithinTheDeadline) {
   server_->stop(milliseconds(0));
 }
 
+TEST_F(ClientTest, AllClientsTogetherHaveALimit) {
+  std::vector<std::shared_ptr<Responder>> kept;
+  serve([&](auto, auto responder) { kept.push_back(responder); });
+  std::atomic<int> waits = 0;
+  measure_outgoing_waits([&](SteadyClock::duration) { ++waits; });
+  Client::Options options;
+  options.max_connections = kOutgoingMax;
+  const auto client = this->client(options);
+  const CancelToken token;
+  std::vector<std::thread> holders;
+  for (std::size_t i = 0; i < kOutgoingMax; ++i)
+    holders.emplace_back(
+        [&] { (void)client->call({}, Deadline::after(milliseconds(20'000)), token); });
+  while (server_->connections() < kOutgoingMax) std::this_thread::sleep_for(milliseconds(1));
+  const auto another = this->client({})->call({}, Deadline::after(milliseconds(40)), {});
+  ASSERT_FALSE(another.has_value());
+  EXPECT_EQ(another.error().code, ErrorCode::kDeadlineExceeded);
+  EXPECT_EQ(waits, 1);
+  measure_outgoing_waits({});
+  token.cancel();
+  for (std::thread& holder : holders) holder.join();
+  server_->stop(milliseconds(0));
+}
+
 TEST_F(ClientTest, SaysWhereItCannotConnect) {
   Endpoint endpoint;
   endpoint.unix_socket = "/nonexistent/knap.sock";

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include <malloc.h>
 
@@ -74,6 +75,12 @@ Result<std::pair<std::size_t, std::string>> read_cursor(std::string_view cursor,
   return std::pair(vault, decoded->substr(slash + 1));
 }
 
+/// Each core may search, and a few threads list, load and embed beside them.
+std::size_t store_readers() {
+  constexpr std::size_t kBeside = 2, kLeast = 4, kMost = 20;
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency() + kBeside, kLeast, kMost);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Service>> Service::open(ServiceOptions options,
@@ -81,7 +88,9 @@ Result<std::unique_ptr<Service>> Service::open(ServiceOptions options,
                                                service::ComputeLeases& leases,
                                                observe::Registry& metrics) {
   KNAP_CHECK_OK(check(options));
-  KNAP_TRY(auto store, store::Store::open({.data_dir = options.data_dir, .metrics = &metrics}));
+  KNAP_TRY(auto store,
+           store::Store::open(
+               {.data_dir = options.data_dir, .readers = store_readers(), .metrics = &metrics}));
   KNAP_TRY(const std::int64_t next_file_id, store->next_file_id());
   const auto dimensions =
       embedder ? static_cast<std::uint32_t>(embedder->dimensions()) : kDimensionsWithoutModel;

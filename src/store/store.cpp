@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view kDatabaseName = "knap.db";
 constexpr std::string_view kLockName = "knap.lock";
-constexpr std::size_t kReadersMax = 16;
+constexpr std::size_t kReadersMax = 20;
 
 // NORMAL syncs at checkpoints only: a power cut may lose the last batches, which the next walk
 // finds again.
@@ -71,7 +71,7 @@ Status check_tables(Database& database) {
 
 Result<std::unique_ptr<Store>> Store::open(StoreOptions options) {
   if (options.readers == 0 || options.readers > kReadersMax) {
-    return make_error(ErrorCode::kInvalidArgument, "store readers must be 1 to 16");
+    return make_error(ErrorCode::kInvalidArgument, "store readers must be 1 to 20");
   }
   std::error_code failed;
   std::filesystem::create_directories(options.data_dir, failed);

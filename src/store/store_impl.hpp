@@ -31,7 +31,7 @@ class ReaderPool {
     const std::size_t place_;
   };
 
-  /// @param readers  1 to 16
+  /// @param readers  1 to 20
   explicit ReaderPool(std::vector<std::unique_ptr<Database>> readers)
       : readers_(std::move(readers)), free_((1U << readers_.size()) - 1) {}
   Lease take() KNAP_EXCLUDES(mutex_);

@@ -27,6 +27,12 @@ struct ClientRequest {
   std::string body;
 };
 
+/// All clients of the process together have at most so many connections to other machines in use;
+/// further callers wait within their deadline. Unix sockets do not count.
+inline constexpr std::size_t kOutgoingMax = 100;
+/// Who is told of each wait for one of them; an empty function: nobody. Threads: safe.
+void measure_outgoing_waits(std::function<void(SteadyClock::duration)> record);
+
 /// Blocking HTTP/1.1 client with a pool of kept-alive connections.
 ///
 /// Threads: safe. At most max_connections at once; more callers wait within their deadline. No

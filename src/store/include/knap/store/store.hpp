@@ -129,7 +129,7 @@ struct EmbeddingRecord {
 
 struct StoreOptions {
   std::filesystem::path data_dir;
-  std::size_t readers = 4;               ///< Connections for reading, at least 1.
+  std::size_t readers = 4;               ///< Connections for reading, 1 to 20.
   observe::Registry* metrics = nullptr;  ///< May be null.
 };
 
