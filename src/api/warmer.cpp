@@ -66,7 +66,8 @@ void Warmer::make_room() {
   for (const auto& [name, question] : questions_) values.emplace_back(question.value(), name);
   const auto end = values.begin() + kDroppedAtOnce;
   std::nth_element(values.begin(), end, values.end());
-  std::for_each(values.begin(), end, [this](const auto& each) { questions_.erase(each.second); });
+  values.erase(end, values.end());
+  for (const auto& [value, name] : values) questions_.erase(name);
 }
 
 void Warmer::used(cache::Kind kind, std::uint64_t name, std::uint32_t cost_us,

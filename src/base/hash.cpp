@@ -34,11 +34,11 @@ int hex_value(char c) {
   return -1;
 }
 
-std::array<std::int8_t, 256> make_base64_table() {
-  std::array<std::int8_t, 256> table{};
+std::array<int, 256> make_base64_table() {
+  std::array<int, 256> table{};
   table.fill(-1);
   for (std::size_t i = 0; i < kBase64.size(); ++i)
-    table[static_cast<unsigned char>(kBase64[i])] = static_cast<std::int8_t>(i);
+    table[static_cast<unsigned char>(kBase64[i])] = static_cast<int>(i);
   return table;
 }
 
