@@ -225,19 +225,31 @@ class PooledClient final : public Client {
   }
 
   Status reserve(const Patience& patience) KNAP_EXCLUDES(mutex_) {
+    KNAP_CHECK_OK(enter(patience));
+    if (!endpoint_.unix_socket.empty()) return {};
+    // Without the lock: who holds one of those places may need it to give the place back.
+    Status placed = outgoing().take(patience);
+    if (!placed) leave();
+    return placed;
+  }
+
+  Status enter(const Patience& patience) KNAP_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     while (in_use_ >= options_.max_connections) {
       KNAP_CHECK_OK(still_wanted(patience.cancel, patience.deadline));
       freed_.wait_until(mutex_, patience.deadline.earlier(Deadline::after(Patience::kCancelPoll)));
     }
     KNAP_CHECK_OK(still_wanted(patience.cancel, patience.deadline));
-    if (endpoint_.unix_socket.empty()) KNAP_CHECK_OK(outgoing().take(patience));
     ++in_use_;
     return {};
   }
 
   void release() KNAP_EXCLUDES(mutex_) {
     if (endpoint_.unix_socket.empty()) outgoing().give_back();
+    leave();
+  }
+
+  void leave() KNAP_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     --in_use_;
     freed_.notify_one();

@@ -1,6 +1,7 @@
 #include "knap/http/client.hpp"
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -162,23 +163,41 @@ TEST_F(ClientTest, WaitsForAFreeConnectionWithinTheDeadline) {
 }
 
 TEST_F(ClientTest, AllClientsTogetherHaveALimit) {
+  std::mutex mutex;
   std::vector<std::shared_ptr<Responder>> kept;
-  serve([&](auto, auto responder) { kept.push_back(responder); });
+  serve([&](auto, auto responder) {
+    const std::lock_guard lock(mutex);
+    if (kept.size() == kOutgoingMax) return responder->send(Response::text(200, "late"));
+    kept.push_back(responder);
+  });
   std::atomic<int> waits = 0;
   measure_outgoing_waits([&](SteadyClock::duration) { ++waits; });
   Client::Options options;
-  options.max_connections = kOutgoingMax;
+  options.max_connections = kOutgoingMax + 1;
   const auto client = this->client(options);
   const CancelToken token;
   std::vector<std::thread> holders;
   for (std::size_t i = 0; i < kOutgoingMax; ++i)
     holders.emplace_back(
         [&] { (void)client->call({}, Deadline::after(milliseconds(20'000)), token); });
-  while (server_->connections() < kOutgoingMax) std::this_thread::sleep_for(milliseconds(1));
+  const auto arrived = [&] {
+    const std::lock_guard lock(mutex);
+    return kept.size();
+  };
+  while (arrived() < kOutgoingMax) std::this_thread::sleep_for(milliseconds(1));
   const auto another = this->client({})->call({}, Deadline::after(milliseconds(40)), {});
   ASSERT_FALSE(another.has_value());
   EXPECT_EQ(another.error().code, ErrorCode::kDeadlineExceeded);
   EXPECT_EQ(waits, 1);
+  // One of the same client waits as well, and keeps no other from ending.
+  std::thread waiter([&] {
+    const auto late = client->call({}, Deadline::after(milliseconds(10'000)), {});
+    EXPECT_TRUE(late && late->body == "late");
+  });
+  std::this_thread::sleep_for(milliseconds(50));
+  kept.front()->send(Response::text(200, "done"));
+  waiter.join();
+  EXPECT_EQ(waits, 2);
   measure_outgoing_waits({});
   token.cancel();
   for (std::thread& holder : holders) holder.join();
