@@ -1,4 +1,5 @@
 #include "checks.hpp"
+#include "knap/base/cores.hpp"
 
 #include <algorithm>
 #include <thread>
@@ -115,7 +116,7 @@ ops::MemoryGuard::Options memory_options(const Config& config, const observe::Cg
 ops::Vitals::Limits vitals_limits(const Config& config, const observe::CgroupState& group,
                                   const observe::MachineMemory& machine) {
   ops::Vitals::Limits out;
-  out.cores = static_cast<double>(std::max(1U, std::thread::hardware_concurrency()));
+  out.cores = static_cast<double>(usable_cores());
   if (group.cpu_limit) out.cores = std::min(out.cores, *group.cpu_limit);
   out.memory_bytes = machine.total_bytes;
   const auto tighten = [&](std::uint64_t limit) {

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "document_readers.hpp"
+#include "knap/base/cores.hpp"
 #include "knap/base/file.hpp"
 #include "knap/http/client.hpp"
 
@@ -67,7 +68,7 @@ observe::SystemRoots system_roots(const Config& config) {
 
 std::size_t compute_cores(const Config& config) {
   if (config.models.threads > 0) return config.models.threads;
-  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  const std::size_t cores = usable_cores();
   const auto limit = observe::read_cgroup(system_roots(config)).cpu_limit;
   // A container's 1.5 cores are two threads that are held back now and then: better than one.
   return limit ? std::clamp<std::size_t>(static_cast<std::size_t>(std::ceil(*limit)), 1, cores)

@@ -1,6 +1,6 @@
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <cstdio>
 #include <thread>
@@ -52,9 +52,9 @@ api::ApiOptions::Work work_options(const Config& config) {
   api::ApiOptions::Work out;
   const auto& service = config.service;
   out.levels = service.levels ? service::WorkPool::Levels::kOn : service::WorkPool::Levels::kOff;
-  // One more than the cores: one of them waits for the embedding model at any time.
-  out.search_threads =
-      service.search_threads > 0 ? service.search_threads : compute_cores(config) + 1;
+  // Those that wait for the embedding model, which reads as many queries together, and one a core.
+  out.search_threads = service.search_threads > 0 ? service.search_threads
+                                                  : compute_cores(config) + index::kQueriesTogether;
   out.answer_threads = service.answer_threads;
   out.search_waiting = service.search_waiting;
   out.answer_waiting = service.answer_waiting;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include "knap/base/cores.hpp"
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
 
@@ -46,7 +47,7 @@ EmbedQueue::EmbedQueue(store::Store& store, const Vaults& vaults, service::Compu
                                 "Passages that a model gave a vector")),
       waiting_(metrics.gauge("knap_index_embed_queue_length",
                              "Passages of the current window without a vector")),
-      cores_(std::max(1U, std::thread::hardware_concurrency())) {}
+      cores_(usable_cores()) {}
 
 EmbedQueue::~EmbedQueue() { stop(); }
 

@@ -76,6 +76,20 @@ std::vector<std::string> languages_of(const models::Embedder& embedder) {
   return languages;
 }
 
+/// Alone, at the pace of work that nobody waits for.
+Result<std::vector<float>> ServiceImpl::embed_in_background(models::Embedder& embedder,
+                                                            const std::string& text,
+                                                            Deadline deadline,
+                                                            const CancelToken& cancel) {
+  KNAP_TRY(const auto lease,
+           leases_.acquire(service::Lane::kBackground, embedder.query_threads(), deadline, cancel));
+  KNAP_TRY(auto result, embedder.embed(std::span(&text, 1), models::InputKind::kQuery,
+                                       models::Priority::kBackground, deadline, cancel));
+  if (result.values.size() != embedder.dimensions())
+    return make_error(ErrorCode::kCorruptData, "the model gave a vector of another size");
+  return std::move(result.values);
+}
+
 std::uint64_t ServiceImpl::embed_query(const SearchRequest& request, Deadline deadline,
                                        const CancelToken& cancel, SearchOutcome& outcome) {
   if (request.mode == search::Mode::kKeyword || text::trim(request.text).empty()) return 0;
@@ -105,25 +119,16 @@ std::uint64_t ServiceImpl::embed_query(const SearchRequest& request, Deadline de
         "the deadline leaves {:.1f} ms for the query's vector, which takes {:.1f} ms here",
         milliseconds(until.remaining()), milliseconds(usual)));
   }
-  const auto lease =
-      leases_.acquire(request.background ? service::Lane::kBackground : service::Lane::kInteractive,
-                      embedder->query_threads(), until, cancel);
-  if (!lease) return degrade(lease.error().message);
-  const std::string query = request.text;
-  auto vectors = embedder->embed(
-      std::span(&query, 1), models::InputKind::kQuery,
-      request.background ? models::Priority::kBackground : models::Priority::kInteractive, until,
-      cancel);
+  auto vector = request.background ? embed_in_background(*embedder, request.text, until, cancel)
+                                   : batcher_.embed(embedder, request.text, until, cancel);
   const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
-  outcome.stages.push_back({"embed", took, vectors ? 1U : 0U});
-  if (!vectors) {
-    if (vectors.error().code == ErrorCode::kDeadlineExceeded) embed_pace_.exceeded(took);
-    return degrade(vectors.error().message);
+  outcome.stages.push_back({"embed", took, vector ? 1U : 0U});
+  if (!vector) {
+    if (vector.error().code == ErrorCode::kDeadlineExceeded) embed_pace_.exceeded(took);
+    return degrade(vector.error().message);
   }
   embed_pace_.learn(took);
-  if (vectors->values.size() != embedder->dimensions())
-    return degrade("the model gave a vector of another size");
-  outcome.embedding = std::move(vectors->values);
+  outcome.embedding = *std::move(vector);
   outcome.embedder = embedder;
   return model.space;
 }

@@ -8,6 +8,7 @@
 
 #include <malloc.h>
 
+#include "knap/base/cores.hpp"
 #include "knap/base/file.hpp"
 #include "knap/base/text.hpp"
 #include "knap/observe/log.hpp"
@@ -78,7 +79,7 @@ Result<std::pair<std::size_t, std::string>> read_cursor(std::string_view cursor,
 /// Each core may search, and a few threads list, load and embed beside them.
 std::size_t store_readers() {
   constexpr std::size_t kBeside = 2, kLeast = 4, kMost = 20;
-  return std::clamp<std::size_t>(std::thread::hardware_concurrency() + kBeside, kLeast, kMost);
+  return std::clamp<std::size_t>(usable_cores() + kBeside, kLeast, kMost);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "embed_queue.hpp"
 #include "indexer.hpp"
 #include "knap/index/service.hpp"
+#include "query_batcher.hpp"
 #include "recent_questions.hpp"
 #include "snapshot_keeper.hpp"
 #include "stage_pace.hpp"
@@ -87,6 +88,9 @@ class ServiceImpl final : public Service {
   Helpers free_helpers() const;
   search::Query query_of(const SearchRequest& request, const SearchOutcome& outcome,
                          std::uint64_t space) const;
+  Result<std::vector<float>> embed_in_background(models::Embedder& embedder,
+                                                 const std::string& text, Deadline deadline,
+                                                 const CancelToken& cancel);
   /// Returns the space of the embedding, when one was made.
   std::uint64_t embed_query(const SearchRequest& request, Deadline deadline,
                             const CancelToken& cancel, SearchOutcome& outcome);
@@ -116,6 +120,7 @@ class ServiceImpl final : public Service {
   observe::Histogram& fetch_seconds_;
   observe::Registry& metrics_;
   RecentQuestions recent_;
+  QueryBatcher batcher_{leases_};
   StagePace embed_pace_;  ///< Of a query's embedding, waiting for its lease included.
   std::unique_ptr<EmbedQueue> embed_queue_;
   std::unique_ptr<Indexer> indexer_;

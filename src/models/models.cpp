@@ -9,6 +9,7 @@
 
 #include "catalogue.hpp"
 #include "chat_generator.hpp"
+#include "knap/base/cores.hpp"
 #include "knap/base/mutex.hpp"
 #include "knap/observe/log.hpp"
 #include "live_catalogue.hpp"
@@ -50,8 +51,7 @@ class LocalModels final : public Models {
         metrics_(metrics),
         pool_(RunnerPool::create(
             {.memory_bytes = options_.memory_bytes, .keep_alive = options_.keep_alive}, metrics)),
-        threads_(options_.threads > 0 ? options_.threads
-                                      : std::max(1U, std::thread::hardware_concurrency())) {}
+        threads_(options_.threads > 0 ? options_.threads : usable_cores()) {}
 
   // Embedders and generators that callers still hold answer kUnavailable from here on.
   ~LocalModels() override { pool_->stop(); }

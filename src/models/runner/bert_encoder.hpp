@@ -16,6 +16,10 @@ namespace knap::models::runner {
 /// Whose turn a call is: a person waits for an interactive one.
 enum class Lane { kInteractive, kBackground };
 
+/// Tokens of several interactive texts, which OpenVINO reads as one row, are filled up to a
+/// multiple of this: it makes its kernels for each length anew.
+inline constexpr std::size_t kPackedStep = 8;
+
 /// The layers of a BERT model: token ids in, one vector a text out. Two implementations: OpenVINO
 /// (every precision that it has fast instructions for) and Knap's own 8-bit kernels.
 ///

@@ -45,7 +45,8 @@ class Builder {
     const auto hidden_size = static_cast<std::int64_t>(config_.hidden);
     auto hidden =
         std::make_shared<op::Parameter>(ov::element::f32, ov::PartialShape{-1, -1, hidden_size});
-    auto mask = std::make_shared<op::Parameter>(ov::element::f32, ov::PartialShape{-1, 1, 1, -1});
+    // One row for all tokens of a text, or one a token: then several texts may stand in one.
+    auto mask = std::make_shared<op::Parameter>(ov::element::f32, ov::PartialShape{-1, 1, -1, -1});
     hidden->output(0).set_names({"hidden"});
     mask->output(0).set_names({"mask"});
     Node state = hidden;

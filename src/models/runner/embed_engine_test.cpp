@@ -27,13 +27,14 @@ std::unique_ptr<EmbedEngine> open_engine(Precision precision) {
   return engine ? *std::move(engine) : nullptr;
 }
 
-std::vector<float> embed(EmbedEngine& engine, const std::vector<std::string>& texts) {
+std::vector<float> embed(EmbedEngine& engine, const std::vector<std::string>& texts,
+                         Lane lane = Lane::kBackground) {
   std::vector<std::vector<std::int32_t>> ids;
   std::vector<const std::vector<std::int32_t>*> pointers;
   for (const auto& text : texts) ids.push_back(engine.tokenize(text));
   for (const auto& each : ids) pointers.push_back(&each);
   std::vector<float> out(texts.size() * engine.dimensions());
-  const auto status = engine.run(pointers, out, Lane::kBackground);
+  const auto status = engine.run(pointers, out, lane);
   EXPECT_TRUE(status) << status.error().message;
   return out;
 }
@@ -63,8 +64,8 @@ class OpenVinoEngineTest : public EmbedEngineTest {
   }
 };
 
-void expect_vectors_apart_from_their_batch(EmbedEngine& engine) {
-  const auto together = embed(engine, kTexts);
+void expect_vectors_apart_from_their_batch(EmbedEngine& engine, Lane lane) {
+  const auto together = embed(engine, kTexts, lane);
   for (std::size_t i = 0; i < kTexts.size(); ++i) {
     const auto alone = embed(engine, {kTexts[i]});
     double product = 0;
@@ -77,13 +78,19 @@ void expect_vectors_apart_from_their_batch(EmbedEngine& engine) {
 TEST_F(OpenVinoEngineTest, PaddingDoesNotChangeAVector) {
   const auto engine = open_engine(Precision::kF32);
   ASSERT_NE(engine, nullptr);
-  expect_vectors_apart_from_their_batch(*engine);
+  expect_vectors_apart_from_their_batch(*engine, Lane::kBackground);
+}
+
+TEST_F(OpenVinoEngineTest, QueriesInOneRowDoNotSeeEachOther) {
+  const auto engine = open_engine(Precision::kF32);
+  ASSERT_NE(engine, nullptr);
+  expect_vectors_apart_from_their_batch(*engine, Lane::kInteractive);
 }
 
 TEST_F(EmbedEngineTest, ABatchDoesNotChangeAVectorOfThePlainKernels) {
   const auto engine = open_engine(Precision::kInt8Plain);
   ASSERT_NE(engine, nullptr);
-  expect_vectors_apart_from_their_batch(*engine);
+  expect_vectors_apart_from_their_batch(*engine, Lane::kInteractive);
 }
 
 // Vectors know what texts have to do with each other, under sanitizers too, where OpenVINO cannot

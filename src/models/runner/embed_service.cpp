@@ -35,6 +35,8 @@ constexpr int kBackgroundNice = 10;
 // Lengths of the queries that people type: kernels for these shapes are made before the first one
 // comes.
 constexpr std::size_t kWarmTokensMax = 24;
+// As many queries together as callers send (index::kQueriesTogether), of this many tokens each.
+constexpr std::size_t kWarmTogether = 8, kWarmTokensEach = 12;
 
 struct EmbedRequest {
   std::vector<std::string> texts;
@@ -141,6 +143,14 @@ class EmbedService final : public Service {
       ids.assign(length, 0);
       const auto* text = &ids;
       KNAP_CHECK_OK(engine_->run({&text, 1}, out, Lane::kInteractive));
+    }
+    // Several are one row, whose length is all that counts: each that up to eight queries make.
+    ids.assign(kPackedStep, 0);
+    std::vector<const std::vector<std::int32_t>*> texts(1, &ids);
+    while (texts.size() * kPackedStep < kWarmTogether * kWarmTokensEach) {
+      texts.push_back(&ids);
+      out.resize(texts.size() * engine_->dimensions());
+      KNAP_CHECK_OK(engine_->run(texts, out, Lane::kInteractive));
     }
     return {};
   }

@@ -1,4 +1,5 @@
 #include "runner/idle_cores.hpp"
+#include "knap/base/cores.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -34,7 +35,7 @@ std::size_t threads_for_load(std::size_t wanted, std::size_t cores, std::string_
 }
 
 std::size_t threads_for_idle_cores(std::size_t wanted) {
-  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  const std::size_t cores = usable_cores();
   std::size_t most = 1;
   for (int look = 0; look < kLooks && most < wanted; ++look) {
     if (look > 0) std::this_thread::sleep_for(kBetweenLooks);

@@ -50,14 +50,17 @@ class Int8Encoder final : public BertEncoder {
     for (std::size_t i = 0; i <= options.streams; ++i) spaces_.push_back(make_space());
   }
 
-  // A text at a time: no padding, and one of 256 tokens already lets each block of weights serve
-  // many rows.
+  // Texts one after another without padding: each block of weights that is read serves the rows of
+  // several, and only attention looks at one text at a time.
   Status encode(std::span<const std::vector<std::int32_t>* const> texts, std::span<float> out,
                 Lane /*lane*/) override {
     KNAP_ASSERT(!texts.empty() && out.size() == texts.size() * config_.hidden);
     auto space = take_space();
-    for (std::size_t t = 0; t < texts.size(); ++t) {
-      encode_text(*texts[t], *space, out.subspan(t * config_.hidden, config_.hidden));
+    for (std::size_t first = 0; first < texts.size();) {
+      const std::size_t count = texts_that_fit(texts.subspan(first));
+      encode_texts(texts.subspan(first, count), *space,
+                   out.subspan(first * config_.hidden, count * config_.hidden));
+      first += count;
     }
     const MutexLock lock(mutex_);
     spaces_.push_back(std::move(space));
@@ -93,21 +96,42 @@ class Int8Encoder final : public BertEncoder {
                       "the model's weights give vectors that are no finite numbers");
   }
 
-  void encode_text(const std::vector<std::int32_t>& ids, Space& space, std::span<float> out) const {
-    const std::size_t tokens = ids.size();
-    KNAP_ASSERT(tokens > 0 && tokens <= max_tokens_);
+  using Texts = std::span<const std::vector<std::int32_t>* const>;
+
+  /// From the first on, at least one: as many as have the tokens of one long text together.
+  std::size_t texts_that_fit(Texts texts) const {
+    std::size_t tokens = 0, count = 0;
+    for (const auto* text : texts) {
+      KNAP_ASSERT(!text->empty() && text->size() <= max_tokens_);
+      tokens += text->size();
+      if (tokens > max_tokens_) break;
+      ++count;
+    }
+    return count;
+  }
+
+  void encode_texts(Texts texts, Space& space, std::span<float> out) const {
+    std::size_t tokens = 0;
+    for (const auto* text : texts) tokens += text->size();
     space.states.resize(tokens * config_.hidden);
     space.mixed.resize(tokens * config_.hidden);
     space.joined.resize(tokens * 3 * config_.hidden);
     space.narrow_rows.resize(tokens);
-    for (std::size_t i = 0; i < tokens; ++i)
-      table_.look_up(ids[i], i, space.states.data() + i * config_.hidden);
+    float* state = space.states.data();
+    for (const auto* text : texts) {
+      for (std::size_t i = 0; i < text->size(); ++i, state += config_.hidden)
+        table_.look_up((*text)[i], i, state);
+    }
     for (const Layer& layer : layers_) {
-      mix_tokens(layer, tokens, space);
+      mix_tokens(layer, texts, tokens, space);
       for (std::size_t first = 0; first < tokens; first += kChunk)
         widen(layer, first, std::min(kChunk, tokens - first), space);
     }
-    pool_mean(space.states.data(), tokens, out);
+    const float* states = space.states.data();
+    for (std::size_t t = 0; t < texts.size(); ++t) {
+      pool_mean(states, texts[t]->size(), out.subspan(t * config_.hidden, config_.hidden));
+      states += texts[t]->size() * config_.hidden;
+    }
   }
 
   void normalise(std::size_t first, std::size_t count, const NormWeights& norm,
@@ -118,12 +142,17 @@ class Int8Encoder final : public BertEncoder {
     }
   }
 
-  void mix_tokens(const Layer& layer, std::size_t tokens, Space& space) const {
+  void mix_tokens(const Layer& layer, Texts texts, std::size_t tokens, Space& space) const {
     quantise_rows(space.states.data(), tokens, space.narrow_rows);
     layer.attention_input.multiply(space.narrow_rows, tokens, Int8Linear::Mode::kReplace,
                                    space.joined.data());
-    attend(space.joined.data(), tokens, config_.heads, config_.hidden / config_.heads,
-           space.mixed.data(), space.attention);
+    std::size_t first = 0;
+    for (const auto* text : texts) {
+      attend(space.joined.data() + first * 3 * config_.hidden, text->size(), config_.heads,
+             config_.hidden / config_.heads, space.mixed.data() + first * config_.hidden,
+             space.attention);
+      first += text->size();
+    }
     quantise_rows(space.mixed.data(), tokens, space.narrow_rows);
     layer.attention_output.multiply(space.narrow_rows, tokens, Int8Linear::Mode::kAdd,
                                     space.states.data());

@@ -96,6 +96,14 @@ void close_in(int parent) {
   }
 }
 
+// A runner may have been started by a thread that was pinned to one core, and has inherited that.
+void use_all_cores_of(int parent) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (parent <= 0 || ::sched_getaffinity(parent, sizeof(allowed), &allowed) != 0) return;
+  static_cast<void>(::sched_setaffinity(0, sizeof(allowed), &allowed));
+}
+
 /// The service once it is loaded, or why it cannot be.
 class Slot {
  public:
@@ -206,6 +214,7 @@ int runner_main(int argc, char** argv) {
       return 2;
     }
     close_in(options->parent);
+    use_all_cores_of(options->parent);
     return serve(*options);
   } catch (const std::exception& failure) {
     std::fprintf(stderr, "knap runner: %s\n", failure.what());

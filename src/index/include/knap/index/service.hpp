@@ -69,6 +69,11 @@ struct DocumentReader {
       read;
 };
 
+/// Queries that wait at the same time are embedded together, at most so many: a server with fewer
+/// threads for searches gains less from it. More at once would gain nothing: milliseconds a query
+/// of eleven tokens on one core, of 1 2.2, 2 1.4, 4 1.2, 8 1.1, 16 1.2.
+inline constexpr std::size_t kQueriesTogether = 8;
+
 struct ServiceOptions {
   std::filesystem::path data_dir;  ///< Holds the store; locked against a second process.
   std::vector<VaultConfig> vaults;
