@@ -1,7 +1,7 @@
 #include <pthread.h>
 #include <unistd.h>
-#include <csignal>
 
+#include <csignal>
 #include <cstdio>
 #include <thread>
 
