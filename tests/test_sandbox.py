@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import container
 from knap_server import program
 
 TESTS = program().parent / "src" / "extract" / "knap_extract_test"
@@ -33,3 +34,14 @@ def test_it_holds_where_no_namespaces_are_allowed():
     if subprocess.run([*inside, "true"], capture_output=True).returncode:
         pytest.skip("this machine allows no user namespaces at all: then the other tests show it")
     check(*inside)
+
+
+@pytest.mark.skipif(bool(container.why_not()), reason=container.why_not())
+def test_it_holds_in_a_container_without_privileges(tmp_path):
+    probe = container.run(tmp_path / "probe", ["sh", "-c", "id -u; grep CapEff /proc/self/status; unshare --user true"])
+    if "CapEff" not in probe.stdout:
+        pytest.skip(f"no container can be made here: {probe.stderr[-300:]}")
+    assert probe.stdout.split() == ["65534", "CapEff:", "0" * 16] and "Operation not permitted" in probe.stderr
+    done = container.run(tmp_path / "tests", [TESTS, FILTER], readable=[program().parent])
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "[  PASSED  ]" in done.stdout

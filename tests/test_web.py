@@ -379,6 +379,15 @@ def test_a_note_is_written_beside_and_found(world, writing):
     assert note["tags"] == []
 
 
+def test_a_page_that_becomes_a_note_is_found_once(world, writing):
+    server, _ = writing
+    kept = server.post("/api/web", {"url": f"{world.base}/article"})["kept"]
+    server.wait_found("willows alders", kept["path"])
+    note = server.post("/api/web", {"url": f"{world.base}/article", "write_note": True})["note"]
+    wait_until(lambda: server.paths("willows alders", mode="keyword") == [note["path"]], 20,
+               lambda: f"only the note: {server.paths('willows alders', mode='keyword')}")
+
+
 def test_the_command_prints_and_writes(world, writing, tmp_path):
     server, vault = writing
     done = run("import", f"{world.base}/article", "--note", "--url", server.url, home=tmp_path)

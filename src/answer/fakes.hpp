@@ -73,6 +73,7 @@ class FakeService final : public index::Service {
     row.path = name;
     return row;
   }
+  Status drop_import(std::string_view) override { return {}; }
   Result<index::FileRow> import_file(std::string_view, std::string_view) override {
     return make_error(ErrorCode::kFailedPrecondition, "no imports here");
   }

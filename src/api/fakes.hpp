@@ -70,6 +70,7 @@ class FakeIndex final : public index::Service {
     row.path = name;
     return row;
   }
+  Status drop_import(std::string_view) override { return {}; }
   Result<index::FileRow> import_file(std::string_view name, std::string_view) override {
     index::FileRow row;
     row.vault = "imports";

@@ -1,4 +1,5 @@
 #include "json_views.hpp"
+#include "knap/observe/log.hpp"
 #include "routes.hpp"
 
 namespace knap::api {
@@ -50,8 +51,14 @@ Outcome post_web(const Context& context, Call& call) {
       call.deadline(service::spec(service::Level::kComplex).limit), call.cancel());
   if (page) {
     index::FileRow kept;
-    // Its text is found from now on; as the owner's note where one was asked for.
-    if (page->note.empty()) {
+    // Its text is found from now on; as the owner's note where one was asked for, and only there.
+    if (!page->note.empty()) {
+      // The note stands whatever becomes of this: to answer with an error would bring a second one.
+      const Status dropped = context.parts.index.drop_import(web::kept_name(*page));
+      if (!dropped)
+        observe::log_warning("import_not_dropped",
+                             "a page will be found twice: " + dropped.error().message);
+    } else {
       auto row = context.parts.index.import_note(web::kept_name(*page), web::note_of(*page));
       if (row) kept = *std::move(row);
       if (!row && row.error().code != ErrorCode::kFailedPrecondition)

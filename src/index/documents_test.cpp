@@ -170,6 +170,11 @@ TEST_F(DocumentsTest, ImportedNotesOfThePagesTypeReplaceTheirElders) {
   request.text = "zebrafish";
   request.filter = *search::Filter::parse("type:web trust:untrusted", 0);
   EXPECT_EQ(service_->search(request, Deadline::never(), {}).value().hits.size(), 1U);
+  ASSERT_TRUE(service_->drop_import("A page 0a.web.md"));
+  scan();
+  EXPECT_THAT(found("zebrafish"), IsEmpty());
+  EXPECT_TRUE(service_->drop_import("A page 0a.web.md"));
+  EXPECT_EQ(service_->drop_import("../x.md").error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(service_->import_note("x.pdf", "text").error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(service_->import_note("../x.md", "text").error().code, ErrorCode::kInvalidArgument);
 }

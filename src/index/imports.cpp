@@ -116,6 +116,18 @@ Result<FileRow> ServiceImpl::import_note(std::string_view name, std::string_view
   return taken_in(*imports, std::string(name));
 }
 
+Status ServiceImpl::drop_import(std::string_view name) {
+  KNAP_CHECK_OK(check_name(name));
+  const auto imports = folder_of_imports();
+  if (!imports) return {};  // then nothing was kept
+  const std::filesystem::path file = (*imports)->config.root / std::string(name);
+  MutexLock lock(import_mutex_);
+  std::error_code error;
+  if (std::filesystem::remove(file, error)) taken_in(**imports, std::string(name));
+  if (error) return errno_error(error.value(), "cannot remove", file);
+  return {};
+}
+
 Result<FileRow> ServiceImpl::import_file(std::string_view name, std::string_view bytes) {
   KNAP_CHECK_OK(check_name(name));
   const DocumentReader* reader = find_reader(options_.documents, name);

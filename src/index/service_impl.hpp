@@ -40,6 +40,7 @@ class ServiceImpl final : public Service {
                                 const CancelToken& cancel) override;
   Result<FileRow> import_note(std::string_view name, std::string_view text) override
       KNAP_EXCLUDES(import_mutex_);
+  Status drop_import(std::string_view name) override KNAP_EXCLUDES(import_mutex_);
   Result<FileRow> import_file(std::string_view name, std::string_view bytes) override
       KNAP_EXCLUDES(import_mutex_);
   Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,

@@ -1,5 +1,4 @@
 #include "runner/idle_cores.hpp"
-#include "knap/base/cores.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -7,6 +6,8 @@
 #include <fstream>
 #include <string>
 #include <thread>
+
+#include "knap/base/cores.hpp"
 
 namespace knap::models::runner {
 namespace {

@@ -298,6 +298,9 @@ class Service {
   /// has it read. @param name  ends in ".md". Errors: kInvalidArgument (name), kResourceExhausted
   /// (size, disk), kFailedPrecondition (no folder of imports), kIo.
   virtual Result<FileRow> import_note(std::string_view name, std::string_view text) = 0;
+  /// Removes what import_note() keeps under that name; nothing there is no error. Errors:
+  /// kInvalidArgument (name), kIo.
+  virtual Status drop_import(std::string_view name) = 0;
 
   /// Errors: kInvalidArgument, kNotFound (vault), kDeadlineExceeded, kUnavailable (not ready).
   virtual Result<SearchOutcome> search(const SearchRequest& request, Deadline deadline,
