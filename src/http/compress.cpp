@@ -70,6 +70,7 @@ std::string_view to_string(Encoding encoding) {
 
 std::optional<Encoding> negotiate_encoding(std::string_view accept) {
   constexpr std::array kAll{Encoding::kZstd, Encoding::kBrotli, Encoding::kGzip};
+  accept = trim(accept);
   if (accept.size() > kFieldBytesMax) return std::nullopt;
   std::array<double, kAll.size()> weights{};
   std::array<bool, kAll.size()> named{};

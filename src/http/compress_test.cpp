@@ -25,6 +25,14 @@ TEST(Negotiate, SendsPlainlyWhereNothingFits) {
   EXPECT_EQ(negotiate_encoding(std::string(10'000, ',') + "gzip"), std::nullopt);
 }
 
+// Found by encoding_fuzz: the blanks counted towards the longest field.
+TEST(Negotiate, BlanksAroundALongFieldChangeNothing) {
+  const std::string longest = "gzip" + std::string(508, ',');
+  EXPECT_EQ(negotiate_encoding(longest), Encoding::kGzip);
+  EXPECT_EQ(negotiate_encoding(" " + longest + " "), Encoding::kGzip);
+  EXPECT_EQ(negotiate_encoding(longest + ","), std::nullopt);
+}
+
 TEST(Compressible, IsText) {
   EXPECT_TRUE(is_compressible("application/problem+json"));
   EXPECT_TRUE(is_compressible("text/plain; version=0.0.4; charset=utf-8"));
