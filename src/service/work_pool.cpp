@@ -135,10 +135,11 @@ struct WorkPool::Impl {
     std::size_t busy = 0;
     double weights = lane.options.weight;
     for (const Lane& other : lanes) {
-      busy += other.running;
+      // What waits where threads are free is about to be taken: each of it takes one of them.
+      busy += std::min(other.running + other.queue.size(), std::max(slots(other), other.running));
       if (&other != &lane && !other.queue.empty()) weights += other.options.weight;
     }
-    const bool free = busy < options.threads && lane.running < slots(lane) && lane.queue.empty();
+    const bool free = busy < options.threads && lane.running + lane.queue.size() < slots(lane);
     if (free) return 0;
     const double share = lane.options.weight / weights;
     const double parallel = std::clamp(share * static_cast<double>(options.threads), .1,

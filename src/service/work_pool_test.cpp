@@ -120,6 +120,30 @@ TEST_F(WorkPoolTest, RunsWhatWaitsBeforeItEnds) {
   EXPECT_THAT(order(), ElementsAre(1, 2));
 }
 
+// A thread needs a moment to take what waits: meanwhile that is no line to stand in.
+TEST_F(WorkPoolTest, ABurstThatFindsThreadsFreeIsTaken) {
+  constexpr std::size_t kThreads = 8;
+  WorkPool::Options options = one_thread();
+  options.threads = kThreads;
+  for (auto& lane : options.lanes) lane.running = kThreads;
+  WorkPool pool(options, metrics_);
+  pool.served(WorkLane::kInteractive, seconds(3));  // what came before took long
+  for (int turn = 0; turn < 20; ++turn) {
+    std::atomic<std::size_t> left = kThreads;
+    for (std::size_t i = 0; i < kThreads; ++i) {
+      const auto refusal =
+          pool.submit({i % 2 == 0 ? WorkLane::kInteractive : WorkLane::kSearch,
+                       Deadline::after(seconds(2)), CancelToken(), [&left] { --left; }, [] {}});
+      EXPECT_FALSE(refusal) << turn << "." << i;
+      if (refusal) --left;
+    }
+    while (left.load() > 0 || pool.state(WorkLane::kInteractive).running > 0 ||
+           pool.state(WorkLane::kSearch).running > 0) {
+      std::this_thread::yield();
+    }
+  }
+}
+
 TEST_F(WorkPoolTest, RefusesAtOnceWhatIsOverTheBoundAndSaysWhenToReturn) {
   WorkPool pool(one_thread(), metrics_);
   hold(pool);
