@@ -60,9 +60,11 @@ Outcome post_web(const Context& context, Call& call) {
                              "a page will be found twice: " + dropped.error().message);
     } else {
       auto row = context.parts.index.import_note(web::kept_name(*page), web::note_of(*page));
-      if (row) kept = *std::move(row);
-      if (!row && row.error().code != ErrorCode::kFailedPrecondition)
+      if (row) {
+        kept = *std::move(row);
+      } else if (row.error().code != ErrorCode::kFailedPrecondition) {
         return refuse(to_problem(row.error()));
+      }
     }
     return json_response(200, page_body(*page, kept));
   }

@@ -218,7 +218,7 @@ struct WorkPool::Impl {
   }
 
   /// Takes what is late out of the queue's old end; to be dropped without the lock.
-  std::vector<Waiting> sweep(Lane& lane) KNAP_REQUIRES(mutex) {
+  std::vector<Waiting> sweep(Lane& lane) const KNAP_REQUIRES(mutex) {
     std::vector<Waiting> out;
     while (levels() && !lane.queue.empty()) {
       const Work& oldest = lane.queue.front().work;
