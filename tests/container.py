@@ -46,7 +46,7 @@ def config(command, readable):
 def why_not():
     """Why no container can be made here, or nothing."""
     if not shutil.which("runc"):
-        return "runc is not installed"
+        return "runc is not installed (./script/bootstrap --tests)"
     if os.geteuid() != 0:
         return "only root can make a container here"
     return ""

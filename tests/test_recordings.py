@@ -4,6 +4,7 @@ import io
 import subprocess
 import wave
 
+import openai
 import pytest
 
 import speech_clips
@@ -94,7 +95,6 @@ def test_the_command_line_names_the_second(server, tmp_path):
 
 
 def test_stock_clients_are_told_the_time(server):
-    openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0, timeout=60)
     answer = client.chat.completions.create(model="knap", messages=[{"role": "user", "content": "What is the earliest book printed with movable types?"}])
     assert ", at 0:2" in answer.choices[0].message.content

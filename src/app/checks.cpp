@@ -1,8 +1,8 @@
 #include "checks.hpp"
-#include "knap/base/cores.hpp"
 
 #include <algorithm>
-#include <thread>
+
+#include "knap/base/cores.hpp"
 
 namespace knap::app {
 namespace {

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cmath>
 #include <system_error>
-#include <thread>
 
 #include "document_readers.hpp"
 #include "knap/base/cores.hpp"

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <map>
-#include <thread>
 
 #include "catalogue.hpp"
 #include "chat_generator.hpp"

@@ -81,10 +81,13 @@ class OpenVinoEncoder final : public BertEncoder {
     ov::InferRequest request = pool.take();
     Status status;
     try {
-      // Queries are short and of all lengths: padding each to the longest would cost more than
-      // they.
-      lane == Lane::kInteractive&& texts.size() > 1 ? infer_in_one_row(request, texts, out)
-                                                    : infer(request, texts, out);
+      // Queries are short and of all lengths: padding would cost more than they do.
+      const bool in_one_row = lane == Lane::kInteractive && texts.size() > 1;
+      if (in_one_row) {
+        infer_in_one_row(request, texts, out);
+      } else {
+        infer(request, texts, out);
+      }
     } catch (const std::exception& failure) {
       status = make_error(ErrorCode::kInternal, fmt::format("OpenVINO: {}", failure.what()));
     }
