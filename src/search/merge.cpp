@@ -62,6 +62,7 @@ void Merger::copy_notes(std::vector<std::vector<std::uint32_t>>& moved) {
       if (notes[note] != kNoNote) merged_->names.emplace_back(hash, notes[note]);
   }
   merged_->first_unit.push_back(merged_->unit_count());
+  merged_->mark_headers();
   std::sort(merged_->names.begin(), merged_->names.end());
 }
 

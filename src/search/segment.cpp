@@ -40,12 +40,18 @@ std::pair<std::uint32_t, std::uint32_t> Segment::prefix_range(std::string_view p
   return {begin, std::max(begin, end)};
 }
 
+void Segment::mark_headers() {
+  headers.assign((unit_count() + 63) / 64, 0);
+  for (std::uint32_t note = 0; note < note_count(); ++note)
+    headers[first_unit[note] / 64] |= std::uint64_t{1} << (first_unit[note] % 64);
+}
+
 std::uint64_t Segment::bytes() const {
   const auto size = [](const auto& values) { return values.capacity() * sizeof values[0]; };
   std::uint64_t bytes = sizeof *this + size(ids) + size(first_unit) + size(languages) +
                         size(note_lengths) + size(facts) + size(unit_notes) + size(unit_lengths) +
-                        size(unit_slots) + size(names) + term_texts.capacity() + size(terms) +
-                        size(blocks) + size(postings) + size(positions);
+                        size(unit_slots) + size(headers) + size(names) + term_texts.capacity() +
+                        size(terms) + size(blocks) + size(postings) + size(positions);
   for (const auto& fact : facts) bytes += fact->bytes();
   return bytes;
 }

@@ -103,14 +103,17 @@ struct Segment {
   std::vector<std::uint8_t> positions;
   std::uint32_t languages_present = 0;  ///< Set of bit(Language).
   std::uint64_t body_words = 0;
-  TermValueCache term_values;  ///< Filled by searches; no part of what the segment holds.
+  std::vector<std::uint64_t> headers;  ///< One bit a unit; made by mark_headers().
+  TermValueCache term_values;          ///< Filled by searches; no part of what the segment holds.
 
   std::uint32_t note_count() const { return static_cast<std::uint32_t>(ids.size()); }
   std::uint32_t unit_count() const { return static_cast<std::uint32_t>(unit_notes.size()); }
   std::uint32_t term_count() const {
     return static_cast<std::uint32_t>(terms.empty() ? 0 : terms.size() - 1);
   }
-  bool is_header(std::uint32_t unit) const { return first_unit[unit_notes[unit]] == unit; }
+  bool is_header(std::uint32_t unit) const { return (headers[unit / 64] >> (unit % 64) & 1) != 0; }
+  /// Once, when all units are there.
+  void mark_headers();
   std::string_view term_text(std::uint32_t term) const {
     return std::string_view(term_texts)
         .substr(terms[term].text_offset, terms[term + 1].text_offset - terms[term].text_offset);

@@ -166,6 +166,7 @@ void Builder::write_term(PostingWriter& writer, std::span<const Occurrence> occu
 std::shared_ptr<const Segment> Builder::finish() {
   Segment& segment = *segment_;
   segment.first_unit.push_back(segment.unit_count());
+  segment.mark_headers();
   for (auto& by_kind : slices_)
     for (auto& slices : by_kind) slices = {};
   std::vector<Occurrence> sorted = by_term();

@@ -270,6 +270,7 @@ bool read_segment(Reader& in, Loaded& out) {
 
 SegmentView make_view(Loaded loaded, VectorStore& vectors) {
   Segment& segment = *loaded.segment;
+  segment.mark_headers();
   segment.unit_slots.resize(segment.unit_count(), kNoSlot);
   auto hash = loaded.hashes.begin();
   for (std::uint32_t unit = 0; unit < segment.unit_count(); ++unit)

@@ -66,15 +66,17 @@ void TermList::read_until(std::uint32_t end, Out out) {
     }
     return;
   }
-  const std::vector<TermValues::Note>& notes = values_->notes;
+  const TermValues::Note* const begin = values_->notes.data();
+  const TermValues::Note *at = begin + at_, *const last = begin + values_->notes.size();
+  const float gain = use_.gain;
   if (all_) {
-    for (; at_ < notes.size() && notes[at_].note < end; ++at_)
-      out(notes[at_].note, gain() * notes[at_].value, gain() * notes[at_].best_passage);
-    return;
+    for (; at != last && at->note < end; ++at)
+      out(at->note, gain * at->value, gain * at->best_passage);
+  } else {
+    for (; at != last && at->note < end; ++at)
+      if (speaks(at->note)) out(at->note, gain * at->value, gain * at->best_passage);
   }
-  for (; at_ < notes.size() && notes[at_].note < end; ++at_)
-    if (speaks(notes[at_].note))
-      out(notes[at_].note, gain() * notes[at_].value, gain() * notes[at_].best_passage);
+  at_ = static_cast<std::size_t>(at - begin);
 }
 
 template <class Note, class Passage>
@@ -92,11 +94,12 @@ void TermList::read_all(std::uint32_t first, std::uint32_t end, Note note, Passa
     return;
   }
   const std::vector<TermValues::Note>& notes = values_->notes;
+  const float gain = use_.gain;
   for (std::size_t at = values_->first_from(first); at < notes.size() && notes[at].note < end;
        ++at) {
-    if (!speaks(notes[at].note)) continue;
-    note(notes[at].note, gain() * notes[at].value);
-    for (const auto& [unit, value] : values_->passages_of(at)) passage(unit, gain() * value);
+    if (!all_ && !speaks(notes[at].note)) continue;
+    note(notes[at].note, gain * notes[at].value);
+    for (const auto& [unit, value] : values_->passages_of(at)) passage(unit, gain * value);
   }
 }
 

@@ -71,13 +71,18 @@ class Best {
 /// search: made anew, they would be most of what a search allocates, and the holes that they leave
 /// between what stays (cached results) make the process grow.
 struct WindowSums {
-  /// What the added words give to each note, and at most to its best passage and to both; in kRows
-  /// rows.
-  std::vector<float> notes, passages, most;
+  /// What words give to a note and, at most, to its best passage.
+  struct Sum {
+    float note = 0, passage = 0;
+  };
+  std::vector<Sum> sums;  ///< Of the added words, by note; in kRows rows.
+  std::vector<Sum> word;  ///< The highest of one word of several lists.
+  std::vector<float>
+      most;  ///< What the added words give at most to each note, its passages mixed in.
   std::vector<float> highest;                           ///< Of each block.
   std::vector<std::pair<float, std::uint32_t>> blocks;  ///< (highest bound, column): a heap.
-  std::vector<float> units, word_units;                 ///< When all are scored together.
-  std::vector<float> word_notes, word_passages;  ///< The highest of one word of several lists.
+  /// When all are scored together.
+  std::vector<float> notes, units, word_notes, word_units;
 
   /// The units of a window have no limit but the segment's: so much of them is kept.
   void trim() {
@@ -130,9 +135,7 @@ class Visit {
 
   std::uint32_t first_ = 0, end_ = 0;  ///< Notes of the window.
   std::uint32_t columns_ = 0;
-  std::vector<float>&note_sums_, &passage_sums_, &most_, &highest_;
-  std::vector<std::pair<float, std::uint32_t>>& blocks_;
-  std::vector<float>&unit_sums_, &word_units_, &word_notes_, &word_passages_;
+  WindowSums& work_;
   std::vector<float> passages_, competing_;  ///< Of the note that is scored.
 };
 
@@ -142,15 +145,7 @@ Visit::Visit(const State& state, std::uint32_t number, const NoteSet* candidates
       number_(number),
       candidates_(candidates),
       share_(scorer.settings().passage_share),
-      note_sums_(work.notes),
-      passage_sums_(work.passages),
-      most_(work.most),
-      highest_(work.highest),
-      blocks_(work.blocks),
-      unit_sums_(work.units),
-      word_units_(work.word_units),
-      word_notes_(work.word_notes),
-      word_passages_(work.word_passages) {
+      work_(work) {
   open(scorer);
   for (std::size_t w = 0; w < words_.size(); ++w) by_bound_.push_back(w);
   std::stable_sort(by_bound_.begin(), by_bound_.end(), [this](std::size_t a, std::size_t b) {
@@ -199,41 +194,39 @@ void Visit::open_window() {
   end_ = std::min(first_ + kWindow, segment_.note_count());
   columns_ = (end_ - first_ + kRows - 1) / kRows;
   const std::size_t size = std::size_t{columns_} * kRows;
-  note_sums_.assign(size, 0);
-  passage_sums_.assign(size, 0);
-  most_.resize(size);
+  work_.sums.assign(size, {});
+  work_.most.resize(size);
 }
 
 /// Adds what a word gives to the notes of the window and, at most, to their passages.
 void Visit::add_sums(WordList& word) {
+  using Sum = WindowSums::Sum;
+  Sum* const sums = work_.sums.data();
+  const std::uint32_t first = first_;
   if (word.terms.size() == 1) {
-    word.terms.front().read_until(end_, [this](std::uint32_t note, float value, float passage) {
-      note_sums_[note - first_] += value;
-      passage_sums_[note - first_] += passage;
+    word.terms.front().read_until(end_, [=](std::uint32_t note, float value, float passage) {
+      Sum& sum = sums[note - first];
+      sum = {sum.note + value, sum.passage + passage};
     });
     return;
   }
-  word_notes_.assign(end_ - first_, 0);
-  word_passages_.assign(end_ - first_, 0);
+  work_.word.assign(end_ - first_, {});
+  Sum* const most = work_.word.data();
   for (TermList& list : word.terms) {
-    list.read_until(end_, [this](std::uint32_t note, float value, float passage) {
-      float& most = word_notes_[note - first_];
-      float& most_passage = word_passages_[note - first_];
-      most = std::max(most, value);
-      most_passage = std::max(most_passage, passage);
+    list.read_until(end_, [=](std::uint32_t note, float value, float passage) {
+      Sum& sum = most[note - first];
+      sum = {std::max(sum.note, value), std::max(sum.passage, passage)};
     });
   }
-  for (std::size_t i = 0; i < word_notes_.size(); ++i) {
-    note_sums_[i] += word_notes_[i];
-    passage_sums_[i] += word_passages_[i];
-  }
+  for (std::uint32_t i = 0; i < end_ - first; ++i)
+    sums[i] = {sums[i].note + most[i].note, sums[i].passage + most[i].passage};
 }
 
 /// Notes that the filter leaves out have no chance.
 void Visit::drop_others() {
   for (std::uint32_t note = first_; note < end_; ++note)
-    if (note_sums_[note - first_] > 0 && !candidates_->test(note))
-      note_sums_[note - first_] = passage_sums_[note - first_] = 0;
+    if (work_.sums[note - first_].note > 0 && !candidates_->test(note))
+      work_.sums[note - first_] = {};
 }
 
 /// The highest of what a word that is not added can give to a note.
@@ -271,7 +264,7 @@ KeywordHit Visit::finish(std::uint32_t note, float sum, std::span<const float> u
 KeywordHit Visit::settle(std::uint32_t note) {
   const std::uint32_t first = segment_.first_unit[note], end = segment_.first_unit[note + 1];
   if (left_ > 0 || end - first > 2) return score(note);
-  return {number_, note, end - 1, most_[note - first_]};
+  return {number_, note, end - 1, work_.most[note - first_]};
 }
 
 /// Scores the notes of a block whose bound is at least `least`.
@@ -279,91 +272,90 @@ KeywordHit Visit::settle(std::uint32_t note) {
 float Visit::settle_block(std::uint32_t column, float least, Best& best, std::uint64_t& scored) {
   float highest = 0;
   for (std::uint32_t i = column; i < end_ - first_; i += columns_) {
-    if (most_[i] < least) {
-      highest = std::max(highest, most_[i]);
+    if (work_.most[i] < least) {
+      highest = std::max(highest, work_.most[i]);
       continue;
     }
-    if (has_chance(first_ + i, most_[i], best.threshold())) {
+    if (has_chance(first_ + i, work_.most[i], best.threshold())) {
       ++scored;
       best.add(settle(first_ + i));
     }
-    most_[i] = 0;
+    work_.most[i] = 0;
   }
   return highest;
 }
 
 /// Adds all that a word gives to the notes and units of the window.
 void Visit::add_all(WordList& word) {
-  const std::uint32_t first_unit = segment_.first_unit[first_];
-  const bool alone = word.terms.size() == 1;
-  std::vector<float>& notes = alone ? note_sums_ : word_notes_;
-  std::vector<float>& units = alone ? unit_sums_ : word_units_;
-  if (!alone) {
-    word_notes_.assign(end_ - first_, 0);
-    word_units_.assign(unit_sums_.size(), 0);
+  const std::uint32_t first = first_, first_unit = segment_.first_unit[first_];
+  if (word.terms.size() == 1) {
+    float *const notes = work_.notes.data(), *const units = work_.units.data();
+    word.terms.front().read_all(
+        first_, end_, [=](std::uint32_t note, float value) { notes[note - first] += value; },
+        [=](std::uint32_t unit, float value) { units[unit - first_unit] += value; });
+    return;
   }
+  work_.word_notes.assign(work_.notes.size(), 0);
+  work_.word_units.assign(work_.units.size(), 0);
+  float *const notes = work_.word_notes.data(), *const units = work_.word_units.data();
+  const auto raise = [](float& most, float value) { most = std::max(most, value); };
   for (TermList& list : word.terms) {
     list.read_all(
-        first_, end_,
-        [&](std::uint32_t note, float value) {
-          float& sum = notes[note - first_];
-          sum = alone ? sum + value : std::max(sum, value);
-        },
-        [&](std::uint32_t unit, float value) {
-          float& sum = units[unit - first_unit];
-          sum = alone ? sum + value : std::max(sum, value);
-        });
+        first_, end_, [=](std::uint32_t note, float value) { raise(notes[note - first], value); },
+        [=](std::uint32_t unit, float value) { raise(units[unit - first_unit], value); });
   }
-  if (alone) return;
-  for (std::size_t i = 0; i < notes.size(); ++i) note_sums_[i] += notes[i];
-  for (std::size_t i = 0; i < units.size(); ++i) unit_sums_[i] += units[i];
+  for (std::size_t i = 0; i < work_.notes.size(); ++i) work_.notes[i] += notes[i];
+  for (std::size_t i = 0; i < work_.units.size(); ++i) work_.units[i] += units[i];
 }
 
 /// Scores all notes of the window that still have a chance.
 std::uint64_t Visit::settle_together(Best& best) {
-  std::fill(note_sums_.begin(), note_sums_.end(), 0.0F);
   const std::uint32_t first_unit = segment_.first_unit[first_];
-  unit_sums_.assign(segment_.first_unit[end_] - first_unit, 0);
+  work_.notes.assign(end_ - first_, 0);
+  work_.units.assign(segment_.first_unit[end_] - first_unit, 0);
   for (WordList& word : words_) add_all(word);
   std::uint64_t scored = 0;
   for (std::uint32_t note = first_; note < end_; ++note) {
-    const float bound = most_[note - first_];
+    const float bound = work_.most[note - first_];
     if (bound <= 0 || (bound + rest()) * kSlack < best.threshold()) continue;
     ++scored;
     const std::uint32_t first = segment_.first_unit[note], end = segment_.first_unit[note + 1];
-    best.add(finish(note, note_sums_[note - first_],
-                    std::span(unit_sums_).subspan(first - first_unit, end - first)));
+    best.add(finish(note, work_.notes[note - first_],
+                    std::span(work_.units).subspan(first - first_unit, end - first)));
   }
   return scored;
 }
 
 /// Scores the notes of the window that have a chance, by falling bound.
 std::uint64_t Visit::settle_window(Best& best) {
-  for (std::size_t i = 0; i < most_.size(); ++i) most_[i] = mixed(note_sums_[i], passage_sums_[i]);
-  highest_.assign(most_.begin(), most_.begin() + columns_);
+  std::vector<float>&most = work_.most, &highest = work_.highest;
+  auto& blocks = work_.blocks;
+  for (std::size_t i = 0; i < most.size(); ++i)
+    most[i] = mixed(work_.sums[i].note, work_.sums[i].passage);
+  highest.assign(most.begin(), most.begin() + columns_);
   for (std::uint32_t row = 1; row < kRows; ++row) {
-    const float* values = most_.data() + std::size_t{row} * columns_;
+    const float* values = most.data() + std::size_t{row} * columns_;
     for (std::uint32_t column = 0; column < columns_; ++column)
-      highest_[column] = highest_[column] < values[column] ? values[column] : highest_[column];
+      highest[column] = highest[column] < values[column] ? values[column] : highest[column];
   }
   const auto hopeless = [&](float bound) { return (bound + rest()) * kSlack < best.threshold(); };
-  blocks_.clear();
+  blocks.clear();
   for (std::uint32_t column = 0; column < columns_; ++column)
-    if (highest_[column] > 0 && !hopeless(highest_[column]))
-      blocks_.emplace_back(highest_[column], column);
-  std::make_heap(blocks_.begin(), blocks_.end());
+    if (highest[column] > 0 && !hopeless(highest[column]))
+      blocks.emplace_back(highest[column], column);
+  std::make_heap(blocks.begin(), blocks.end());
   std::uint64_t scored = 0;
-  while (!blocks_.empty() && !hopeless(blocks_.front().first)) {
+  while (!blocks.empty() && !hopeless(blocks.front().first)) {
     if (scored >= kScoredSinglyMax) return scored + settle_together(best);
-    std::pop_heap(blocks_.begin(), blocks_.end());
-    const auto [bound, column] = blocks_.back();
-    blocks_.pop_back();
-    const float next = blocks_.empty() ? 0 : blocks_.front().first;
+    std::pop_heap(blocks.begin(), blocks.end());
+    const auto [bound, column] = blocks.back();
+    blocks.pop_back();
+    const float next = blocks.empty() ? 0 : blocks.front().first;
     // A note's bound may equal the next block's: whichever is first.
     const float left = settle_block(column, std::max(next, 1e-30F), best, scored);
     if (left <= 0) continue;
-    blocks_.emplace_back(left, column);
-    std::push_heap(blocks_.begin(), blocks_.end());
+    blocks.emplace_back(left, column);
+    std::push_heap(blocks.begin(), blocks.end());
   }
   return scored;
 }

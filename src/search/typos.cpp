@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <map>
 
 #include "analyser.hpp"
@@ -21,6 +22,16 @@ std::size_t decode_all(std::string_view text, Letters& out) {
   return count;
 }
 
+/// A set of the letters of a text: one bit for each ASCII character, several sharing one. A letter
+/// of one text whose bit the other lacks was changed or left out there, so that many such bits are
+/// at least as many slips.
+std::uint32_t letter_set(std::string_view text) {
+  std::uint32_t set = 0;
+  for (const char c : text)
+    if (static_cast<unsigned char>(c) < 0x80) set |= 1U << (static_cast<unsigned char>(c) & 31U);
+  return set;
+}
+
 bool is_word(std::string_view term) {
   for (std::size_t i = 0; i < term.size();) {
     const char32_t c = text::decode(term, i);
@@ -33,8 +44,10 @@ bool is_word(std::string_view term) {
 
 std::uint32_t edit_distance(std::string_view a, std::string_view b, std::uint32_t most) {
   Letters left, right;
-  const std::size_t n = decode_all(a, left), m = decode_all(b, right);
+  std::size_t n = decode_all(a, left), m = decode_all(b, right);
   if (n > m + most || m > n + most) return most + 1;
+  for (; n > 0 && m > 0 && left[n - 1] == right[m - 1]; --n, --m) {
+  }
   std::array<std::array<std::uint32_t, kTokenBytesMax + 1>, 3> rows;
   for (std::size_t j = 0; j <= m; ++j) rows[0][j] = static_cast<std::uint32_t>(j);
   for (std::size_t i = 1; i <= n; ++i) {
@@ -64,6 +77,7 @@ std::vector<NearTerm> find_near_terms(const State& state, std::string_view term)
   std::size_t first = 0;
   text::decode(term, first);
   const std::string_view beginning = term.substr(0, first);
+  const std::uint32_t set = letter_set(term);
   std::map<std::string, NearTerm, std::less<>> found;
   std::size_t scanned = 0;
   for (const SegmentView& view : state.segments) {
@@ -72,6 +86,10 @@ std::vector<NearTerm> find_near_terms(const State& state, std::string_view term)
     for (std::uint32_t t = begin; t < end && scanned < kNearScanMax; ++t, ++scanned) {
       const std::string_view other = segment.term_text(t);
       if (other.size() > term.size() + most * 4 || other.size() + most * 4 < term.size()) continue;
+      const std::uint32_t other_set = letter_set(other);
+      if (std::popcount(set & ~other_set) > static_cast<int>(most) ||
+          std::popcount(other_set & ~set) > static_cast<int>(most))
+        continue;
       const std::uint32_t distance = edit_distance(term, other, most);
       if (distance > most || !is_word(other)) continue;
       auto& near = found.try_emplace(std::string(other)).first->second;

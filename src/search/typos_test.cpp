@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <random>
+#include <set>
+
 #include "test_notes.hpp"
 
 namespace knap::search {
@@ -22,6 +26,64 @@ TEST(Typos, DistanceCountsSlipsOfTyping) {
   EXPECT_EQ(edit_distance("garden", "kitchen", 2), 3U);
   EXPECT_EQ(edit_distance("müller", "muller", 1), 1U);
   EXPECT_EQ(edit_distance("", "ab", 2), 2U);
+}
+
+/// The recurrence as it stands in textbooks, of all of both texts.
+std::uint32_t plain_distance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<std::uint32_t>> d(a.size() + 1, std::vector<std::uint32_t>(b.size() + 1));
+  for (std::uint32_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (std::uint32_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] = std::min(
+          {d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+TEST(EditDistance, AgreesWithThePlainRecurrence) {
+  std::mt19937 random(7);
+  const auto word = [&] {
+    std::string text(random() % 9, 'a');
+    for (char& c : text) c = static_cast<char>('a' + random() % 3);
+    return text;
+  };
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string a = word(), b = word();
+    for (const std::uint32_t most : {1U, 2U})
+      ASSERT_EQ(edit_distance(a, b, most), std::min(plain_distance(a, b), most + 1))
+          << a << " " << b;
+  }
+}
+
+TEST(NearTerms, AreAllThatAreNear) {
+  std::mt19937 random(11);
+  std::set<std::string> words;
+  while (words.size() < 300) {
+    std::string text(4 + random() % 6, 'a');
+    for (std::size_t i = 1; i < text.size(); ++i) text[i] = "bdkmrtz"[random() % 7];  // no stems
+    words.insert(std::move(text));
+  }
+  std::string all;
+  for (const std::string& each : words) all += each + " ";
+  VectorStore vectors(4);
+  const NoteInput input = note(1, "Words", {all});
+  const NoteInput* const notes[] = {&input};
+  State state;
+  state.segments.push_back({.segment = build_segment(notes, vectors)});
+  for (const std::string& each : words) {
+    std::string wrong = each;
+    wrong[2] = 'q';
+    const std::uint32_t most = wrong.size() < 8 ? 1 : 2;
+    std::uint32_t least = most + 1;
+    for (const std::string& other : words) least = std::min(least, plain_distance(wrong, other));
+    const auto near = find_near_terms(state, wrong);
+    ASSERT_FALSE(near.empty()) << wrong;
+    EXPECT_EQ(near.front().distance, least) << wrong;
+  }
 }
 
 class TypoSearch : public ::testing::Test {
