@@ -140,11 +140,15 @@ json::object search_result(const index::SearchHit& hit, const std::vector<std::s
     const search::ScoreParts& parts = hit.hit.parts;
     json::object terms_part;
     for (const auto& [term, share] : parts.terms) terms_part[term] = share;
-    out["explain"] =
-        json::object{{"bm25", parts.bm25},         {"bm25_normalised", parts.bm25_normalised},
-                     {"cosine", parts.cosine},     {"dense_normalised", parts.dense_normalised},
-                     {"phrase", parts.phrase},     {"prior", parts.prior},
-                     {"sentence", parts.sentence}, {"terms", std::move(terms_part)}};
+    out["explain"] = json::object{{"bm25", parts.bm25},
+                                  {"bm25_normalised", parts.bm25_normalised},
+                                  {"cosine", parts.cosine},
+                                  {"dense_normalised", parts.dense_normalised},
+                                  {"phrase", parts.phrase},
+                                  {"prior", parts.prior},
+                                  {"sentence", parts.sentence},
+                                  {"rerank", parts.rerank},
+                                  {"terms", std::move(terms_part)}};
   }
   return out;
 }

@@ -319,6 +319,37 @@ Checked<EmbeddingsBody> decode_embeddings(BodyReader reader) {
   return body;
 }
 
+Checked<RerankBody> decode_rerank(BodyReader reader) {
+  RerankBody body;
+  reader.text("model", Need::kRequired, {0, kName.max}, body.model);
+  reader.text("query", Need::kRequired, {1, kMaxEmbeddingCharacters}, body.query);
+  const json::value* documents = reader.raw("documents");
+  if (documents == nullptr || !documents->is_array() || documents->get_array().empty() ||
+      documents->get_array().size() > models::Reranker::kTextsMax) {
+    reader.fail(wrong_field("documents", "'documents' must be a list of 1 to " +
+                                             std::to_string(models::Reranker::kTextsMax) +
+                                             " texts"));
+  } else {
+    for (const json::value& each : documents->get_array()) {
+      const auto* object = each.if_object();
+      const json::value* text = object == nullptr ? &each : object->if_contains("text");
+      if (text == nullptr || !text->is_string() ||
+          text->get_string().size() > 4 * kMaxEmbeddingCharacters) {
+        reader.fail(wrong_field("documents",
+                                "each of 'documents' must be a text, or an object "
+                                "with a 'text'"));
+        break;
+      }
+      body.documents.emplace_back(text->get_string());
+    }
+  }
+  reader.integer("top_n", 1, 1'000'000, body.top_n);
+  reader.boolean("return_documents", body.return_documents);
+  read_deadline(reader, body.deadline);
+  if (const auto finished = reader.finish(); !finished) return refuse(finished.error());
+  return body;
+}
+
 Checked<ScanBody> decode_scan(BodyReader reader) {
   std::size_t wait = 0;
   reader.choice("wait", kWaits, wait);

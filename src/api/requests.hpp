@@ -64,6 +64,16 @@ struct EmbeddingsBody {
 };
 Checked<EmbeddingsBody> decode_embeddings(BodyReader reader);
 
+/// Jina's shape, which OpenAI has nothing for.
+struct RerankBody {
+  std::string model, query;
+  std::vector<std::string> documents;
+  std::int64_t top_n = 0;  ///< 0: all.
+  bool return_documents = false;
+  DeadlineWish deadline;
+};
+Checked<RerankBody> decode_rerank(BodyReader reader);
+
 struct ScanBody {
   index::Service::WaitFor wait = index::Service::WaitFor::kKeyword;
 };

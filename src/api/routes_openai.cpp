@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <span>
 
 #include "json_views.hpp"
@@ -33,8 +34,7 @@ json::array model_list(const Context& context) {
   for (const std::string& vault : context.parts.index.vaults())
     data.push_back(model_entry(context, "knap:" + vault));
   for (const models::ModelInfo& model : context.parts.models.list()) {
-    const bool served = model.role == "answer" || model.role == "embed" || model.role == "speech";
-    if (!model.installed || !served) continue;
+    if (!model.installed || !model.runnable) continue;
     json::object entry = model_entry(context, model.name);
     entry["knap"] = json::object{{"role", model.role},
                                  {"state", without_paths(model.state)},
@@ -140,6 +140,41 @@ Outcome post_embeddings(const Context& context, Call& call) {
                    {"usage", json::object{{"prompt_tokens", tokens}, {"total_tokens", tokens}}}});
 }
 
+Outcome post_rerank(const Context& context, Call& call) {
+  auto reader = body_of(call, BodyReader::Unknown::kIgnore);
+  if (!reader) return refuse(reader.error());
+  const auto body = decode_rerank(std::move(*reader));
+  if (!body) return refuse(body.error());
+  const auto reranker = body->model == "knap" ? context.parts.models.reranker()
+                                              : context.parts.models.reranker(body->model);
+  if (!reranker) return refuse(no_such_model(body->model));
+  const Deadline deadline = call.deadline(body->deadline.value_or(kChatLimit));
+  auto lease =
+      context.parts.leases.acquire(service::Lane::kGeneration, context.parts.leases.usage().cores,
+                                   deadline, call.cancel(), "rerank");
+  if (!lease) return refuse(to_problem(lease.error()));
+  const auto scores = reranker->score(body->query, body->documents, models::Priority::kSearch,
+                                      lease->threads(), deadline, call.cancel());
+  if (!scores) return refuse(to_problem(scores.error()));
+  std::vector<std::size_t> order(body->documents.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return scores->values[a] > scores->values[b];
+  });
+  if (body->top_n > 0 && static_cast<std::size_t>(body->top_n) < order.size())
+    order.resize(static_cast<std::size_t>(body->top_n));
+  json::array results;
+  for (const std::size_t i : order) {
+    json::object result{{"index", i}, {"relevance_score", scores->values[i]}};
+    if (body->return_documents) result["document"] = json::object{{"text", body->documents[i]}};
+    results.push_back(std::move(result));
+  }
+  return json_response(200,
+                       json::object{{"model", body->model},
+                                    {"results", std::move(results)},
+                                    {"usage", json::object{{"total_tokens", scores->tokens}}}});
+}
+
 }  // namespace
 
 void add_openai_routes(const Context& context, std::vector<Route>& routes) {
@@ -159,6 +194,9 @@ void add_openai_routes(const Context& context, std::vector<Route>& routes) {
   routes.push_back({"POST", "/v1/embeddings", Level::kSearch, Lane::kAsk,
                     [&context](Call& call) { return post_embeddings(context, call); },
                     "Embed texts (OpenAI)"});
+  routes.push_back({"POST", "/v1/rerank", Level::kSearch, Lane::kAsk,
+                    [&context](Call& call) { return post_rerank(context, call); },
+                    "Order texts by how well they answer a question (Jina)"});
 }
 
 }  // namespace knap::api

@@ -50,6 +50,7 @@ struct Config {
     std::string embed = "all-minilm-l6-v2";
     std::string answer = "smollm2-135m-instruct";
     std::string speech = "whisper-base";
+    std::string rerank;  ///< Empty: none.
     std::uint32_t threads = 0;
     std::uint64_t memory_bytes = 0;
     std::uint32_t keep_alive_s = 1'800;
@@ -98,6 +99,10 @@ struct Config {
     double sample = 1;
   } otlp;
   search::RankingSettings ranking;
+  struct {
+    std::uint32_t depth = 20;
+    float weight = 0.7F;
+  } rerank;
   answer::Answerer::Options answer;
   struct {
     std::uint64_t memory_bytes = 256ULL << 20, disk_bytes = 1ULL << 30;

@@ -41,6 +41,8 @@ index::ServiceOptions index_options(const Config& config, speech::Speech* speech
                           index::VaultConfig::Kind::kImports});
   }
   out.ranking = config.ranking;
+  out.rerank_depth = config.rerank.depth;
+  out.rerank_weight = config.rerank.weight;
   return out;
 }
 
@@ -101,6 +103,7 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.embed_model = config.models.embed;
   out.answer_model = config.models.answer;
   out.speech_model = config.models.speech;
+  out.rerank_model = config.models.rerank;
   out.threads = compute_cores(config);
   out.memory_bytes =
       config.models.memory_bytes > 0 ? config.models.memory_bytes : models::usual_memory_bytes();
@@ -147,6 +150,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
     options.fallback.clear();
     options.remote.forbidden = true;
     options.speech_model.clear();
+    options.rerank_model.clear();
     options.warm.clear();
     options.pinned.clear();
   }
@@ -160,6 +164,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Runners runne
     index.find_embedder = [models = engine->models_.get()](std::string_view id) {
       return models->embedder(id);
     };
+    if (!config.models.rerank.empty())
+      index.find_reranker = [models = engine->models_.get()] { return models->reranker(); };
   }
   KNAP_TRY(engine->index_, index::Service::open(std::move(index), engine->models_->embedder(),
                                                 *engine->leases_, engine->metrics_));

@@ -167,12 +167,6 @@ int use_model(const Config& config, const ServerAddress& server, models::Models&
     return report(
         make_error(ErrorCode::kNotFound,
                    fmt::format("no model {} in the catalogue: see `knap models list`", name)));
-  if (found->role != "embed" && found->role != "answer") {
-    return report(
-        make_error(ErrorCode::kUnsupported,
-                   fmt::format("{} has the role {}; only embed and answer models can be chosen",
-                               name, found->role)));
-  }
   if (!found->runnable) {
     return report(make_error(ErrorCode::kUnsupported,
                              fmt::format("no engine of Knap's runs {} yet: choose another one of "

@@ -279,15 +279,18 @@ Result<SearchOutcome> ServiceImpl::search_in(const std::vector<VaultState*>& vau
         outcome.hits.begin(), outcome.hits.end(),
         [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
     // More than asked for where a stage below may change their order.
-    const bool reranks =
-        outcome.ran == search::Mode::kHybrid && options_.ranking.sentence_weight > 0;
-    const std::size_t wanted = reranks ? std::max(request.limit, kRerankedHits) : request.limit;
+    const std::size_t wanted =
+        std::max(request.limit, reranked_count(request, outcome.ran == search::Mode::kHybrid));
     if (outcome.hits.size() > wanted) outcome.hits.resize(wanted);
     const auto begin = SteadyClock::now();
     KNAP_TRY(const bool complete, fill_hits(outcome.hits));
     const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
     outcome.stages.push_back({"fetch", took, outcome.hits.size()});
-    if (reranks) rerank(vaults, request, outcome);
+    if (outcome.ran == search::Mode::kHybrid && options_.ranking.sentence_weight > 0)
+      rerank(vaults, request, outcome);
+    if (request.mode != search::Mode::kKeyword && model_rerank_.depth() > 0)
+      model_rerank_.run(request.text, request.background, deadline, cancel, outcome);
+    if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
     outcome.corrections = show_corrections(corrections, outcome.hits);
     outcome.repeatable = outcome.repeatable && complete;
     if (complete || last) return outcome;
@@ -307,7 +310,12 @@ void ServiceImpl::rerank(const std::vector<VaultState*>& vaults, const SearchReq
   outcome.stages.push_back({"sentences",
                             std::chrono::microseconds(micros(SteadyClock::now() - begin)),
                             std::min<std::size_t>(outcome.hits.size(), kRerankedHits)});
-  if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
+}
+
+std::uint32_t ServiceImpl::reranked_count(const SearchRequest& request, bool with_vectors) const {
+  const bool sentences = with_vectors && options_.ranking.sentence_weight > 0;
+  const std::uint32_t by_model = request.mode == search::Mode::kKeyword ? 0 : model_rerank_.depth();
+  return std::max(sentences ? kRerankedHits : 0U, by_model);
 }
 
 /// Threads that nobody above or beside a search computes with now.
@@ -324,9 +332,7 @@ search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOu
   query.text = request.text;
   query.filter = request.filter;
   query.group = request.group;
-  query.limit = outcome.embedding.empty() || options_.ranking.sentence_weight <= 0
-                    ? request.limit
-                    : std::max(request.limit, kRerankedHits);
+  query.limit = std::max(request.limit, reranked_count(request, !outcome.embedding.empty()));
   query.explain = request.explain;
   query.ranking = options_.ranking;
   query.helpers = free_helpers();

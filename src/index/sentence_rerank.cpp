@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "hit_order.hpp"
+
 namespace knap::index {
 namespace {
 
@@ -42,13 +44,7 @@ void rerank_by_sentences(
     }
     hit.hit.score = (hit.hit.score + weight * hit.hit.parts.sentence) / (1 + weight);
   }
-  std::stable_sort(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(count),
-                   [](const SearchHit& a, const SearchHit& b) {
-                     const bool named = a.hit.parts.prior > 0, other_named = b.hit.parts.prior > 0;
-                     return named != other_named ? named : a.hit.score > b.hit.score;
-                   });
-  for (std::size_t i = hits.size() - 1; i > 0; --i)
-    hits[i - 1].hit.score = std::max(hits[i - 1].hit.score, hits[i].hit.score);
+  order_again(hits, count);
 }
 
 }  // namespace knap::index

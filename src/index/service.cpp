@@ -137,6 +137,7 @@ ServiceImpl::ServiceImpl(ServiceOptions options, std::unique_ptr<store::Store> s
       fetch_seconds_(metrics.histogram("knap_index_fetch_seconds",
                                        "Time to read the passages of one result page")),
       metrics_(metrics),
+      model_rerank_(options_, leases),
       embed_queue_(std::make_unique<EmbedQueue>(*store_, vaults_, leases, metrics)),
       indexer_(std::make_unique<Indexer>(options_, *store_, vaults_, *embed_queue_, leases, metrics,
                                          next_file_id)),

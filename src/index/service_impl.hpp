@@ -8,6 +8,7 @@
 #include "embed_queue.hpp"
 #include "indexer.hpp"
 #include "knap/index/service.hpp"
+#include "model_rerank.hpp"
 #include "query_batcher.hpp"
 #include "recent_questions.hpp"
 #include "snapshot_keeper.hpp"
@@ -86,6 +87,8 @@ class ServiceImpl final : public Service {
   void record_stages(const SearchOutcome& outcome, SteadyClock::time_point begin) const;
   void rerank(const std::vector<VaultState*>& vaults, const SearchRequest& request,
               SearchOutcome& outcome) const;
+  /// So many hits the stages after the fusion may put in order; 0: none of them runs.
+  std::uint32_t reranked_count(const SearchRequest& request, bool with_vectors) const;
   Helpers free_helpers() const;
   search::Query query_of(const SearchRequest& request, const SearchOutcome& outcome,
                          std::uint64_t space) const;
@@ -122,6 +125,7 @@ class ServiceImpl final : public Service {
   observe::Registry& metrics_;
   RecentQuestions recent_;
   QueryBatcher batcher_{leases_};
+  ModelRerank model_rerank_;
   StagePace embed_pace_;  ///< Of a query's embedding, waiting for its lease included.
   std::unique_ptr<EmbedQueue> embed_queue_;
   std::unique_ptr<Indexer> indexer_;

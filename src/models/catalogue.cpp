@@ -280,6 +280,8 @@ void check_files(const YAML::Node& node, const ModelSpec& spec) {
     if (!has_file(spec, "model.gguf")) fail(node, "an answer model needs the file model.gguf");
     if (spec.context == 0) fail(node, "an answer model needs context");
   }
+  if (spec.role == Role::kRerank && has_encoder_files(spec) && spec.max_tokens < 8)
+    fail(node, "a rerank model in model.safetensors needs max_tokens, 8 or more");
   if (spec.role == Role::kSpeech && !has_file(spec, "model.bin"))
     fail(node, "a speech model needs the file model.bin");
   // What runs here was measured here: only what nobody has run may be half known.
@@ -398,9 +400,9 @@ bool ModelSpec::runnable() const {
     case Role::kAnswer: return has_file(*this, "model.gguf");
     case Role::kEmbed:
       return (has_file(*this, "model.e5") || has_encoder_files(*this)) &&
-             (pooling == Pooling::kMean || pooling == Pooling::kNone);
+             (pooling == Pooling::kMean || pooling == Pooling::kCls || pooling == Pooling::kNone);
     case Role::kSpeech: return has_file(*this, "model.bin");
-    case Role::kRerank: break;
+    case Role::kRerank: return has_encoder_files(*this);
   }
   return false;
 }

@@ -89,8 +89,8 @@ struct ModelSpec {
   std::string query_prefix, passage_prefix;
   std::vector<ModelFile> files;
   std::uint64_t bytes() const;  ///< Of the files whose size is known.
-  /// Whether an engine of Knap's can run it: answer models in GGUF, BERT encoders with mean
-  /// pooling.
+  /// Whether an engine of Knap's can run it: answer models in GGUF, BERT encoders whose
+  /// vectors are the mean of all tokens or the first one, BERT cross-encoders.
   bool runnable() const;
   /// Whether all checksums are known and each file has a source, so that it can be fetched.
   bool fetchable() const;

@@ -114,7 +114,8 @@ TEST(Catalogue, TellsWhatNoEngineRuns) {
   const auto catalogue = Catalogue::open({});
   ASSERT_TRUE(catalogue);
   EXPECT_TRUE(catalogue->find("all-minilm-l6-v2")->runnable());
-  EXPECT_FALSE(catalogue->find("bge-small-en-v1.5")->runnable()) << "it pools by its first token";
+  EXPECT_TRUE(catalogue->find("bge-small-en-v1.5")->runnable()) << "it pools by its first token";
+  EXPECT_TRUE(catalogue->find("bge-small-en-v1.5")->runnable()) << "by its first token";
   EXPECT_FALSE(catalogue->find("bge-reranker-v2-m3")->runnable());
 }
 

@@ -18,7 +18,9 @@
 #include "remote_generator.hpp"
 #include "router.hpp"
 #include "runner/precision.hpp"
+#include "runner_command.hpp"
 #include "runner_embedder.hpp"
+#include "runner_reranker.hpp"
 #include "runner_transcriber.hpp"
 #include "supervisor.hpp"
 
@@ -39,6 +41,7 @@ struct KnownModel {
   std::shared_ptr<Embedder> embedder;
   std::shared_ptr<Generator> generator;
   std::shared_ptr<Transcriber> transcriber;
+  std::shared_ptr<Reranker> reranker;
 };
 
 class LocalModels final : public Models {
@@ -65,6 +68,7 @@ class LocalModels final : public Models {
     KNAP_CHECK_OK(refuse_broken(options_.embed_model));
     if (remote_ == nullptr) KNAP_CHECK_OK(refuse_broken(options_.answer_model));
     KNAP_CHECK_OK(refuse_broken(options_.speech_model));
+    KNAP_CHECK_OK(refuse_broken(options_.rerank_model));
     if (const auto model = embedder(); model == nullptr && !options_.embed_model.empty()) {
       const auto catalogue = catalogue_->current();
       observe::log_warning("model_missing", state_of(*catalogue->find(options_.embed_model)),
@@ -125,6 +129,17 @@ class LocalModels final : public Models {
     return model == nullptr ? nullptr : model->transcriber;
   }
 
+  std::shared_ptr<Reranker> reranker() override { return reranker(options_.rerank_model); }
+
+  std::shared_ptr<Reranker> reranker(std::string_view name) override {
+    const auto catalogue = catalogue_->current();
+    const ModelSpec* spec = catalogue->find(name);
+    if (spec == nullptr || spec->role != Role::kRerank) return nullptr;
+    MutexLock lock(mutex_);
+    KnownModel* model = know(*spec, runner::best_precision());
+    return model == nullptr ? nullptr : model->reranker;
+  }
+
   RoutePlan route(const RouteNeed& need) override {
     RoutePlan plan;
     RouteRecord record{.request_id = need.request_id,
@@ -166,6 +181,7 @@ class LocalModels final : public Models {
       info.bytes = spec.bytes();
       info.run_by_us = spec.run_by_us;
       info.in_use = name == options_.embed_model || name == options_.speech_model ||
+                    name == options_.rerank_model ||
                     (name == options_.answer_model && remote_ == nullptr);
       info.runnable = spec.runnable();
       info.pinned = keep_of(spec) == Keep::kPinned;
@@ -366,6 +382,8 @@ class LocalModels final : public Models {
       model.embedder = make_runner_embedder(spec, precision, threads_, pool_, model.slot, metrics_);
     } else if (spec.role == Role::kSpeech) {
       model.transcriber = make_runner_transcriber(spec, pool_, model.slot, metrics_);
+    } else if (spec.role == Role::kRerank) {
+      model.reranker = make_runner_reranker(spec, precision, pool_, model.slot, metrics_);
     } else {
       model.generator = make_chat_generator(chat_target(spec, model.slot), metrics_);
     }
@@ -420,31 +438,7 @@ class LocalModels final : public Models {
     options.socket =
         (options_.run_dir / fmt::format("{}.{}.sock", spec.name, ++sockets_ % kSocketsMax))
             .string();
-    const ModelFiles files(spec, options_.models_dir);
-    options.command = {options_.runner_program.string(),
-                       "runner",
-                       "--role",
-                       std::string(to_string(spec.role)),
-                       "--threads",
-                       fmt::format("{}", threads_),
-                       "--model",
-                       spec.name};
-    if (spec.role == Role::kEmbed) {
-      options.command.insert(options.command.end(),
-                             {"--model-dir", files.dir().string(), "--max-tokens",
-                              fmt::format("{}", spec.max_tokens), "--precision", precision});
-    } else if (spec.role == Role::kSpeech) {
-      options.command.insert(options.command.end(),
-                             {"--model-file", (files.dir() / "model.bin").string()});
-    } else {
-      options.command.insert(
-          options.command.end(),
-          {"--model-file", (files.dir() / "model.gguf").string(), "--context",
-           fmt::format("{}", spec.context), "--passages-memory-bytes",
-           fmt::format("{}", options_.passages_memory_bytes), "--passages-disk-bytes",
-           fmt::format("{}", options_.passages_disk_bytes), "--passages-dir",
-           options_.passages_dir.string()});
-    }
+    options.command = runner_command(spec, options_, threads_, precision);
     // A copy: a supervisor may outlive the catalogue, held by an embedder.
     options.prepare = [copy = spec, dir = options_.models_dir](const CancelToken& cancel) {
       return ModelFiles(copy, dir).check(cancel);
@@ -504,6 +498,7 @@ Result<std::unique_ptr<Models>> Models::open(ModelsOptions options, observe::Reg
   for (const auto& name : options.fallback)
     KNAP_CHECK_OK(check_role(catalogue, name, Role::kAnswer));
   KNAP_CHECK_OK(check_role(catalogue, options.speech_model, Role::kSpeech));
+  KNAP_CHECK_OK(check_role(catalogue, options.rerank_model, Role::kRerank));
   for (const auto* names : {&options.pinned, &options.warm})
     for (const auto& name : *names) KNAP_CHECK_OK(check_runnable(catalogue, name));
   std::size_t longest = 0;

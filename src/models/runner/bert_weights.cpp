@@ -73,7 +73,11 @@ Result<EmbeddingTable> EmbeddingTable::open(const BertConfig& config, const Tens
                             {config.positions, config.hidden}));
   KNAP_TRY(const auto types, read_bert_tensor(weights, "embeddings.token_type_embeddings.weight",
                                               {config.types, config.hidden}));
-  table.offsets_.resize(positions * config.hidden);  // every text is of type 0
+  if (config.types > 1) {
+    for (std::size_t i = 0; i < config.hidden; ++i)
+      table.second_.push_back(types[config.hidden + i] - types[i]);
+  }
+  table.offsets_.resize(positions * config.hidden);  // of type 0
   for (std::size_t i = 0; i < table.offsets_.size(); ++i) {
     table.offsets_[i] = position_rows[i] + types[i % config.hidden];
   }
@@ -83,10 +87,21 @@ Result<EmbeddingTable> EmbeddingTable::open(const BertConfig& config, const Tens
   return table;
 }
 
-void EmbeddingTable::look_up(std::int32_t id, std::size_t position, float* out) const {
+void EmbeddingTable::look_up_text(std::span<const std::int32_t> ids, std::int32_t pair_end_id,
+                                  float* out) const {
+  bool second = false;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    look_up(ids[i], i, out + i * hidden_, second);
+    second = second || (pair_end_id >= 0 && ids[i] == pair_end_id);
+  }
+}
+
+void EmbeddingTable::look_up(std::int32_t id, std::size_t position, float* out, bool second) const {
   words_(static_cast<std::size_t>(id), {out, hidden_});
   const float* offset = offsets_.data() + position * hidden_;
   for (std::size_t i = 0; i < hidden_; ++i) out[i] += offset[i];
+  if (second)
+    for (std::size_t i = 0; i < hidden_; ++i) out[i] += second_[i];
   layer_norm({out, hidden_}, gain_, bias_, epsilon_);
 }
 

@@ -44,13 +44,19 @@ class EmbeddingTable {
                                      std::size_t positions);
 
   /// @param out  config.hidden values
-  void look_up(std::int32_t id, std::size_t position, float* out) const;
+  /// @param second  of the second text of a pair. @pre then the model has two types
+  void look_up(std::int32_t id, std::size_t position, float* out, bool second = false) const;
+  /// All tokens of a text, row by row.
+  /// @param pair_end_id  tokens behind the first of this id are of a pair's second text; -1: none
+  void look_up_text(std::span<const std::int32_t> ids, std::int32_t pair_end_id, float* out) const;
+  bool has_pairs() const { return !second_.empty(); }
 
  private:
   std::size_t hidden_ = 0;
   float epsilon_ = 0;
   TensorSource::Rows words_;
   std::vector<float> offsets_, gain_, bias_;
+  std::vector<float> second_;  ///< What the second type has more than the first; may be empty.
 };
 
 }  // namespace knap::models::runner

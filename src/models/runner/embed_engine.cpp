@@ -1,43 +1,9 @@
 #include "runner/embed_engine.hpp"
 
-#include <fmt/format.h>
-
-#include "runner/bert_config.hpp"
-#include "runner/bert_weights.hpp"
-#include "runner/e5_pack.hpp"
-#include "runner/safetensors.hpp"
-#include "runner/wordpiece.hpp"
+#include "runner/bert_model.hpp"
 
 namespace knap::models::runner {
 namespace {
-
-/// What a model's folder holds, in whichever form.
-struct BertModel {
-  BertConfig config;
-  std::unique_ptr<const TensorSource> weights;
-  std::shared_ptr<const Tokenizer> tokenizer;
-
-  static Result<BertModel> open(const std::filesystem::path& dir) {
-    BertModel model;
-    std::error_code error;
-    if (std::filesystem::exists(dir / E5Pack::kFileName, error)) {
-      KNAP_TRY(auto pack, E5Pack::open(dir / E5Pack::kFileName));
-      model.config = pack->config();
-      model.tokenizer = pack->tokenizer();
-      model.weights = std::move(pack);
-      return model;
-    }
-    KNAP_TRY(model.config, read_bert_config(dir / "config.json"));
-    KNAP_TRY(auto tokenizer, Wordpiece::open(dir / "vocab.txt"));
-    if (tokenizer.size() > model.config.vocabulary) {
-      return make_error(ErrorCode::kCorruptData,
-                        "vocab.txt has more pieces than the model has vectors");
-    }
-    model.tokenizer = std::make_shared<Wordpiece>(std::move(tokenizer));
-    KNAP_TRY(model.weights, Safetensors::open(dir / "model.safetensors"));
-    return model;
-  }
-};
 
 class BertEmbedEngine final : public EmbedEngine {
  public:
@@ -45,22 +11,11 @@ class BertEmbedEngine final : public EmbedEngine {
       : max_tokens_(options.max_tokens), model_(std::move(model)), table_(std::move(table)) {}
 
   Status make_encoder(const Options& options) {
-    BertEncoder::Options encoder{.precision = options.precision,
-                                 .max_tokens = options.max_tokens,
-                                 .streams = options.streams,
-                                 .interactive_threads = options.interactive_threads,
-                                 .pad_id = model_.tokenizer->pad_id()};
-    if (options.precision == Precision::kInt8Plain) {
-      auto plain = make_int8_encoder(model_.config, *model_.weights, table_, encoder);
-      if (plain) {
-        encoder_ = *std::move(plain);
-        return {};
-      }
-      // Models of odd sizes run too, exactly and slower.
-      if (plain.error().code != ErrorCode::kUnsupported) return std::move(plain).error();
-      encoder.precision = Precision::kF32;
-    }
-    KNAP_TRY(encoder_, make_openvino_encoder(model_.config, *model_.weights, table_, encoder));
+    KNAP_TRY(encoder_, model_.encoder(table_, {.precision = options.precision,
+                                               .max_tokens = options.max_tokens,
+                                               .streams = options.streams,
+                                               .interactive_threads = options.interactive_threads,
+                                               .output = options.output}));
     return {};
   }
 
@@ -87,12 +42,7 @@ class BertEmbedEngine final : public EmbedEngine {
 
 Result<std::unique_ptr<EmbedEngine>> EmbedEngine::open(const Options& options) {
   KNAP_TRY(BertModel model, BertModel::open(options.model_dir));
-  if (options.max_tokens < 2 || options.max_tokens > model.config.positions) {
-    return make_error(ErrorCode::kInvalidArgument,
-                      fmt::format("the window of {} tokens is not from 2 to {}", options.max_tokens,
-                                  model.config.positions));
-  }
-  KNAP_TRY(auto table, EmbeddingTable::open(model.config, *model.weights, options.max_tokens));
+  KNAP_TRY(auto table, model.table(options.max_tokens));
   auto engine = std::make_unique<BertEmbedEngine>(options, std::move(model), std::move(table));
   KNAP_CHECK_OK(engine->make_encoder(options));
   return std::unique_ptr<EmbedEngine>(std::move(engine));

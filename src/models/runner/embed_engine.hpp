@@ -15,7 +15,7 @@
 
 namespace knap::models::runner {
 
-/// A BERT sentence encoder: tokenizer, encoder, mean pooling, unit length.
+/// A BERT sentence encoder: tokenizer, encoder, pooling, unit length.
 ///
 /// Threads: safe. A background call computes on the thread that calls; two calls on two threads use
 /// two cores. An interactive call is shared among Options::interactive_threads.
@@ -27,6 +27,7 @@ class EmbedEngine {
     Precision precision = Precision::kF32;
     std::size_t streams = 1;              ///< Background calls that may run at the same time.
     std::size_t interactive_threads = 1;  ///< Cores that share one interactive call.
+    Output output = Output::kMean;        ///< kMean or kFirst, as the model was trained.
   };
   /// Errors: kNotFound, kCorruptData (names the file), kUnsupported.
   static Result<std::unique_ptr<EmbedEngine>> open(const Options& options);

@@ -136,6 +136,24 @@ TEST_F(OpenVinoEngineTest, FastPrecisionsStayNearTheExactOne) {
   }
 }
 
+TEST_F(OpenVinoEngineTest, PoolsByTheFirstTokenWhereTheModelWantsThat) {
+  const auto open = [](Precision precision, Output output) {
+    auto engine = EmbedEngine::open({.model_dir = installed_models_dir() / "all-minilm-l6-v2",
+                                     .precision = precision,
+                                     .output = output});
+    EXPECT_TRUE(engine) << engine.error().message;
+    return embed(**engine, kTexts);
+  };
+  const auto mean = open(Precision::kF32, Output::kMean);
+  const auto first = open(Precision::kF32, Output::kFirst);
+  const auto plain = open(Precision::kInt8Plain, Output::kFirst);
+  for (std::size_t i = 0; i < kTexts.size(); ++i) {
+    EXPECT_NEAR(dot(first, first, i), 1, 1e-4) << i;
+    EXPECT_GT(dot(first, plain, i), .97) << i;
+    EXPECT_LT(dot(first, mean, i), .97) << i;
+  }
+}
+
 TEST(EmbedEngine, SaysWhichFileIsBroken) {
   const TestFolder folder;
   EXPECT_EQ(EmbedEngine::open({.model_dir = folder.path()}).error().code, ErrorCode::kNotFound);

@@ -14,6 +14,7 @@
 #include "runner/batches.hpp"
 #include "runner/embed_engine.hpp"
 #include "runner/service.hpp"
+#include "runner/steps.hpp"
 #include "runner_embedder.hpp"
 
 namespace knap::models::runner {
@@ -103,18 +104,12 @@ std::string make_answer(const EmbedRequest& request, std::span<const float> valu
   return json_text(answer);
 }
 
-/// One request's steps, taken by as many threads as are free.
+/// One request's steps.
 struct Job {
   std::vector<std::vector<std::int32_t>> ids;
   std::vector<std::vector<std::size_t>> batches;
   std::vector<float> values;
   CancelToken cancel;
-  std::atomic<std::size_t> next = 0;
-
-  Mutex mutex;
-  CondVar done;
-  std::size_t finished KNAP_GUARDED_BY(mutex) = 0;
-  Status status KNAP_GUARDED_BY(mutex);
 };
 
 class EmbedService final : public Service {
@@ -199,56 +194,35 @@ class EmbedService final : public Service {
 
   void answer(const http::Request& request, const std::shared_ptr<http::Responder>& responder,
               const EmbedRequest& work) {
-    auto job = std::make_shared<Job>();
-    job->cancel = request.cancel;
+    Job job;
+    job.cancel = request.cancel;
     std::vector<std::size_t> lengths;
     std::uint64_t tokens = 0;
     for (const std::string& text : work.texts) {
-      job->ids.push_back(engine_->tokenize(text));
-      lengths.push_back(job->ids.back().size());
+      job.ids.push_back(engine_->tokenize(text));
+      lengths.push_back(job.ids.back().size());
       tokens += lengths.back();
     }
-    job->batches = make_batches(lengths, kStepTokens);
-    job->values.resize(work.texts.size() * engine_->dimensions());
-    const Status status = work.lane == Lane::kInteractive ? run_here(*job) : run_in_background(job);
+    job.batches = make_batches(lengths, kStepTokens);
+    job.values.resize(work.texts.size() * engine_->dimensions());
+    // Two background requests at most are in work at a time (the threads of requests_), so the
+    // queue of steps stays short.
+    const Status status =
+        work.lane == Lane::kInteractive
+            ? run_here(job)
+            : run_steps(background_, options_.threads, job.batches.size(),
+                        [&](std::size_t i) { return run_step(job, i, Lane::kBackground); });
     if (!status) return responder->send(error_response(status.error()));
     texts_ += work.texts.size();
     tokens_ += tokens;
     responder->send(http::Response::json(
-        200, make_answer(work, job->values, engine_->dimensions(), tokens, options_.model)));
+        200, make_answer(work, job.values, engine_->dimensions(), tokens, options_.model)));
   }
 
   Status run_here(Job& job) {
     for (std::size_t i = 0; i < job.batches.size(); ++i)
       KNAP_CHECK_OK(run_step(job, i, Lane::kInteractive));
     return {};
-  }
-
-  // Two requests at most are in work at a time (the threads of requests_), so the queue of steps
-  // stays short.
-  Status run_in_background(const std::shared_ptr<Job>& job) {
-    std::size_t helpers = 0;
-    for (std::size_t i = 0; i < std::min(options_.threads, job->batches.size()); ++i) {
-      const auto queued = background_.submit([this, job] { run_steps(*job); });
-      if (queued) ++helpers;
-    }
-    if (helpers == 0)
-      return make_error(ErrorCode::kUnavailable, "too much background work waits; try again");
-    MutexLock lock(job->mutex);
-    while (job->finished < helpers) job->done.wait(job->mutex);
-    return job->status;
-  }
-
-  void run_steps(Job& job) {
-    Status status;
-    for (std::size_t i = job.next++; i < job.batches.size() && status; i = job.next++) {
-      status = run_step(job, i, Lane::kBackground);
-    }
-    if (!status) job.next = job.batches.size();
-    MutexLock lock(job.mutex);
-    ++job.finished;
-    if (!status) job.status = std::move(status);
-    job.done.notify_all();
   }
 
   Status run_step(Job& job, std::size_t batch, Lane lane) {
@@ -276,12 +250,14 @@ class EmbedService final : public Service {
 }  // namespace
 
 Result<std::unique_ptr<Service>> open_embed_service(const RunnerOptions& options) {
-  KNAP_TRY(auto engine, EmbedEngine::open({.model_dir = options.model_dir,
-                                           .max_tokens = options.max_tokens,
-                                           .precision = options.precision,
-                                           .streams = options.threads,
-                                           .interactive_threads = std::min<std::size_t>(
-                                               options.threads, kQueryThreads)}));
+  KNAP_TRY(auto engine,
+           EmbedEngine::open(
+               {.model_dir = options.model_dir,
+                .max_tokens = options.max_tokens,
+                .precision = options.precision,
+                .streams = options.threads,
+                .interactive_threads = std::min<std::size_t>(options.threads, kQueryThreads),
+                .output = options.first_token ? Output::kFirst : Output::kMean}));
   auto service = std::make_unique<EmbedService>(options, std::move(engine));
   KNAP_CHECK_OK(service->warm_up());
   return std::unique_ptr<Service>(std::move(service));

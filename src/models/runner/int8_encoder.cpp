@@ -46,6 +46,8 @@ class Int8Encoder final : public BertEncoder {
       : config_(config),
         table_(table),
         max_tokens_(options.max_tokens),
+        output_(options.output),
+        pair_end_id_(options.pair_end_id),
         layers_(std::move(layers)) {
     for (std::size_t i = 0; i <= options.streams; ++i) spaces_.push_back(make_space());
   }
@@ -119,8 +121,8 @@ class Int8Encoder final : public BertEncoder {
     space.narrow_rows.resize(tokens);
     float* state = space.states.data();
     for (const auto* text : texts) {
-      for (std::size_t i = 0; i < text->size(); ++i, state += config_.hidden)
-        table_.look_up((*text)[i], i, state);
+      table_.look_up_text(*text, pair_end_id_, state);
+      state += text->size() * config_.hidden;
     }
     for (const Layer& layer : layers_) {
       mix_tokens(layer, texts, tokens, space);
@@ -129,7 +131,8 @@ class Int8Encoder final : public BertEncoder {
     }
     const float* states = space.states.data();
     for (std::size_t t = 0; t < texts.size(); ++t) {
-      pool_mean(states, texts[t]->size(), out.subspan(t * config_.hidden, config_.hidden));
+      pool_states(output_, states, texts[t]->size(),
+                  out.subspan(t * config_.hidden, config_.hidden));
       states += texts[t]->size() * config_.hidden;
     }
   }
@@ -171,6 +174,8 @@ class Int8Encoder final : public BertEncoder {
   const BertConfig config_;
   const EmbeddingTable& table_;
   const std::size_t max_tokens_;
+  const Output output_;
+  const std::int32_t pair_end_id_;
   const std::vector<Layer> layers_;
   Mutex mutex_;
   std::vector<std::unique_ptr<Space>> spaces_ KNAP_GUARDED_BY(mutex_);
@@ -196,9 +201,10 @@ Result<std::unique_ptr<BertEncoder>> make_int8_encoder(const BertConfig& config,
       std::make_unique<Int8Encoder>(config, table, options, std::move(layers)));
 }
 
-void pool_mean(const float* states, std::size_t rows, std::span<float> out) {
-  std::ranges::fill(out, 0.0F);
-  for (std::size_t r = 0; r < rows; ++r) {
+void pool_states(Output output, const float* states, std::size_t rows, std::span<float> out) {
+  std::copy_n(states, out.size(), out.data());
+  if (output == Output::kFirstState) return;
+  for (std::size_t r = 1; r < (output == Output::kMean ? rows : 1); ++r) {
     const float* state = states + r * out.size();
     for (std::size_t d = 0; d < out.size(); ++d) out[d] += state[d];
   }

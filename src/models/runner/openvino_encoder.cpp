@@ -109,18 +109,18 @@ class OpenVinoEncoder final : public BertEncoder {
     auto* mask_values = mask.data<float>();
     for (std::size_t t = 0; t < texts.size(); ++t) {
       const auto& ids = *texts[t];
-      for (std::size_t i = 0; i < longest; ++i) {
-        const bool real = i < ids.size();
-        table_.look_up(real ? ids[i] : options_.pad_id, i,
-                       hidden_values + (t * longest + i) * config_.hidden);
-        mask_values[t * longest + i] = real ? 0.0F : kMasked;
-      }
+      float* rows = hidden_values + t * longest * config_.hidden;
+      table_.look_up_text(ids, options_.pair_end_id, rows);
+      for (std::size_t i = ids.size(); i < longest; ++i)
+        table_.look_up(options_.pad_id, i, rows + i * config_.hidden);
+      for (std::size_t i = 0; i < longest; ++i)
+        mask_values[t * longest + i] = i < ids.size() ? 0.0F : kMasked;
     }
     request.infer();
     const auto* states = request.get_output_tensor().data<const float>();
     for (std::size_t t = 0; t < texts.size(); ++t) {
-      pool_mean(states + t * longest * config_.hidden, texts[t]->size(),
-                out.subspan(t * config_.hidden, config_.hidden));
+      pool_states(options_.output, states + t * longest * config_.hidden, texts[t]->size(),
+                  out.subspan(t * config_.hidden, config_.hidden));
     }
   }
 
@@ -142,21 +142,21 @@ class OpenVinoEncoder final : public BertEncoder {
     auto* mask_values = mask.data<float>();
     std::fill_n(mask_values, length * length, kMasked);
     std::size_t at = 0;
-    const auto place = [&](std::int32_t id, std::size_t position, std::size_t first,
-                           std::size_t count) {
-      table_.look_up(id, position, hidden_values + at * config_.hidden);
-      std::fill_n(mask_values + at * length + first, count, 0.0F);
-      ++at;
-    };
     for (const auto* text : texts) {
-      const std::size_t first = at;
-      for (std::size_t i = 0; i < text->size(); ++i) place((*text)[i], i, first, text->size());
+      table_.look_up_text(*text, options_.pair_end_id, hidden_values + at * config_.hidden);
+      for (std::size_t i = at; i < at + text->size(); ++i)
+        std::fill_n(mask_values + i * length + at, text->size(), 0.0F);
+      at += text->size();
     }
-    while (at < length) place(options_.pad_id, 0, at, 1);
+    for (; at < length; ++at) {
+      table_.look_up(options_.pad_id, 0, hidden_values + at * config_.hidden);
+      mask_values[at * length + at] = 0;
+    }
     request.infer();
     const auto* states = request.get_output_tensor().data<const float>();
     for (std::size_t t = 0; t < texts.size(); ++t) {
-      pool_mean(states, texts[t]->size(), out.subspan(t * config_.hidden, config_.hidden));
+      pool_states(options_.output, states, texts[t]->size(),
+                  out.subspan(t * config_.hidden, config_.hidden));
       states += texts[t]->size() * config_.hidden;
     }
   }

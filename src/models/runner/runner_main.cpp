@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <boost/json.hpp>
 #include <csignal>
@@ -26,6 +27,7 @@ namespace json = boost::json;
 using runner::error_response;
 using runner::open_answer_service;
 using runner::open_embed_service;
+using runner::open_rerank_service;
 using runner::open_speech_service;
 using runner::parse_precision;
 using runner::RunnerOptions;
@@ -40,14 +42,16 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   RunnerOptions options;
   std::string precision = "f32";
   CLI::App app("Serves one model on a Unix socket for the server that started it.", "knap runner");
-  app.add_option("--role", options.role, "embed, answer or speech")->required();
+  app.add_option("--role", options.role, "embed, rerank, answer or speech")->required();
   app.add_option("--model", options.model, "Name in answers");
-  app.add_option("--model-dir", options.model_dir, "Folder of an embedding model");
+  app.add_option("--model-dir", options.model_dir, "Folder of an embedding or reranking model");
   app.add_option("--model-file", options.model_file,
                  "GGUF file of an answer model, ggml file of a speech model");
   app.add_option("--socket", options.socket, "Unix socket to listen on")->required();
   app.add_option("--threads", options.threads, "Compute threads")->check(CLI::Range(1, 1'024));
-  app.add_option("--max-tokens", options.max_tokens, "Window of an embedding model")
+  app.add_flag("--first-token", options.first_token,
+               "An embedding is the first token's state, not the mean of all");
+  app.add_option("--max-tokens", options.max_tokens, "Window of an embedding or reranking model")
       ->check(CLI::Range(2, 65'536));
   app.add_option("--context", options.context, "Context of an answer model")
       ->check(CLI::Range(64, 1'048'576));
@@ -71,9 +75,10 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   } catch (const CLI::ParseError& failure) {
     return make_error(ErrorCode::kInvalidArgument, failure.what());
   }
-  if (options.role != "embed" && options.role != "answer" && options.role != "speech") {
-    return make_error(ErrorCode::kInvalidArgument, "--role must be embed, answer or speech");
-  }
+  constexpr std::string_view kRoles[] = {"embed", "rerank", "answer", "speech"};
+  if (std::ranges::find(kRoles, options.role) == std::end(kRoles))
+    return make_error(ErrorCode::kInvalidArgument,
+                      "--role must be embed, rerank, answer or speech");
   options.chunk_time = std::chrono::milliseconds(chunk_ms);
   KNAP_TRY(options.precision, parse_precision(precision));
   return options;
@@ -167,6 +172,7 @@ void wait_for_end(int parent, const sigset_t& signals) {
 
 Result<std::unique_ptr<Service>> open_service(const RunnerOptions& options) {
   if (options.role == "embed") return open_embed_service(options);
+  if (options.role == "rerank") return open_rerank_service(options);
   if (options.role == "speech") return open_speech_service(options);
   return open_answer_service(options);
 }

@@ -18,6 +18,7 @@ struct RunnerOptions {
   std::string role, model, socket;
   std::filesystem::path model_dir, model_file;
   std::size_t threads = 1, max_tokens = 256;
+  bool first_token = false;       ///< An embedding is the first token's state, not the mean of all.
   std::uint32_t context = 4'096;  ///< Tokens of one answer with its prompt.
   std::uint32_t contexts = 2;  ///< State is held for so many full contexts, all answers together.
   std::filesystem::path
@@ -45,6 +46,7 @@ class Service {
 Result<std::unique_ptr<Service>> open_embed_service(const RunnerOptions& options);
 Result<std::unique_ptr<Service>> open_answer_service(const RunnerOptions& options);
 Result<std::unique_ptr<Service>> open_speech_service(const RunnerOptions& options);
+Result<std::unique_ptr<Service>> open_rerank_service(const RunnerOptions& options);
 
 /// An error in OpenAI's shape, with Retry-After where trying again may help: after 1 s unless told.
 http::Response error_response(const Error& error,

@@ -91,6 +91,11 @@ struct ServiceOptions {
   /// An embedder by Embedder::id(), when this machine can still run it; null otherwise. Called
   /// while the service opens, for the model that served last: it serves on while another is built.
   std::function<std::shared_ptr<models::Embedder>(std::string_view id)> find_embedder;
+  /// The cross-encoder that puts the first results in order again; may give null. Empty: none is
+  /// wanted.
+  std::function<std::shared_ptr<models::Reranker>()> find_reranker;
+  std::uint32_t rerank_depth = 20;  ///< It reads so many passages at most.
+  float rerank_weight = 0.7F;       ///< Share of its score in the last order, 0-1.
 };
 
 /// States of a file in the ledger. Each file of a fresh walk is in exactly one.

@@ -13,6 +13,7 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "knap/models/rerank.hpp"
 #include "knap/models/route.hpp"
 #include "knap/models/speech.hpp"
 #include "knap/observe/metrics.hpp"
@@ -206,6 +207,7 @@ struct ModelsOptions {
   std::string embed_model = "all-minilm-l6-v2";  ///< Empty: none.
   std::string answer_model = "smollm2-135m-instruct";
   std::string speech_model;  ///< Empty: none.
+  std::string rerank_model;  ///< Empty: none.
   std::size_t threads = 0;   ///< 0: the cores.
   /// What all loaded models together may take; 0: no limit. usual_memory_bytes() is a good choice.
   std::uint64_t memory_bytes = 0;
@@ -266,6 +268,10 @@ class Models {
   virtual std::shared_ptr<Transcriber> transcriber() { return nullptr; }
   /// A speech model by catalogue name; null when unknown or not installed.
   virtual std::shared_ptr<Transcriber> transcriber(std::string_view /*name*/) { return nullptr; }
+  /// The reranking model; null when none is installed or wanted. It is loaded at its first use.
+  virtual std::shared_ptr<Reranker> reranker() { return nullptr; }
+  /// A reranking model by catalogue name; null when unknown or not installed.
+  virtual std::shared_ptr<Reranker> reranker(std::string_view /*name*/) { return nullptr; }
   /// Chooses which models to ask, in order, and keeps the choice under the request's id.
   virtual RoutePlan route(const RouteNeed& need) {
     auto model = need.model.empty() ? generator() : generator(need.model);

@@ -92,7 +92,7 @@ struct Query {
 /// Parts of a score, for explain.
 struct ScoreParts {
   float bm25 = 0, bm25_normalised = 0, cosine = 0, dense_normalised = 0, phrase = 0, prior = 0,
-        sentence = 0;
+        sentence = 0, rerank = 0;
   std::vector<std::pair<std::string, float>> terms;  ///< Query term (stem) -> its share of bm25.
 };
 
