@@ -70,6 +70,16 @@ TEST_F(CacheTest, KeepsASearchUntilTheContentChanges) {
   EXPECT_EQ(searched("rocket"), "l1");
 }
 
+TEST_F(CacheTest, ForgetsResultsOfAContentThatIsGone) {
+  const auto entries = [&] { return cache_->stats()[0].entries; };
+  for (const char* query : {"rocket", "moon", "star"}) searched(query);
+  EXPECT_EQ(entries(), 3U);
+  ++index_.edits;
+  searched("rocket");
+  EXPECT_EQ(entries(), 1U);
+  EXPECT_EQ(searched("rocket"), "l1");
+}
+
 TEST_F(CacheTest, KeepsNothingThatWasCutShort) {
   for (int i = 0; i < 2; ++i) EXPECT_EQ(searched("late model"), "");
   EXPECT_EQ(index_.searches, 2);

@@ -10,6 +10,7 @@
 #include "knap/cache/layers.hpp"
 #include "knap/http/message.hpp"
 #include "knap/index/service.hpp"
+#include "results_by_content.hpp"
 
 namespace knap::api {
 
@@ -79,6 +80,7 @@ class SearchCache {
   index::Service& index_;
   const std::string settings_;
   cache::Flights flights_;
+  mutable ResultsByContent kept_;
 };
 
 /// Whether a content is still what it was: then what was made meanwhile belongs to it.

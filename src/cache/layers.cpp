@@ -120,6 +120,9 @@ class LayersImpl final : public Layers {
     return disk_ && disk_->get(key.bytes, key.hash, unix_now_ms()).has_value();
   }
 
+  void forget_in_memory(std::uint64_t hash) override {
+    if (memory_) memory_->erase(hash);
+  }
   void put(const Key& key, std::string_view value, const Facts& facts) override {
     std::span<const std::uint64_t> labels(facts.labels);
     labels = labels.first(std::min(labels.size(), disk::kLabelsMax));

@@ -11,7 +11,7 @@
 namespace knap::search {
 namespace {
 
-constexpr std::size_t kOneSlip = 4, kTwoSlips = 8;  // letters
+constexpr std::size_t kOneSlip = 4, kTwoSlips = 6;  // letters
 
 using Letters = std::array<char32_t, kTokenBytesMax>;
 

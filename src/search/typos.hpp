@@ -17,7 +17,7 @@ struct NearTerm {
 };
 
 /// The nearest terms, those of more notes first, at most kNearTermsMax: one letter away for words
-/// of four letters and more, two for eight and more. A typing slip rarely hits the first letter,
+/// of four letters and more, two for six and more. A typing slip rarely hits the first letter,
 /// which must agree. None for shorter words, numbers and scripts without spaces.
 std::vector<NearTerm> find_near_terms(const State& state, std::string_view term);
 

@@ -77,7 +77,7 @@ TEST(NearTerms, AreAllThatAreNear) {
   for (const std::string& each : words) {
     std::string wrong = each;
     wrong[2] = 'q';
-    const std::uint32_t most = wrong.size() < 8 ? 1 : 2;
+    const std::uint32_t most = wrong.size() < 6 ? 1 : 2;
     std::uint32_t least = most + 1;
     for (const std::string& other : words) least = std::min(least, plain_distance(wrong, other));
     const auto near = find_near_terms(state, wrong);
@@ -92,7 +92,8 @@ class TypoSearch : public ::testing::Test {
     index_->apply(upsert({note(1, "Garden", {"Tomatoes grow in the garden."}),
                           note(2, "Kitchen", {"Bread and tomatoes."}),
                           note(3, "Versions", {"release v1.2.3 of knapsack"}),
-                          note(4, "Garten", {"Im Garten wachsen Kräuter."}, "de")}));
+                          note(4, "Garten", {"Im Garten wachsen Kräuter."}, "de"),
+                          note(5, "Peace", {"Gandhi walked to the sea."})}));
   }
   std::unique_ptr<Index> index_ = Index::create({.dimensions = 4});
 };
@@ -105,6 +106,13 @@ TEST_F(TypoSearch, FindsAMisspeltWordAndSaysSo) {
   EXPECT_EQ(result.corrections[0].from, "tomatose");
   EXPECT_EQ(result.corrections[1].from, "gardn");
   EXPECT_THAT(result.corrections[1].to, testing::Contains("garden"));
+}
+
+TEST_F(TypoSearch, FindsAWordOfSixLettersWithALetterMoved) {
+  const auto result = search(*index_, "ghandi");
+  EXPECT_THAT(ids(result), testing::ElementsAre(5U));
+  EXPECT_THAT(search(*index_, "bgead").corrections, testing::SizeIs(1));  // bread, one slip
+  EXPECT_THAT(search(*index_, "bgeat").hits, IsEmpty());                  // two, in five letters
 }
 
 TEST_F(TypoSearch, LeavesKnownWordsShortWordsAndNumbersAlone) {

@@ -131,6 +131,8 @@ class Layers {
     std::vector<std::uint64_t> labels;  ///< label_of() what it was made of; at most 1,024 count.
   };
   virtual void put(const Key& key, std::string_view value, const Facts& facts) = 0;
+  /// Takes a value out of L1 alone, by the hash of its key; of two keys with that hash either.
+  virtual void forget_in_memory(std::uint64_t hash) = 0;
 
   struct Selection {
     std::optional<Kind> kind;
