@@ -1,6 +1,7 @@
 #include "knap/search/index.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -41,6 +42,8 @@ class IndexImpl final : public Index {
   Status set_vectors(std::span<const VectorInput> vectors) override;
   Status replace_vectors(std::uint32_t dimensions, std::uint64_t space,
                          const std::function<Status(const PutVector&)>& fill) override;
+  Result<Trial> try_vectors(std::uint32_t dimensions, std::uint64_t space,
+                            const std::function<Status(const PutVector&)>& fill) const override;
 
   Result<SearchResult> search(const Query& query, Deadline deadline) const override {
     return search_state(*state(), query, options_.max_query_terms, deadline);
@@ -224,6 +227,28 @@ Status IndexImpl::replace_vectors(std::uint32_t dimensions, std::uint64_t space,
   ++next->epoch;
   publish(std::move(next));
   return {};
+}
+
+Result<Index::Trial> IndexImpl::try_vectors(
+    std::uint32_t dimensions, std::uint64_t space,
+    const std::function<Status(const PutVector&)>& fill) const {
+  auto tried = std::make_shared<State>();
+  std::optional<VectorStore> vectors;
+  {
+    // Only the copy of the slots: the vectors are read while writers go on.
+    const MutexLock lock(writer_);
+    *tried = *state();
+    vectors.emplace(vectors_);
+  }
+  vectors->restart(dimensions, space);
+  KNAP_CHECK_OK(fill([&](const VectorInput& vector) {
+    if (vector.values.size() == dimensions) vectors->set(vector.hash, vector.values);
+  }));
+  tried->vectors = vectors->publish();
+  return Trial([tried = std::shared_ptr<const State>(std::move(tried)),
+                words_max = options_.max_query_terms](const Query& query, Deadline deadline) {
+    return search_state(*tried, query, words_max, deadline);
+  });
 }
 
 void IndexImpl::replace(State& next, std::span<const SegmentView> sources,

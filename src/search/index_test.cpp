@@ -257,6 +257,36 @@ TEST(Index, AnotherModelsVectorsTakeTheirPlaceAtOnce) {
             Mode::kSemantic);
 }
 
+TEST(Index, AModelIsTriedWithoutAChange) {
+  const auto index = make_index({note(1, "A", {"apple"}), note(2, "B", {"steel"})});
+  ASSERT_TRUE(index->set_vectors(std::vector<Index::VectorInput>{{hash128("apple"), kEast}}));
+  const std::vector<std::int8_t> first{127, 0}, second{0, 127};
+  const auto epoch = index->stats().epoch;
+  const auto tried = index->try_vectors(2, 7, [&](const Index::PutVector& put) {
+    put({hash128("apple"), second});
+    put({hash128("steel"), first});
+    put({hash128("steel"), kEast});  // of another size: left out
+    return Status();
+  });
+  ASSERT_TRUE(tried) << tried.error().message;
+  EXPECT_EQ(index->stats().epoch, epoch);
+  EXPECT_EQ(index->stats().passages_with_vector, 1U);
+  EXPECT_EQ(search(*index, "x", Mode::kSemantic, {1, 0, 0, 0}).ran, Mode::kSemantic);
+
+  // The trial shows the notes of its time, whatever happens to the index.
+  index->apply({{}, {NoteId{2}}});
+  const Query query{.text = "x", .mode = Mode::kSemantic, .embedding = {1, 0}, .space = 7};
+  const auto result = (*tried)(query, Deadline::never());
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->ran, Mode::kSemantic);
+  EXPECT_EQ(ids(*result).front(), 2U);
+
+  const auto failed = index->try_vectors(
+      2, 8, [](const auto&) -> Status { return make_error(ErrorCode::kIo, "the store failed"); });
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+}
+
 TEST(Index, HybridJoinsBothLegs) {
   const auto index = make_index(
       {note(1, "A", {"apple pie"}), note(2, "B", {"baked dessert"}), note(3, "C", {"steel"})});

@@ -173,6 +173,14 @@ class Index {
   using PutVector = std::function<void(const VectorInput& vector)>;
   virtual Status replace_vectors(std::uint32_t dimensions, std::uint64_t space,
                                  const std::function<Status(const PutVector& put)>& fill) = 0;
+  /// How the index, as it is now, would answer with another model's vectors in place of its own: to
+  /// try a model. The index neither changes nor waits, the result may be called from any thread.
+  /// Cost: a second set of vectors, for as long as the result lives. Parameters and errors as
+  /// replace_vectors().
+  using Trial = std::function<Result<SearchResult>(const Query& query, Deadline deadline)>;
+  virtual Result<Trial> try_vectors(
+      std::uint32_t dimensions, std::uint64_t space,
+      const std::function<Status(const PutVector& put)>& fill) const = 0;
 
   /// Takes the next bytes of a snapshot, at most kSnapshotPieceBytes of them.
   using SnapshotSink = std::function<Status(std::string_view bytes)>;
