@@ -3,10 +3,11 @@
 
     model_change.py                     obsidian-hub, from the evaluation data
     model_change.py --folder ~/Notes    a copy of your own notes
+    model_change.py --judged set.yaml   with judged questions, in the form of knap bench search
 
 Ten searches a second go on throughout, open loop. Prints the latency as it usually is, while the second set of vectors is
 built, and over the swap; failed and degraded searches; how many passages were built before the kill and how many after; and
-how long the way back took. The last line is one JSON object. Exit code 1 when a search failed, when anything was embedded
+how long the way back took; and how the models compared before the swap. A change that is held is forced. The last line is one JSON object. Exit code 1 when a search failed, when anything was embedded
 twice, or when the roll-back took a second.
 """
 import argparse
@@ -67,9 +68,22 @@ def embedding(server):
     return server.get("/api/models")["embedding"]
 
 
+def print_comparison(compared):
+    if not compared:
+        return
+    if compared["overlap_at_10"] is not None:
+        print(f"overlap@10 {compared['overlap_at_10']:.3f} over {compared['questions']} questions")
+    if judged := compared["judged"]:
+        print(f"nDCG@10    {judged['ndcg_10_before']:.3f} -> {judged['ndcg_10']:.3f}, recall@10 {judged['recall_10_before']:.3f} -> "
+              f"{judged['recall_10']:.3f} on {judged['questions']} judged questions")
+    if compared["problem"]:
+        print("judged questions:", compared["problem"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path, help="notes of your own; they are copied")
+    parser.add_argument("--judged", type=pathlib.Path, help="judged questions on these notes")
     parser.add_argument("--model", default="multilingual-e5-small")
     parser.add_argument("--usual-seconds", type=int, default=20)
     options = parser.parse_args()
@@ -84,7 +98,11 @@ def main():
             shutil.copytree(options.folder, vault)
         else:
             make_vault("hub", vault)
-        server = Server(home / "server", {"notes": vault}).start()
+        server = Server(home / "server", {"notes": vault})
+        if options.judged:
+            server.data_dir.mkdir(parents=True, exist_ok=True)
+            shutil.copy(options.judged, server.data_dir / "judged.yaml")
+        server.start()
         try:
             server.wait_covered(1800)
             queries = make_queries(vault, 400, random.Random(3))
@@ -113,6 +131,10 @@ def main():
 
             wait_until(lambda: embedding(server)["missing"] < 200 or not embedding(server)["building"], 3600, "nearly all vectors")
             searchers.phase = "swap"
+            wait_until(lambda: embedding(server)["held"] or not embedding(server)["building"], 600, "the verdict")
+            report["held"] = embedding(server)["held"]
+            if report["held"]:
+                server.post("/api/models/use", {"model": options.model, "force": True}, expect=202)
             wait_until(lambda: not embedding(server)["building"], 600, "the swap")
             time.sleep(5)
             report["built"], report["embedded_after_kill"] = whole, int(server.metric(EMBEDDED))
@@ -138,6 +160,7 @@ def main():
     report["failed_or_degraded"] = len(searchers.bad)
     for phase, values in report["search_ms"].items():
         print(f"{phase:10} {values}")
+    print_comparison(report["compared"])
     for fault in searchers.bad[:5]:
         print("fault:", fault)
     twice = report["embedded_after_kill"] > report["left_after_kill"] + 64

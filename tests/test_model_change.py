@@ -60,6 +60,86 @@ def test_changes_by_command_and_back(server):
     assert after["mode"] == "hybrid" and after["index"]["coverage"]["semantic"] == 1 and not after["degraded"]
 
 
+QUESTIONS = ("leave a folder out of the index", "how is a citation checked", "restart after a crash", "text in scanned pictures",
+             "who may connect to the server", "limit the memory of models", "questions by voice", "remove a cached answer",
+             "words that repeat over many notes", "tags and dates in a search")
+
+
+def judge_by_the_present_model(server, file, **extra):
+    """Questions whose first three notes of today are called right, in their order: another model can only lose."""
+    questions = [{"query": text, "notes": [{"path": hit["path"], "grade": 3 - i} for i, hit in enumerate(server.search(text, limit=3)["results"])]}
+                 for text in QUESTIONS]
+    file.write_text(json.dumps({"questions": questions + ([extra] if extra else [])}))
+
+
+def held(server):
+    return embedding(server)["held"]
+
+
+def test_a_change_that_loses_is_held_until_it_is_forced(server):
+    file = server.data_dir / "judged.yaml"
+    judge_by_the_present_model(server, file, query="where is it", notes=["No such note.md"])
+    used = knap(server, "models", "use", E5)
+    assert used.returncode == 0 and "question 11: there is no note No such note.md" in used.stdout, used
+    wait_until(lambda: held(server), 90, "the verdict")
+    state = embedding(server)
+    assert state["serving"].startswith(MINILM) and state["building"].startswith(E5) and state["missing"] == 0
+    judged = state["compared"]["judged"]
+    assert judged["questions"] == len(QUESTIONS)
+    assert judged["ndcg_10_before"] > .99 and judged["ndcg_10"] < judged["ndcg_10_before"] - .02
+    assert 0 < judged["recall_10"] <= judged["recall_10_before"] <= 1
+    assert "No such note.md" in state["compared"]["problem"] and str(server.data_dir) not in state["compared"]["problem"]
+    assert state["compared"]["overlap_at_10"] > 0
+    assert f"held: {state['held']}" in knap(server, "status").stdout
+    listed = knap(server, "models", "list").stdout
+    assert "is held" in listed and f"on {len(QUESTIONS)} judged questions" in listed
+    assert server.search("citations")["mode"] == "hybrid"
+
+    # A kill changes nothing: the settings name the new model, and it is judged again before it serves.
+    server.kill()
+    server.start()
+    wait_until(lambda: held(server), 90, "the same verdict")
+    assert serving(server) == MINILM
+    forced = knap(server, "models", "use", E5, "--force")
+    assert forced.returncode == 0, forced.stderr
+    wait_until(lambda: serving(server) == E5, 60, "the new model")
+    assert held(server) is None and embedding(server)["compared"]["judged"]["questions"] == len(QUESTIONS)
+    assert knap(server, "models", "rollback").returncode == 0
+    assert serving(server) == MINILM
+
+
+def test_a_held_change_is_given_up_by_a_rollback(server):
+    judge_by_the_present_model(server, server.data_dir / "judged.yaml")
+    knap(server, "models", "use", E5)
+    wait_until(lambda: held(server), 90, "the verdict")
+    back = knap(server, "models", "rollback")
+    assert back.returncode == 0, back.stderr
+    assert f"embed: {MINILM}" in server.config.read_text()
+    assert serving(server) == MINILM and embedding(server)["building"] is None and held(server) is None
+
+
+def test_a_model_that_finds_more_serves_at_once(server):
+    file = server.data_dir / "judged.yaml"
+    file.write_text(json.dumps({"questions": [{"query": "Was passiert, wenn ich Notizen umbenenne?", "notes": ["Keeping up with changes.md"]}]}))
+    knap(server, "models", "use", E5)
+    wait_until(lambda: serving(server) == E5, 90, "the new model")
+    judged = embedding(server)["compared"]["judged"]
+    assert judged["questions"] == 1 and judged["ndcg_10"] >= judged["ndcg_10_before"]
+    measured = knap(server, "bench", "search", "--json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["quality"]["ndcg_10"] == pytest.approx(judged["ndcg_10"])
+
+
+def test_judged_questions_that_cannot_be_read_break_no_change(server):
+    (server.data_dir / "judged.yaml").write_text("questions:\n  - query: x\n    note: [A.md]\n")
+    used = knap(server, "models", "use", E5)
+    assert used.returncode == 0 and "line 3: unknown key 'note'" in used.stdout, used
+    wait_until(lambda: serving(server) == E5, 90, "the new model")
+    compared = embedding(server)["compared"]
+    assert compared["judged"] is None and "line 3" in compared["problem"]
+    assert "correct the file" in knap(server, "models", "list").stdout
+
+
 def test_goes_on_after_a_kill(server):
     embedded = server.metric("knap_index_passages_embedded_total")
     knap(server, "models", "use", E5)

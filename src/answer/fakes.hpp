@@ -134,7 +134,10 @@ class FakeService final : public index::Service {
   }
 
   void start() override {}
-  Status set_embedder(std::shared_ptr<models::Embedder> /*embedder*/) override { return {}; }
+  Status set_embedder(std::shared_ptr<models::Embedder> /*embedder*/,
+                      index::OnLoss /*on_loss*/) override {
+    return {};
+  }
   Status roll_back_embedder() override { return {}; }
   index::ModelState model_state() const override { return {}; }
   std::vector<std::string> vaults() const override { return {"notes"}; }

@@ -253,7 +253,30 @@ TEST_F(ApiTest, ChangesTheEmbeddingModelAndGoesBack) {
   EXPECT_EQ(json(used).at("embedding").at("missing").as_int64(), 10);
   problem(post("/api/models/use", R"({"model":"absent-chat"})"), 404);
   EXPECT_EQ(problem(post("/api/models/use", R"({"modell":"fake-embed"})"), 422), "modell");
+  EXPECT_FALSE(index_.forced);
+  EXPECT_EQ(problem(post("/api/models/use", R"({"model":"fake-embed","force":1})"), 422), "force");
+  EXPECT_EQ(post("/api/models/use", R"({"model":"fake-embed","force":true})").status, 202);
+  EXPECT_TRUE(index_.forced);
   EXPECT_TRUE(json(post("/api/models/rollback", "")).at("embedding").at("building").is_null());
+}
+
+TEST_F(ApiTest, TellsHowAChangeOfModelWasJudged) {
+  const auto embedding = [&] { return json(get("/api/models")).at("embedding"); };
+  EXPECT_TRUE(embedding().at("compared").is_null());
+  EXPECT_TRUE(embedding().at("held").is_null());
+  index_.held = "nDCG@10 0.900 -> 0.500";
+  index_.compared.problem = "/home/me/judged.yaml: question 3: there is no note a.md";
+  const auto compared = embedding().at("compared");
+  EXPECT_TRUE(compared.at("judged").is_null());
+  EXPECT_TRUE(compared.at("overlap_at_10").is_null());
+  EXPECT_THAT(text(compared.at("problem")), Not(HasSubstr("/home")));
+  index_.compared.judged = {40, .9, .5, 1, .6};
+  const auto judged = embedding().at("compared").at("judged");
+  EXPECT_EQ(judged.at("questions").to_number<int>(), 40);
+  EXPECT_EQ(judged.at("ndcg_10_before").as_double(), .9);
+  EXPECT_EQ(judged.at("ndcg_10").as_double(), .5);
+  EXPECT_EQ(judged.at("recall_10").as_double(), .6);
+  EXPECT_EQ(text(embedding().at("held")), index_.held);
 }
 
 TEST_F(ApiTest, StatusRoutesAnswer) {

@@ -19,8 +19,9 @@ namespace knap::api {
 class FakeIndex final : public index::Service {
  public:
   void start() override {}
-  Status set_embedder(std::shared_ptr<models::Embedder> embedder) override {
+  Status set_embedder(std::shared_ptr<models::Embedder> embedder, index::OnLoss on_loss) override {
     building = embedder ? embedder->id() : "";
+    forced = on_loss == index::OnLoss::kSwap;
     return {};
   }
   Status roll_back_embedder() override {
@@ -35,9 +36,13 @@ class FakeIndex final : public index::Service {
     state.state = "ready";
     state.building = building;
     state.missing = building.empty() ? 0 : 10;
+    state.held = held;
+    state.compared = compared;
     return state;
   }
-  std::string building;
+  std::string building, held;
+  bool forced = false;  ///< As the last change was asked for.
+  index::ModelState::Comparison compared;
   std::vector<std::string> vaults() const override { return {"notes"}; }
 
   std::vector<index::VaultStatus> status() const override {

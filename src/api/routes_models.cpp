@@ -7,19 +7,30 @@ namespace {
 
 namespace json = boost::json;
 
-json::object embedding_of(const index::ModelState& state) {
-  json::object out{{"serving", text_or_null(state.serving)},
-                   {"state", without_paths(state.state)},
-                   {"building", text_or_null(state.building)},
-                   {"missing", state.missing},
-                   {"previous", text_or_null(state.previous)}};
-  if (state.compared.questions > 0) {
-    out["compared"] = json::object{{"questions", state.compared.questions},
-                                   {"overlap_at_10", state.compared.overlap}};
-  } else {
-    out["compared"] = nullptr;
+json::value compared_of(const index::ModelState::Comparison& compared) {
+  const auto& judged = compared.judged;
+  if (compared.questions == 0 && judged.questions == 0 && compared.problem.empty()) return nullptr;
+  json::object out{{"questions", compared.questions},
+                   {"overlap_at_10", nullptr},
+                   {"judged", nullptr},
+                   {"problem", nullptr}};
+  if (compared.questions > 0) out["overlap_at_10"] = compared.overlap;
+  if (!compared.problem.empty()) out["problem"] = without_paths(compared.problem);
+  if (judged.questions > 0) {
+    out["judged"] = json::object{{"questions", judged.questions},
+                                 {"ndcg_10_before", judged.ndcg_10_before},
+                                 {"ndcg_10", judged.ndcg_10},
+                                 {"recall_10_before", judged.recall_10_before},
+                                 {"recall_10", judged.recall_10}};
   }
   return out;
+}
+
+json::object embedding_of(const index::ModelState& state) {
+  return {{"serving", text_or_null(state.serving)},   {"state", without_paths(state.state)},
+          {"building", text_or_null(state.building)}, {"missing", state.missing},
+          {"held", text_or_null(state.held)},         {"previous", text_or_null(state.previous)},
+          {"compared", compared_of(state.compared)}};
 }
 
 json::object pool_of(const models::PoolTotals& totals) {
@@ -57,6 +68,8 @@ Outcome post_use(const Context& context, Call& call) {
   if (!reader) return refuse(reader.error());
   std::string name;
   reader->text("model", BodyReader::Need::kRequired, {1, 256}, name);
+  bool force = false;
+  reader->boolean("force", force);
   if (const auto finished = reader->finish(); !finished) return refuse(finished.error());
   auto embedder = context.parts.models.embedder(name);
   if (!embedder) {
@@ -68,7 +81,9 @@ Outcome post_use(const Context& context, Call& call) {
              "fetches one",
          {}});
   }
-  if (const Status set = context.parts.index.set_embedder(std::move(embedder)); !set)
+  if (const Status set = context.parts.index.set_embedder(
+          std::move(embedder), force ? index::OnLoss::kSwap : index::OnLoss::kHold);
+      !set)
     return refuse(to_problem(set.error()));
   return json_response(
       202, json::object{{"embedding", embedding_of(context.parts.index.model_state())}});

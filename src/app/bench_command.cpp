@@ -25,7 +25,7 @@ constexpr double kTolerance = .005;
 
 /// One question's outcome.
 struct Outcome {
-  RankingQuality quality;
+  index::RankingQuality quality;
   std::string best_path;  ///< What stood first.
 };
 
@@ -61,11 +61,11 @@ Result<Outcome> ask(Remote& remote, const JudgedQuestion& question, const std::s
     for (const auto& result : results.get_array()) ranked.push_back(text_of(result, "path"));
   }
   index = member(answer, "index");
-  return Outcome{judge(ranked, question.grades), ranked.empty() ? "" : ranked.front()};
+  return Outcome{index::judge(ranked, question.grades), ranked.empty() ? "" : ranked.front()};
 }
 
 json::object means(const std::vector<Outcome>& outcomes) {
-  RankingQuality sum;
+  index::RankingQuality sum;
   for (const Outcome& outcome : outcomes) {
     sum.recall_1 += outcome.quality.recall_1;
     sum.recall_10 += outcome.quality.recall_10;
@@ -191,7 +191,14 @@ void print_comparison(const Comparison& comparison, const std::string& file,
 }  // namespace
 
 int bench_search(const Config& config, const ServerAddress& server, const BenchOptions& options) {
-  const auto questions = read_judged(options.set);
+  const std::filesystem::path set =
+      options.set.empty() ? judged_questions_file(config) : std::filesystem::path(options.set);
+  if (set.empty()) {
+    return report(make_error(ErrorCode::kInvalidArgument,
+                             "name the file of judged questions: --set FILE, or the setting "
+                             "search.judged_questions"));
+  }
+  const auto questions = read_judged(set);
   if (!questions) return report(questions.error());
   auto remote = Remote::open(config, server);
   if (!remote) return report(remote.error());

@@ -81,7 +81,7 @@ struct TranscribeOptions {
 int transcribe(const Config& config, const ServerAddress& server, const TranscribeOptions& options);
 
 struct BenchOptions {
-  std::string set;      ///< File of judged questions; see judged.hpp.
+  std::string set;      ///< File of judged questions (judged.hpp); empty: that of the settings.
   std::string compare;  ///< An earlier run's JSON, or empty.
   std::string mode = "auto";
 };
@@ -117,6 +117,7 @@ struct ModelsCommand {
   } action = Action::kList;
   std::vector<std::string> names;  ///< import: the file, then the name.
   bool defaults = false;           ///< pull: the models the configuration names.
+  bool force = false;              ///< use: although judged questions lose by it.
   Output output = Output::kText;
 };
 /// @param server  a running one is told of a change of embedding model

@@ -328,9 +328,17 @@ Result<Config> load_config(const CommandLine& command_line, const Environment& e
   }
   for (auto& vault : config.vaults) expand_home(vault.root, environment);
   for (auto* path : {&config.data_dir, &config.models.dir}) expand_home(*path, environment);
-  fs::path log_file = config.log.file;
-  expand_home(log_file, environment);
-  config.log.file = log_file.string();
+  // As vaults in the file: a server may be started from anywhere.
+  const auto judged_from = config.sources.find("search.judged_questions");
+  auto& judged = config.search.judged_questions;
+  const bool in_file = judged_from != config.sources.end() && judged_from->second == "file";
+  if (in_file && !judged.starts_with('~') && !judged.empty() && fs::path(judged).is_relative())
+    judged = (file.parent_path() / judged).string();
+  for (auto* text : {&config.log.file, &judged}) {
+    fs::path path = *text;
+    expand_home(path, environment);
+    *text = path.string();
+  }
   KNAP_CHECK_OK(check_vaults(config));
   return config;
 }
@@ -351,6 +359,13 @@ std::vector<api::Setting> describe(const Config& config) {
   out.push_back({"vaults", json_text(vaults), source("vaults")});
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   return out;
+}
+
+fs::path judged_questions_file(const Config& config) {
+  if (!config.search.judged_questions.empty()) return config.search.judged_questions;
+  std::error_code error;
+  const fs::path usual = config.data_dir / "judged.yaml";
+  return fs::exists(usual, error) ? usual : fs::path();
 }
 
 std::optional<cache::Layers::Options> cache_options(const Config& config) {

@@ -103,6 +103,9 @@ struct Config {
     std::uint32_t depth = 20;
     float weight = 0.7F;
   } rerank;
+  struct {
+    std::string judged_questions;
+  } search;
   answer::Answerer::Options answer;
   struct {
     std::uint64_t memory_bytes = 256ULL << 20, disk_bytes = 1ULL << 30;
@@ -162,6 +165,9 @@ Result<index::VaultConfig> parse_vault(std::string_view text);
 
 observe::LogOptions log_options(const Config& config);
 /// Nothing when no layer is wanted.
+/// The file of judged questions: search.judged_questions, else judged.yaml in the data folder where
+/// it is there; empty: there is none.
+std::filesystem::path judged_questions_file(const Config& config);
 std::optional<cache::Layers::Options> cache_options(const Config& config);
 
 }  // namespace knap::app

@@ -169,6 +169,7 @@ std::vector<ConfigKey> make_keys() {
        .target = KNAP_AT(service.queue_target_ms),
        .min = 1,
        .max = 10'000},
+      {.name = "search.judged_questions", .target = KNAP_AT(search.judged_questions)},
       {.name = "search.bm25_k1", .target = KNAP_AT(ranking.bm25_k1), .min = 0, .max = 10},
       {.name = "search.bm25_b", .target = KNAP_AT(ranking.bm25_b), .min = 0, .max = 1},
       {.name = "search.weight_title",

@@ -139,6 +139,19 @@ TEST_F(ConfigTest, RemoteModelsAreOffAndNotesMayBeKeptLocal) {
   EXPECT_FALSE(load("models: {remote: {shape: grpc}}"));
 }
 
+TEST_F(ConfigTest, JudgedQuestionsAreWhereTheOwnerSaysOrInTheDataFolder) {
+  const auto named = load("search: {judged_questions: mine.yaml}");
+  ASSERT_TRUE(named) << named.error().message;
+  EXPECT_EQ(judged_questions_file(*named), folder_ / "mine.yaml") << "beside the settings";
+  EXPECT_EQ(judged_questions_file(*load("search: {judged_questions: ~/mine.yaml}")),
+            folder_ / "mine.yaml");
+  const auto usual = load("data: {dir: ~/data}");
+  EXPECT_EQ(judged_questions_file(*usual), "");
+  std::filesystem::create_directories(folder_ / "data");
+  std::ofstream(folder_ / "data" / "judged.yaml") << "questions: []\n";
+  EXPECT_EQ(judged_questions_file(*usual), folder_ / "data" / "judged.yaml");
+}
+
 TEST_F(ConfigTest, SecretsAreMasked) {
   const auto config = load("models: {remote: {key: hunter2}}");
   ASSERT_TRUE(config) << config.error().message;

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "document_readers.hpp"
+#include "judged.hpp"
 #include "knap/base/cores.hpp"
 #include "knap/base/file.hpp"
 #include "knap/http/client.hpp"
@@ -43,6 +44,13 @@ index::ServiceOptions index_options(const Config& config, speech::Speech* speech
   out.ranking = config.ranking;
   out.rerank_depth = config.rerank.depth;
   out.rerank_weight = config.rerank.weight;
+  // Looked for each time: the owner may write the file while the server runs.
+  out.judged_questions = [config]() -> Result<index::JudgedSet> {
+    const auto file = judged_questions_file(config);
+    if (file.empty()) return index::JudgedSet();
+    KNAP_TRY(auto questions, read_judged(file));
+    return index::JudgedSet{file.string(), std::move(questions)};
+  };
   return out;
 }
 

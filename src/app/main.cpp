@@ -244,9 +244,9 @@ void add_bench(CLI::App& app, Arguments& a, Action& action) {
       add_command(bench_command, "search", "Ask judged questions: quality, and latency by stage",
                   "knap bench search --set questions.yaml --compare before.json");
   add_client_options(search_command, a);
-  search_command
-      .add_option("--set", a.bench.set, "YAML file: questions, and the notes that answer")
-      ->required();
+  search_command.add_option("--set", a.bench.set,
+                            "YAML file: questions, and the notes that answer; by default that of "
+                            "search.judged_questions");
   search_command.add_option("--compare", a.bench.compare,
                             "What --json printed before; exit code 1 when quality is lost");
   search_command.add_option("--mode", a.bench.mode, "auto, keyword, semantic or hybrid")
@@ -384,6 +384,9 @@ void add_models_and_config(CLI::App& app, Arguments& a, Action& action) {
     }
     if (what == ModelsCommand::Action::kPull)
       command.add_flag("--default", a.models.defaults, "The models the configuration uses");
+    if (what == ModelsCommand::Action::kUse)
+      command.add_flag("--force", a.models.force,
+                       "Also when judged questions find less with the new embedding model");
     command.callback([&a, &action, what] {
       a.models.action = what;
       action = [&a](const Config& config) {

@@ -113,26 +113,58 @@ int import_file(const models::ModelsOptions& options, const std::vector<std::str
   return kExitDone;
 }
 
-/// What a running server says of its embedding model, in one line.
+/// How the last change of embedding model was judged.
+void print_comparison(const boost::json::value& compared) {
+  if (number_of(compared, "questions") > 0) {
+    fmt::print("Of the ten best notes both models find {:.0f} %, over {:.0f} questions asked.\n",
+               100 * number_of(compared, "overlap_at_10"), number_of(compared, "questions"));
+  }
+  const auto& judged = member(compared, "judged");
+  if (judged.is_object()) {
+    fmt::print("nDCG@10 {:.3f} -> {:.3f}, recall@10 {:.3f} -> {:.3f} on {:.0f} judged questions.\n",
+               number_of(judged, "ndcg_10_before"), number_of(judged, "ndcg_10"),
+               number_of(judged, "recall_10_before"), number_of(judged, "recall_10"),
+               number_of(judged, "questions"));
+  }
+  const std::string problem = text_of(compared, "problem");
+  if (!problem.empty()) fmt::print("Judged questions: {}.\n", printable(problem));
+}
+
+/// What a running server says of its embedding model.
 void print_embedding(const boost::json::value& answer) {
   const auto& embedding = member(answer, "embedding");
   const std::string serving = text_of(embedding, "serving");
   const std::string building = text_of(embedding, "building");
+  const std::string held = text_of(embedding, "held");
   if (building.empty()) {
     fmt::print("The running server embeds with {}.\n", serving);
-    return;
+  } else if (!held.empty()) {
+    fmt::print("The running server embeds with {}; the change to {} is held: {}.\n", serving,
+               building, held);
+  } else {
+    fmt::print(
+        "The running server builds the vectors of {}: {:.0f} passages to go. {} serves until then; "
+        "`knap status` shows how far it is.\n",
+        building, number_of(embedding, "missing"), serving);
   }
-  fmt::print(
-      "The running server builds the vectors of {}: {:.0f} passages to go. {} serves until then; "
-      "`knap status` shows how far it is.\n",
-      building, number_of(embedding, "missing"), serving);
+  print_comparison(member(embedding, "compared"));
+}
+
+/// The list needs no server; where one runs, it says what searches use and how that came.
+void print_running(const Config& config, const ServerAddress& server) {
+  auto remote = Remote::open(config, server);
+  if (!remote) return;
+  const auto answer = remote->get("/api/models");
+  if (answer && !text_of(member(*answer, "embedding"), "serving").empty()) print_embedding(*answer);
 }
 
 /// Tells a running server; that there is none is no error.
-int tell_server(const Config& config, const ServerAddress& server, const std::string& name) {
+int tell_server(const Config& config, const ServerAddress& server, const std::string& name,
+                bool force) {
   auto remote = Remote::open(config, server);
   if (!remote) return report(remote.error());
-  const auto answer = remote->post("/api/models/use", boost::json::object{{"model", name}});
+  const auto answer =
+      remote->post("/api/models/use", boost::json::object{{"model", name}, {"force", force}});
   if (answer) {
     print_embedding(*answer);
   } else if (answer.error().code == ErrorCode::kUnavailable) {
@@ -159,7 +191,8 @@ int roll_back(const Config& config, const ServerAddress& server) {
 }
 
 int use_model(const Config& config, const ServerAddress& server, models::Models& models,
-              const std::string& name) {
+              const ModelsCommand& command) {
+  const std::string& name = command.names.front();
   const auto all = models.list();
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const auto& model) { return model.name == name; });
@@ -182,7 +215,7 @@ int use_model(const Config& config, const ServerAddress& server, models::Models&
   if (auto status = set_in_config_file(file, "models", found->role, name); !status)
     return report(status.error());
   fmt::print("models.{} is now {} in {}.\n", found->role, name, file.string());
-  if (found->role == "embed") return tell_server(config, server, name);
+  if (found->role == "embed") return tell_server(config, server, name, command.force);
   fmt::print("A running server takes it at its next start.\n");
   return kExitDone;
 }
@@ -229,9 +262,13 @@ int models(const Config& config, const ServerAddress& server, const ModelsComman
         make_error(ErrorCode::kInvalidArgument, "name a model; `knap models list` shows all"));
   }
   switch (command.action) {
-    case ModelsCommand::Action::kList: return list_models(**models, command.output);
+    case ModelsCommand::Action::kList: {
+      const int listed = list_models(**models, command.output);
+      if (command.output == Output::kText) print_running(config, server);
+      return listed;
+    }
     case ModelsCommand::Action::kPull: return pull_models(**models, names);
-    case ModelsCommand::Action::kUse: return use_model(config, server, **models, names.front());
+    case ModelsCommand::Action::kUse: return use_model(config, server, **models, command);
     case ModelsCommand::Action::kShow:
     case ModelsCommand::Action::kImport:
     case ModelsCommand::Action::kRollback:

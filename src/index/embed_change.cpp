@@ -1,6 +1,5 @@
 // How one embedding model takes the place of another: the second set of vectors is built in the
 // store beside the first, put into the indexes at once, and kept so that the way back is as short.
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,26 +10,15 @@
 namespace knap::index {
 namespace {
 
-constexpr std::size_t kComparedHits = 10;
+/// As people name the model: without revision and precision.
+std::string name_of(const models::Embedder& embedder) {
+  const std::string id = embedder.id();
+  return id.substr(0, id.find('@'));
+}
 
-/// Mean share of a question's best notes that both models find.
-ModelState::Comparison compare(const std::vector<std::vector<std::uint64_t>>& before,
-                               const std::vector<std::vector<std::uint64_t>>& after) {
-  ModelState::Comparison out;
-  double sum = 0;
-  for (std::size_t i = 0; i < std::min(before.size(), after.size()); ++i) {
-    const std::size_t length = std::min(before[i].size(), kComparedHits);
-    if (length == 0) continue;
-    const auto end =
-        after[i].begin() + static_cast<std::ptrdiff_t>(std::min(after[i].size(), kComparedHits));
-    const auto common = std::count_if(
-        before[i].begin(), before[i].begin() + static_cast<std::ptrdiff_t>(length),
-        [&](std::uint64_t note) { return std::find(after[i].begin(), end, note) != end; });
-    sum += static_cast<double>(common) / static_cast<double>(length);
-    ++out.questions;
-  }
-  if (out.questions > 0) out.overlap = sum / out.questions;
-  return out;
+bool loses(const ModelState::Comparison& compared) {
+  const auto& judged = compared.judged;
+  return judged.questions > 0 && judged.ndcg_10 < judged.ndcg_10_before - kNdcgLossMax;
 }
 
 }  // namespace
@@ -44,6 +32,7 @@ ModelState EmbedQueue::model_state() const {
   if (change_) {
     out.building = change_->next.embedder->id();
     out.missing = change_->missing;
+    out.held = change_->held;
   }
   out.compared = compared_;
   return out;
@@ -122,7 +111,7 @@ Status EmbedQueue::swap_to(const std::shared_ptr<models::Embedder>& embedder) {
   return {};
 }
 
-Status EmbedQueue::change_to(std::shared_ptr<models::Embedder> embedder) {
+Status EmbedQueue::change_to(std::shared_ptr<models::Embedder> embedder, OnLoss on_loss) {
   {
     MutexLock lock(mutex_);
     if (model_.embedder && model_.embedder->id() == embedder->id()) {
@@ -135,42 +124,95 @@ Status EmbedQueue::change_to(std::shared_ptr<models::Embedder> embedder) {
   KNAP_TRY(const std::uint64_t missing, store_.count_missing_embeddings(key, vault_ids()));
   observe::log_info("model_change_begun", "",
                     {{"model", embedder->id()}, {"missing", static_cast<std::int64_t>(missing)}});
+  // Told while the vectors are still to be built: there is time to correct the file.
+  ModelState::Comparison compared;
+  if (judge_.check) compared.problem = judge_.check();
   MutexLock lock(mutex_);
-  change_ = Change{{std::move(embedder), key, 0}, {}, missing};
+  change_ = Change{{std::move(embedder), key, 0}, {}, missing, on_loss, false, {}};
+  compared_ = std::move(compared);
   changed_.notify_all();
   return {};
 }
 
-/// A whole round found nothing missing. Edits of this very moment are built afterwards, as always.
-Status EmbedQueue::finish_change(const Model& next) {
+bool EmbedQueue::may_swap(const Model& next) const {
+  MutexLock lock(mutex_);
+  return wants(next) && change_->held.empty() && !change_->walk.more && !serving_waits();
+}
+
+/// Once for each change; afterwards it is held or goes on.
+Status EmbedQueue::judge_change(const Model& next) {
+  Trial trial;
   {
     MutexLock lock(mutex_);
-    const bool wanted = change_ && change_->next.embedder == next.embedder;
-    if (!wanted || change_->walk.more || serving_waits()) return {};
+    if (!judge_.compare || !wants(next) || change_->judged) return {};
+    trial.now = model_;
+    trial.next = next;
+    trial.next.space = ++spaces_;
   }
-  // The same questions both times: people go on asking meanwhile.
-  const auto questions = sample_.questions ? sample_.questions() : std::vector<std::string>();
-  const auto find = [&] {
-    return questions.empty() ? std::vector<std::vector<std::uint64_t>>() : sample_.find(questions);
+  trial.cancel = stop_;
+  trial.wanted = [&] {
+    MutexLock lock(mutex_);
+    return !stopping_ && wants(next);
   };
-  const auto before = find();
+  auto compared = judge_.compare(trial);
+  MutexLock lock(mutex_);
+  if (stopping_ || !wants(next)) return {};
+  if (!compared && change_->on_loss == OnLoss::kHold) {
+    return with_context(
+        std::move(compared).error(),
+        fmt::format("{} and {} could not be compared on judged questions (`knap models use {} "
+                    "--force` changes without)",
+                    name_of(*trial.now.embedder), name_of(*next.embedder),
+                    name_of(*next.embedder)));
+  }
+  take_verdict(next, std::move(compared));
+  return {};
+}
+
+void EmbedQueue::take_verdict(const Model& next, Result<ModelState::Comparison> compared) {
+  change_->judged = true;
+  if (!compared) {
+    observe::log_warning("models_not_compared", compared.error().message,
+                         {{"model", next.embedder->id()}});
+    return;
+  }
+  compared_ = std::move(*compared);
+  const auto& judged = compared_.judged;
+  observe::log_info("models_compared", compared_.problem,
+                    {{"model", next.embedder->id()},
+                     {"questions", std::int64_t{compared_.questions}},
+                     {"overlap", compared_.overlap},
+                     {"judged", std::int64_t{judged.questions}},
+                     {"ndcg_10_before", judged.ndcg_10_before},
+                     {"ndcg_10", judged.ndcg_10},
+                     {"recall_10_before", judged.recall_10_before},
+                     {"recall_10", judged.recall_10}});
+  if (!loses(compared_) || change_->on_loss == OnLoss::kSwap) return;
+  change_->held = fmt::format(
+      "nDCG@10 {:.3f} -> {:.3f} on {} judged questions; `knap models use {} --force` changes all "
+      "the same, `knap models rollback` gives the change up",
+      judged.ndcg_10_before, judged.ndcg_10, judged.questions, name_of(*next.embedder));
+  observe::log_warning("model_change_held", change_->held, {{"model", next.embedder->id()}});
+}
+
+/// A whole round found nothing missing. Edits of this very moment are built afterwards, as always;
+/// those that came while the models were compared are built first.
+Status EmbedQueue::finish_change(const Model& next) {
+  if (!may_swap(next)) return {};
+  KNAP_CHECK_OK(judge_change(next));
+  if (!may_swap(next)) return {};
   {
     MutexLock publishing(publish_mutex_);
     {
       MutexLock lock(mutex_);
-      if (!change_ || change_->next.embedder != next.embedder) return {};
+      if (!wants(next)) return {};
     }
     KNAP_CHECK_OK(swap_to(next.embedder));
     MutexLock lock(mutex_);
     change_.reset();
   }
-  const auto compared = compare(before, find());
-  observe::log_info("model_changed", "",
-                    {{"model", next.embedder->id()},
-                     {"questions", std::int64_t{compared.questions}},
-                     {"overlap", compared.overlap}});
+  observe::log_info("model_changed", "", {{"model", next.embedder->id()}});
   MutexLock lock(mutex_);
-  compared_ = compared;
   changed_.notify_all();
   return {};
 }
@@ -180,9 +222,14 @@ Status EmbedQueue::roll_back() {
   std::shared_ptr<models::Embedder> before;
   {
     MutexLock lock(mutex_);
+    const bool held = change_ && !change_->held.empty();
     before = previous_;
-    if (before) change_.reset();
-    compared_ = {};
+    if (before || held) {
+      change_.reset();
+      compared_ = {};
+      changed_.notify_all();
+    }
+    if (held) return {};
   }
   if (!before) {
     return make_error(ErrorCode::kFailedPrecondition,

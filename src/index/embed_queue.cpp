@@ -84,7 +84,7 @@ std::string EmbedQueue::state() const {
 
 bool EmbedQueue::idle() const {
   MutexLock lock(mutex_);
-  return !change_ && (!model_.embedder || (!walk_.more && !busy_ && urgent_.empty()));
+  return !change_works() && (!model_.embedder || (!walk_.more && !busy_ && urgent_.empty()));
 }
 
 void EmbedQueue::wait_changed(Deadline deadline) {
@@ -177,7 +177,7 @@ std::optional<EmbedQueue::Task> EmbedQueue::wait_for_work() {
     while (!stopping_ && !until.expired() && !(change_failed_ && serving_waits()))
       changed_.wait_until(mutex_, until);
   }
-  while (!stopping_ && !serving_waits() && !change_) changed_.wait(mutex_);
+  while (!stopping_ && !serving_waits() && !change_works()) changed_.wait(mutex_);
   if (stopping_) return std::nullopt;
   busy_ = true;
   if (serving_waits()) return Task{model_, true};
@@ -187,8 +187,7 @@ std::optional<EmbedQueue::Task> EmbedQueue::wait_for_work() {
 /// Null when the model has been changed meanwhile.
 EmbedQueue::Walk* EmbedQueue::walk_of(const Task& task) {
   if (task.serves) return model_.space == task.model.space ? &walk_ : nullptr;
-  const bool same = change_ && change_->next.embedder == task.model.embedder;
-  return same ? &change_->walk : nullptr;
+  return wants(task.model) ? &change_->walk : nullptr;
 }
 
 /// The passages of small changes, else the next ones by rising hash; an empty window at the end of
@@ -254,7 +253,7 @@ Result<std::vector<EmbedQueue::Text>> EmbedQueue::texts_of(
 bool EmbedQueue::must_stop(const Task& task, Urgency urgency) const {
   MutexLock lock(mutex_);
   if (task.serves) return urgency == Urgency::kBulk && !urgent_.empty();
-  return serving_waits() || !change_ || change_->next.embedder != task.model.embedder;
+  return serving_waits() || !wants(task.model);
 }
 
 Status EmbedQueue::embed_window(const Task& task, std::vector<Text> texts, Urgency urgency) {

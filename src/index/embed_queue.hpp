@@ -46,24 +46,17 @@ class EmbedQueue {
       KNAP_EXCLUDES(publish_mutex_, mutex_);
   /// Another model later: its vectors are built in the store while the present one serves, then all
   /// are put in place at once. What was built stays over a restart, however it comes. The model
-  /// that serves already: a change under way is given up.
-  Status change_to(std::shared_ptr<models::Embedder> embedder) KNAP_EXCLUDES(mutex_);
+  /// that serves already: a change under way is given up. Asked again, it is judged again.
+  Status change_to(std::shared_ptr<models::Embedder> embedder, OnLoss on_loss)
+      KNAP_EXCLUDES(mutex_);
   /// Whether the store holds a vector of the model for every passage. Errors: the store's.
   Result<bool> has_all_vectors(const models::Embedder& embedder) const;
   /// Waits for a swap that is under way: what serving() says then is what the indexes hold.
   void wait_swapped() KNAP_EXCLUDES(publish_mutex_) { const MutexLock lock(publish_mutex_); }
-  /// The model before this one again, at once. Errors: kFailedPrecondition (there was none).
+  /// The model before this one again, at once; a change that is held is given up instead. Errors:
+  /// kFailedPrecondition (there was none).
   Status roll_back() KNAP_EXCLUDES(publish_mutex_, mutex_);
   ModelState model_state() const KNAP_EXCLUDES(mutex_);
-  /// How a change is judged, on the queue's thread: questions, and what searches for them find,
-  /// before and after the swap.
-  struct Sample {
-    std::function<std::vector<std::string>()> questions;
-    std::function<std::vector<std::vector<std::uint64_t>>(const std::vector<std::string>&)> find;
-  };
-  /// Once, before start().
-  void set_sample(Sample sample) { sample_ = std::move(sample); }
-
   /// Held by whoever changes store and index together, so that vectors of two models are never
   /// mixed and an index that is being filled anew misses nothing. Taken before any other lock of
   /// this room.
@@ -74,6 +67,21 @@ class EmbedQueue {
     store::ModelKey key{};
     std::uint64_t space = 0;
   };
+  /// Two models to compare, the next one under a space that no index has.
+  struct Trial {
+    Model now, next;
+    std::function<bool()> wanted;  ///< false: the change was given up, or the queue stops
+    CancelToken cancel;
+  };
+  /// How a change is judged before the swap.
+  struct Judge {
+    /// Says at once what is wrong with the owner's questions; empty: nothing.
+    std::function<std::string()> check;
+    /// On the queue's thread. An error keeps the change waiting, and it is tried again.
+    std::function<Result<ModelState::Comparison>(const Trial&)> compare;
+  };
+  /// Once, before start() and any change. Without it nothing is compared.
+  void set_judge(Judge judge) { judge_ = std::move(judge); }
   /// The model whose vectors the indexes hold; its embedder is null when there is none.
   Model serving() const KNAP_EXCLUDES(mutex_);
   std::string model_id() const;
@@ -105,6 +113,9 @@ class EmbedQueue {
     Model next;
     Walk walk;
     std::uint64_t missing = 0;
+    OnLoss on_loss = OnLoss::kHold;
+    bool judged = false;
+    std::string held;  ///< Why it is not put in place although it could; empty: it is not held.
   };
   struct Window {
     std::vector<store::MissingEmbedding> missing;
@@ -129,6 +140,14 @@ class EmbedQueue {
   bool serving_waits() const KNAP_REQUIRES(mutex_) {
     return model_.embedder != nullptr && (walk_.more || !urgent_.empty());
   }
+  /// A change is wanted and not merely held.
+  bool change_works() const KNAP_REQUIRES(mutex_) {
+    return change_ && (change_->held.empty() || change_->walk.more);
+  }
+  bool wants(const Model& next) const KNAP_REQUIRES(mutex_) {
+    return change_ && change_->next.embedder == next.embedder;
+  }
+  bool may_swap(const Model& next) const KNAP_EXCLUDES(mutex_);
   bool must_stop(const Task& task, Urgency urgency) const KNAP_EXCLUDES(mutex_);
   Walk* walk_of(const Task& task) KNAP_REQUIRES(mutex_);
   Result<Window> next_window(const Task& task) KNAP_EXCLUDES(mutex_);
@@ -146,6 +165,9 @@ class EmbedQueue {
   Status swap_to(const std::shared_ptr<models::Embedder>& embedder) KNAP_REQUIRES(publish_mutex_)
       KNAP_EXCLUDES(mutex_);
   Status put_vectors(VaultState& vault, const Model& model);
+  Status judge_change(const Model& next) KNAP_EXCLUDES(mutex_);
+  void take_verdict(const Model& next, Result<ModelState::Comparison> compared)
+      KNAP_REQUIRES(mutex_);
   Status finish_change(const Model& next) KNAP_EXCLUDES(mutex_, publish_mutex_);
 
   store::Store& store_;
@@ -156,7 +178,7 @@ class EmbedQueue {
   const CancelToken stop_;
   const std::size_t cores_;
 
-  Sample sample_;
+  Judge judge_;
   Mutex publish_mutex_;
   mutable Mutex mutex_;
   CondVar changed_;

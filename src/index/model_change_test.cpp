@@ -20,7 +20,7 @@ TEST_F(ModelChangeTest, ChangesToAModelOfAnotherSizeAndBack) {
   found("red", search::Mode::kHybrid);
   const auto before = service_->status().front().epoch;
   auto other = std::make_shared<CountingEmbedder>("other", 48);
-  ASSERT_TRUE(service_->set_embedder(other));
+  ASSERT_TRUE(service_->set_embedder(other, OnLoss::kHold));
   scan(Service::WaitFor::kSemantic);
   const ModelState state = service_->model_state();
   EXPECT_EQ(state.serving, "other");
@@ -36,7 +36,7 @@ TEST_F(ModelChangeTest, ChangesToAModelOfAnotherSizeAndBack) {
   EXPECT_EQ(service_->status().front().passages_with_vector, 1U) << "at once";
   EXPECT_EQ(embedder_->passages, 1) << "the first model's vectors were kept";
   EXPECT_THAT(found("red", search::Mode::kHybrid), ElementsAre("a.md"));
-  ASSERT_TRUE(service_->set_embedder(nullptr));
+  ASSERT_TRUE(service_->set_embedder(nullptr, OnLoss::kHold));
   EXPECT_EQ(service_->status().front().embed_state, "no model");
   EXPECT_THAT(found("red"), ElementsAre("a.md"));
 }
@@ -55,7 +55,8 @@ TEST_F(ModelChangeTest, AChangeIsComparedOnTheSameQuestions) {
     }
   });
   EXPECT_TRUE(eventually([&] { return asked > 20; }));
-  EXPECT_TRUE(service_->set_embedder(std::make_shared<CountingEmbedder>("other", 48)));
+  EXPECT_TRUE(
+      service_->set_embedder(std::make_shared<CountingEmbedder>("other", 48), OnLoss::kHold));
   EXPECT_TRUE(eventually([&] { return service_->model_state().compared.questions > 0; }));
   stop = true;
   asker.join();
@@ -69,7 +70,7 @@ TEST_F(ModelChangeTest, TheOldModelServesUntilTheNewOneHasAllVectors) {
   scan(Service::WaitFor::kSemantic);
   auto other = std::make_shared<CountingEmbedder>("other", 48);
   other->broken = true;
-  ASSERT_TRUE(service_->set_embedder(other));
+  ASSERT_TRUE(service_->set_embedder(other, OnLoss::kHold));
   ASSERT_TRUE(eventually([&] { return service_->model_state().state.starts_with("waiting"); }));
   EXPECT_EQ(service_->model_state().serving, "counting");
   EXPECT_EQ(service_->model_state().building, "other");
@@ -90,11 +91,11 @@ TEST_F(ModelChangeTest, TheOldModelServesUntilTheNewOneHasAllVectors) {
                          std::chrono::seconds(2)));
 
   // Given up: back to the model that serves.
-  ASSERT_TRUE(service_->set_embedder(embedder_));
+  ASSERT_TRUE(service_->set_embedder(embedder_, OnLoss::kHold));
   EXPECT_TRUE(service_->model_state().building.empty());
 
   other->broken = false;
-  ASSERT_TRUE(service_->set_embedder(other));
+  ASSERT_TRUE(service_->set_embedder(other, OnLoss::kHold));
   ASSERT_TRUE(eventually([&] { return service_->model_state().serving == "other"; }));
   const auto after = service_->search(request, Deadline::never(), {});
   ASSERT_TRUE(after);
@@ -140,7 +141,7 @@ TEST_F(ModelChangeTest, SearchesNeverMixModels) {
   open();
   scan(Service::WaitFor::kSemantic);
   auto other = std::make_shared<CountingEmbedder>("other", 48);
-  ASSERT_TRUE(service_->set_embedder(other));
+  ASSERT_TRUE(service_->set_embedder(other, OnLoss::kHold));
   ASSERT_TRUE(eventually([&] { return service_->model_state().serving == "other"; }));
   std::atomic<bool> stop = false;
   std::atomic<int> searches = 0, wrong = 0;

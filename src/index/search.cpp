@@ -275,19 +275,7 @@ Result<SearchOutcome> ServiceImpl::search_in(const std::vector<VaultState*>& vau
       continue;
     }
     embed = false;
-    std::stable_sort(
-        outcome.hits.begin(), outcome.hits.end(),
-        [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
-    // More than asked for where a stage below may change their order.
-    const std::size_t wanted =
-        std::max(request.limit, reranked_count(request, outcome.ran == search::Mode::kHybrid));
-    if (outcome.hits.size() > wanted) outcome.hits.resize(wanted);
-    const auto begin = SteadyClock::now();
-    KNAP_TRY(const bool complete, fill_hits(outcome.hits));
-    const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
-    outcome.stages.push_back({"fetch", took, outcome.hits.size()});
-    if (outcome.ran == search::Mode::kHybrid && options_.ranking.sentence_weight > 0)
-      rerank(vaults, request, outcome);
+    KNAP_TRY(const bool complete, order_hits(vaults, request, outcome));
     if (request.mode != search::Mode::kKeyword && model_rerank_.depth() > 0)
       model_rerank_.run(request.text, request.background, deadline, cancel, outcome);
     if (outcome.hits.size() > request.limit) outcome.hits.resize(request.limit);
@@ -295,6 +283,23 @@ Result<SearchOutcome> ServiceImpl::search_in(const std::vector<VaultState*>& vau
     outcome.repeatable = outcome.repeatable && complete;
     if (complete || last) return outcome;
   }
+}
+
+Result<bool> ServiceImpl::order_hits(const std::vector<VaultState*>& vaults,
+                                     const SearchRequest& request, SearchOutcome& outcome) const {
+  std::stable_sort(
+      outcome.hits.begin(), outcome.hits.end(),
+      [](const SearchHit& a, const SearchHit& b) { return a.hit.score > b.hit.score; });
+  // More than asked for where a stage below may change their order.
+  const bool hybrid = outcome.ran == search::Mode::kHybrid;
+  const std::size_t wanted = std::max(request.limit, reranked_count(request, hybrid));
+  if (outcome.hits.size() > wanted) outcome.hits.resize(wanted);
+  const auto begin = SteadyClock::now();
+  KNAP_TRY(const bool complete, fill_hits(outcome.hits));
+  const auto took = std::chrono::microseconds(micros(SteadyClock::now() - begin));
+  outcome.stages.push_back({"fetch", took, outcome.hits.size()});
+  if (hybrid && options_.ranking.sentence_weight > 0) rerank(vaults, request, outcome);
+  return complete;
 }
 
 void ServiceImpl::rerank(const std::vector<VaultState*>& vaults, const SearchRequest& request,
@@ -343,25 +348,6 @@ search::Query ServiceImpl::query_of(const SearchRequest& request, const SearchOu
   if (outcome.embedding.empty()) query.mode = search::Mode::kKeyword;
   if (outcome.embedder) query.ranking.model_languages = languages_of(*outcome.embedder);
   return query;
-}
-
-/// The notes that each question finds now, best first.
-std::vector<std::vector<std::uint64_t>> ServiceImpl::find_notes(
-    const std::vector<std::string>& questions) {
-  constexpr auto kSearchBudget = std::chrono::seconds(2);
-  std::vector<VaultState*> vaults;
-  for (const auto& vault : vaults_) vaults.push_back(vault.get());
-  std::vector<std::vector<std::uint64_t>> out;
-  for (const std::string& text : questions) {
-    auto& notes = out.emplace_back();
-    SearchRequest request;
-    request.text = text;
-    const auto outcome = search_in(vaults, request, Deadline::after(kSearchBudget), {});
-    if (!outcome) continue;
-    for (const SearchHit& hit : outcome->hits)
-      notes.push_back(static_cast<std::uint64_t>(hit.hit.note));
-  }
-  return out;
 }
 
 }  // namespace knap::index

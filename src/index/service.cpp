@@ -161,26 +161,26 @@ Status ServiceImpl::load(std::shared_ptr<models::Embedder> embedder) {
   for (const auto& vault : vaults_)
     KNAP_CHECK_OK(load_vault(*store_, *vault, snapshots_.file_of(*vault)));
   loaded_ = true;
+  embed_queue_->set_judge(
+      {[this] { return judged_questions().problem; },
+       [this](const EmbedQueue::Trial& trial) { return compare_models(trial); }});
   if (embedder) KNAP_CHECK_OK(open_embedder(std::move(embedder)));
-  embed_queue_->set_sample(
-      {[this] { return recent_.all(); },
-       [this](const std::vector<std::string>& questions) { return find_notes(questions); }});
   ::malloc_trim(0);  // loading passes all texts through the allocator
   return {};
 }
 
-/// The model that served last goes on while the wanted one lacks vectors: a change that was under
-/// way when the program ended, or that was made in the settings.
+/// The model that served last goes on while the wanted one lacks vectors, or is to be judged first:
+/// a change that was under way or held when the program ended, or that was made in the settings.
 Status ServiceImpl::open_embedder(std::shared_ptr<models::Embedder> embedder) {
   KNAP_TRY(const std::string served, store_->serving_model());
   std::shared_ptr<models::Embedder> before;
   if (!served.empty() && served != embedder->id() && options_.find_embedder) {
     KNAP_TRY(const bool complete, embed_queue_->has_all_vectors(*embedder));
-    if (!complete) before = options_.find_embedder(served);
+    if (!complete || !judged_questions().judged.empty()) before = options_.find_embedder(served);
   }
   if (!before) return embed_queue_->set_embedder(std::move(embedder));
   KNAP_CHECK_OK(embed_queue_->set_embedder(std::move(before)));
-  return embed_queue_->change_to(std::move(embedder));
+  return embed_queue_->change_to(std::move(embedder), OnLoss::kHold);
 }
 
 void ServiceImpl::watch(VaultState& vault) {
@@ -212,9 +212,9 @@ void ServiceImpl::start() {
   indexer_->request_scan(Ledger::Recheck::kIfChanged);
 }
 
-Status ServiceImpl::set_embedder(std::shared_ptr<models::Embedder> embedder) {
+Status ServiceImpl::set_embedder(std::shared_ptr<models::Embedder> embedder, OnLoss on_loss) {
   const bool beside = embedder != nullptr && embed_queue_->serving().embedder != nullptr;
-  return beside ? embed_queue_->change_to(std::move(embedder))
+  return beside ? embed_queue_->change_to(std::move(embedder), on_loss)
                 : embed_queue_->set_embedder(std::move(embedder));
 }
 
@@ -257,7 +257,9 @@ VaultStatus ServiceImpl::status_of(const VaultState& vault) const {
   const ModelState model = embed_queue_->model_state();
   status.embed_model = model.serving;
   status.embed_state = model.state;
-  if (!model.building.empty()) {
+  if (!model.held.empty()) {
+    status.embed_state += fmt::format("; change to {} held: {}", model.building, model.held);
+  } else if (!model.building.empty()) {
     status.embed_state +=
         fmt::format("; building {}: {} passages to go", model.building, model.missing);
   }

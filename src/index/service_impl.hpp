@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +28,7 @@ class ServiceImpl final : public Service {
   Status load(std::shared_ptr<models::Embedder> embedder);
 
   void start() override;
-  Status set_embedder(std::shared_ptr<models::Embedder> embedder) override;
+  Status set_embedder(std::shared_ptr<models::Embedder> embedder, OnLoss on_loss) override;
   Status roll_back_embedder() override { return embed_queue_->roll_back(); }
   ModelState model_state() const override { return embed_queue_->model_state(); }
   std::vector<std::string> vaults() const override;
@@ -80,7 +81,33 @@ class ServiceImpl final : public Service {
   std::string embedding_model_of(const LedgerEntry& entry, std::uint32_t missing, bool known) const;
 
   Status open_embedder(std::shared_ptr<models::Embedder> embedder);
-  std::vector<std::vector<std::uint64_t>> find_notes(const std::vector<std::string>& questions);
+  /// Before a change of model (model_trial.cpp): what both find for the same questions.
+  struct TrialSide;
+  struct TrialQuestion {
+    SearchRequest request;
+    std::map<std::string, int> grades;  ///< By path, of notes that are there.
+  };
+  struct TrialQuestions {
+    std::vector<TrialQuestion> judged;
+    std::string problem;
+  };
+  Result<ModelState::Comparison> compare_models(const EmbedQueue::Trial& trial);
+  Status compare_judged(const EmbedQueue::Trial& trial, const std::vector<TrialQuestion>& questions,
+                        const TrialSide& now, const TrialSide& next, Deadline budget,
+                        ModelState::Comparison& out);
+  void compare_recent(const EmbedQueue::Trial& trial, const std::vector<std::string>& questions,
+                      const TrialSide& now, const TrialSide& next, Deadline budget,
+                      ModelState::Comparison& out);
+  TrialQuestions judged_questions() const;
+  Result<TrialQuestion> check_question(const JudgedQuestion& question, std::string& missing) const;
+  TrialSide side_of(const EmbedQueue::Model& model) const;
+  Result<TrialSide> trial_side_of(const EmbedQueue::Model& model) const;
+  Result<std::vector<std::string>> find_paths(const TrialSide& side, const SearchRequest& request,
+                                              Deadline deadline, const CancelToken& cancel);
+  /// The hits of all vaults in order, with their texts: more than the request's limit where another
+  /// stage may change their order. False: see fill_hits().
+  Result<bool> order_hits(const std::vector<VaultState*>& vaults, const SearchRequest& request,
+                          SearchOutcome& outcome) const;
   Result<SearchOutcome> search_in(const std::vector<VaultState*>& vaults,
                                   const SearchRequest& request, Deadline deadline,
                                   const CancelToken& cancel);

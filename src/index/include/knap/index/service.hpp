@@ -13,6 +13,7 @@
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
 #include "knap/extract/document.hpp"
+#include "knap/index/judged.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
 #include "knap/search/index.hpp"
@@ -36,12 +37,30 @@ struct ModelState {
   std::string building;       ///< The model whose vectors are being built beside; empty: none.
   std::uint64_t missing = 0;  ///< Passages that have no vector of it yet.
   std::string previous;       ///< What a roll-back goes to; empty: nothing.
-  /// The last change: how many of a question's best ten notes both models found, over questions
-  /// that were asked before. No questions: nothing to compare.
+  /// Why the model that is built is not put in place although nothing is missing, and what can be
+  /// done; empty: it is not held.
+  std::string held;
+  /// The last change, judged before the swap: how many of a question's best ten notes both models
+  /// find, over questions that were asked before. No questions: nothing to compare.
   struct Comparison {
     std::uint32_t questions = 0;
     double overlap = 0;
+    /// Means over the owner's questions with known answers; none: nothing to judge by.
+    struct {
+      std::uint32_t questions = 0;
+      double ndcg_10_before = 0, ndcg_10 = 0, recall_10_before = 0, recall_10 = 0;
+    } judged;
+    /// What is wrong with the owner's questions, where, and what to do; empty: nothing.
+    std::string problem;
   } compared;
+};
+
+/// Loss of mean nDCG@10 on judged questions beyond which a change of model is held.
+inline constexpr double kNdcgLossMax = .02;
+/// What becomes of a change of model that loses more.
+enum class OnLoss {
+  kHold,  ///< It waits; the present model serves on.
+  kSwap,  ///< The owner wants it all the same.
 };
 
 /// How files of a kind that are no notes (PDFs, recordings, ...) become passages. All kinds go
@@ -96,6 +115,9 @@ struct ServiceOptions {
   std::function<std::shared_ptr<models::Reranker>()> find_reranker;
   std::uint32_t rerank_depth = 20;  ///< It reads so many passages at most.
   float rerank_weight = 0.7F;       ///< Share of its score in the last order, 0-1.
+  /// Questions with known answers by which a change of model is judged, read anew each time; an
+  /// empty set: there are none. Null: none.
+  std::function<Result<JudgedSet>()> judged_questions;
 };
 
 /// States of a file in the ledger. Each file of a fresh walk is in exactly one.
@@ -271,8 +293,9 @@ class Service {
   /// Another embedding model. Where none served it does at once; else its vectors are built in the
   /// background, while the present one serves, and then put in place in one step. Null: none from
   /// now on. Errors: the store's.
-  virtual Status set_embedder(std::shared_ptr<models::Embedder> embedder) = 0;
-  /// The embedding model before, at once. Errors: kFailedPrecondition (none served before).
+  virtual Status set_embedder(std::shared_ptr<models::Embedder> embedder, OnLoss on_loss) = 0;
+  /// The embedding model before, at once; a change that is held is given up instead. Errors:
+  /// kFailedPrecondition (none served before).
   virtual Status roll_back_embedder() = 0;
   virtual ModelState model_state() const = 0;
 
