@@ -1,21 +1,27 @@
 #include "results_by_content.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace knap::api {
 
-std::vector<std::uint64_t> ResultsByContent::add(const std::string& vaults, std::uint64_t moment,
-                                                 std::uint64_t result) {
+std::vector<std::uint64_t> ResultsByContent::add(const std::string& vaults,
+                                                 const std::string& content, std::uint64_t result) {
   const MutexLock lock(mutex_);
   if (held_.size() >= kVaultsMax && !held_.contains(vaults)) return {};
-  Held& held = held_[vaults];
-  if (moment < held.moment) return {result};  // an edit came in while it was being kept
-  std::vector<std::uint64_t> gone;
-  if (moment > held.moment) {
-    gone = std::exchange(held.results, {});
-    held.moment = moment;
+  std::deque<Results>& contents = held_[vaults];
+  const auto known = std::find_if(contents.begin(), contents.end(),
+                                  [&](const Results& each) { return each.content == content; });
+  Results results{content, {}};
+  if (known != contents.end()) {
+    results = std::move(*known);
+    contents.erase(known);
   }
-  if (held.results.size() < kResultsMax) held.results.push_back(result);
+  if (results.keys.size() < kResultsMax) results.keys.push_back(result);
+  contents.push_front(std::move(results));
+  if (contents.size() <= kContentsMax) return {};
+  std::vector<std::uint64_t> gone = std::move(contents.back().keys);
+  contents.pop_back();
   return gone;
 }
 

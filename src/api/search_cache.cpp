@@ -157,7 +157,7 @@ void SearchCache::keep(const Wanted& wanted, const index::SearchRequest& request
   facts.labels = search_value::labels(outcome.hits);
   layers_->put(wanted.key, value, facts);
   for (const std::uint64_t gone :
-       kept_.add(vaults_key(request.vaults), wanted.content.moment, wanted.key.hash))
+       kept_.add(vaults_key(request.vaults), wanted.content.key, wanted.key.hash))
     layers_->forget_in_memory(gone);
   if (lead != nullptr) lead->give(std::make_shared<const std::string>(value));
 }
