@@ -18,7 +18,9 @@ constexpr int kVictimsLookedAt = 5;
 /// What leaves a loop has been asked for once more than what stays in it, at the moment when the
 /// two are compared.
 constexpr int kAdmissionMargin = 1;
-constexpr std::size_t kHeadsPerChunk = 256;
+/// Heads are made in chunks, each of twice as many as the one before: a cache that holds little has
+/// many shards with a few entries each.
+constexpr std::size_t kHeadsOfFirstChunk = 4, kHeadsPerChunkMax = 256;
 
 char* copy_payload(std::string_view key, std::string_view value,
                    std::span<const std::uint64_t> labels) {
@@ -62,8 +64,10 @@ MemoryShard::~MemoryShard() {
 Entry* MemoryShard::take_head() {
   const MutexLock lock(free_mutex_);
   if (free_ == nullptr) {
-    auto& chunk = heads_.emplace_back(std::make_unique<Entry[]>(kHeadsPerChunk));
-    for (std::size_t i = 0; i < kHeadsPerChunk; ++i) {
+    const std::size_t heads =
+        std::min(kHeadsPerChunkMax, kHeadsOfFirstChunk << std::min<std::size_t>(heads_.size(), 8));
+    auto& chunk = heads_.emplace_back(std::make_unique<Entry[]>(heads));
+    for (std::size_t i = 0; i < heads; ++i) {
       chunk[i].next = free_;
       free_ = &chunk[i];
     }
