@@ -6,8 +6,9 @@
     peers.py --markdown docs/Peers.md --plot docs/peers.svg    what the manual shows
 
 Peers come as packages at the versions of bench/peers/*.txt and package.json, into ~/.cache/knap/peers. Time is that of one
-question inside the library, on one thread; Knap's is the sum of its stages (from the words to the ranking), and beside it
-through HTTP. Vector peers get Knap's own vectors. Memory is what the process grew by, texts of the documents not counted
+question inside the library, asked once, on one thread; Knap's is the sum of its stages (from the words to the ranking), and
+beside it through HTTP. Vector peers get Knap's own vectors. qmd and markdown-vault-mcp are whole programs that read the
+notes from files; they are driven through their own libraries, by keyword, because their models come from hubs. Memory is what the process grew by, texts of the documents not counted
 (Knap's: its whole process). Needs the evaluation data in ../shared (or KNAP_SHARED); skips without.
 """
 import argparse
@@ -28,11 +29,11 @@ from ranking import REPLAY, evaluation, load, model_of, prepare  # noqa: E402
 
 HERE = ROOT / "bench" / "peers"
 CACHE = pathlib.Path(os.environ.get("KNAP_CACHE_DIR") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "knap")
-WORDS = ["tantivy", "bm25s", "fts5", "minisearch", "orama"]
+WORDS = ["tantivy", "bm25s", "fts5", "minisearch", "orama", "qmd", "markdown_vault_mcp"]
 VECTORS = ["faiss_flat", "faiss_hnsw", "hnswlib", "usearch", "lancedb", "chroma"]
-NODE = {"minisearch", "orama"}
+NODE, BUN = {"minisearch", "orama"}, {"qmd"}
 TITLES = {"fts5": "SQLite FTS5", "minisearch": "MiniSearch", "orama": "Orama", "faiss_flat": "faiss flat", "faiss_hnsw": "faiss HNSW",
-          "lancedb": "LanceDB", "chroma": "Chroma"}
+          "lancedb": "LanceDB", "chroma": "Chroma", "qmd": "qmd, words", "markdown_vault_mcp": "markdown-vault-mcp, words"}
 
 
 def install(folder):
@@ -49,10 +50,12 @@ def install(folder):
     stamp.write_text(wanted)
 
 
-def run_peer(name, folder, documents, questions, k):
-    command = (["node", HERE / "node_peers.mjs"] if name in NODE else [folder / "python" / "bin" / "python", HERE / "python_peers.py"])
+def run_peer(name, folder, documents, questions, k, notes):
+    command = (["node", HERE / "node_peers.mjs"] if name in NODE else
+               [folder / "node_modules" / ".bin" / "bun", HERE / "node_peers.mjs"] if name in BUN else
+               [folder / "python" / "bin" / "python", HERE / "python_peers.py"])
     done = subprocess.run([*command, name, documents, questions, str(k)], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PEERS_MODULES": str(folder), "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"})
+                          env={**os.environ, "PEERS_MODULES": str(folder), "PEERS_NOTES": str(notes), "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"})
     if done.returncode:
         return {"failed": (done.stderr.strip().splitlines() or ["ended without a word"])[-1][:200]}
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -79,9 +82,9 @@ def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def knap_inside(store, vault, questions, mode, k, repeat=3):
+def knap_inside(store, vault, questions, mode, k):
     done = subprocess.run([REPLAY, "--data", store, "--vault", vault, "--questions", questions, "--mode", mode, "--limit", str(k),
-                           "--repeat", str(repeat), *(["--model", model_of(store)] if mode != "keyword" or store.name.startswith("scifact") else [])], capture_output=True, text=True, check=True)
+                           *(["--model", model_of(store)] if mode != "keyword" or store.name.startswith("scifact") else [])], capture_output=True, text=True, check=True)
     ranks = {}
     for line in done.stdout.splitlines():
         question, _, path, _ = line.split("\t")
@@ -117,24 +120,24 @@ def row_of(title, result, quality):
     if "failed" in result:
         return {"name": title, "failed": result["failed"]}
     at = percentiles(result["times_ms"]) if "times_ms" in result else result
-    return {"name": title, "index_s": result.get("index_s"), "p50": at["p50"], "p95": at["p95"], "p99": at["p99"],
+    return {"name": title, "index_s": result.get("index_s"), "first": result.get("first_ms"), "p50": at["p50"], "p95": at["p95"], "p99": at["p99"],
             "memory_mb": result.get("memory_mb"), "ndcg": quality(result["ranks"]) if "ranks" in result and quality else None}
 
 
 def table(rows, quality):
     number = lambda value, digits: "" if value is None else f"{value:.{digits}f}"
-    lines = ["| | index s | p50 ms | p95 ms | p99 ms | memory MB |" + (" nDCG@10 |" if quality else ""),
-             "|---|---|---|---|---|---|" + ("---|" if quality else "")]
+    lines = ["| | index s | first ms | p50 ms | p95 ms | p99 ms | memory MB |" + (" nDCG@10 |" if quality else ""),
+             "|---|---|---|---|---|---|---|" + ("---|" if quality else "")]
     for row in rows:
         if "failed" in row:
             lines.append(f"| {row['name']} | did not run: {row['failed']} |")
             continue
-        lines.append(f"| {row['name']} | {number(row['index_s'], 2)} | {number(row['p50'], 3)} | {number(row['p95'], 3)} | {number(row['p99'], 3)} | "
+        lines.append(f"| {row['name']} | {number(row['index_s'], 2)} | {number(row['first'], 1)} | {number(row['p50'], 3)} | {number(row['p95'], 3)} | {number(row['p99'], 3)} | "
                      f"{number(row['memory_mb'], 0)} |" + (f" {number(row['ndcg'], 4)} |" if quality else ""))
     return "\n".join(lines)
 
 
-def compare(set_name, documents, questions, k, args, work, folder, knap_rows, quality, vectors):
+def compare(set_name, documents, questions, k, args, work, folder, knap_rows, quality, vectors, notes):
     document_file, question_file = work / f"{set_name}.documents", work / f"{set_name}.peers"
     write_lines(document_file, documents)
     write_lines(question_file, questions)
@@ -142,7 +145,7 @@ def compare(set_name, documents, questions, k, args, work, folder, knap_rows, qu
     for name in WORDS + (VECTORS if vectors else []):
         if args.only and name not in args.only:
             continue
-        rows.append(row_of(TITLES.get(name, name), run_peer(name, folder, document_file, question_file, k), quality))
+        rows.append(row_of(TITLES.get(name, name), run_peer(name, folder, document_file, question_file, k, notes), quality))
         print(table(rows[-1:], quality is not None).splitlines()[-1], file=sys.stderr, flush=True)
     return rows
 
@@ -162,28 +165,32 @@ def scifact(common, args, work, folder):
         rows.append(row_of(title, {**knap_inside(store, vault, asked, mode, 10), "index_s": outside["index_s"] if mode == "keyword" else None,
                                    "memory_mb": outside["memory_mb"] if mode == "keyword" else None}, quality))
     rows.append(row_of("**Knap**, words, through HTTP", outside, None))
-    return compare("scifact", documents, questions, 10, args, work, folder, rows, quality, True)
+    return compare("scifact", documents, questions, 10, args, work, folder, rows, quality, True, vault)
 
 
 def hub(args, work, folder, shared):
     import random
-    vault = work / "hub"
+    vault = work / "hub-notes"
     if not vault.is_dir():
         vault.mkdir()
         subprocess.run(["tar", "-xf", shared / "data" / "vaults" / "obsidian-hub.tar.zst", "-C", vault], check=True)
+        # The peers see notes alone; Knap would read the pictures too.
+        for path in vault.rglob("*"):
+            if path.is_file() and path.suffix != ".md":
+                path.unlink()
     documents = []
     for path in sorted(vault.rglob("*.md")):
         text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text("utf-8", "replace"), flags=re.S)
         documents.append({"id": path.relative_to(vault).as_posix(), "title": path.stem, "text": text, "vectors": []})
     questions = [{"id": str(i), "text": text} for i, text in enumerate(make_queries(vault, 500, random.Random(1)))]
-    asked, store = work / "hub.questions", work / "hub.data"
+    asked, store = work / "hub.questions", work / "hub-notes.data"
     write_lines(asked, questions)
     if not store.is_dir():
         subprocess.run([program(), "index", "--data-dir", store, "--vault", vault], check=True, capture_output=True, env=clean_environment(work))
     outside = knap_outside(work, vault, questions, 10)
     inside = {**knap_inside(store, vault, asked, "keyword", 10), "index_s": outside["index_s"], "memory_mb": outside["memory_mb"]}
     rows = [row_of("**Knap**, words", inside, None), row_of("**Knap**, words, through HTTP", outside, None)]
-    return compare("hub", documents, questions, 10, args, work, folder, rows, None, False)
+    return compare("hub", documents, questions, 10, args, work, folder, rows, None, False, vault)
 
 
 def plot(sets):

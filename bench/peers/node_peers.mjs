@@ -1,7 +1,9 @@
 // Search libraries that Obsidian's plugins use, each driven as its own documentation says.
 //
 //   node_peers.mjs NAME DOCUMENTS QUESTIONS K        the same files and output as python_peers.py
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { performance } from 'node:perf_hooks';
@@ -22,6 +24,20 @@ const peers = {
     await insertMultiple(index, documents, 500);
     return async (question, k) =>
       (await search(index, { term: question.text, properties: ['title', 'text'], limit: k, threshold: 1 })).hits.map((hit) => hit.id);
+  },
+  // A whole program, which reads the notes itself: PEERS_NOTES. Runs under bun.
+  async qmd(documents) {
+    const { createStore } = await import(pathToFileURL(`${process.env.PEERS_MODULES}/node_modules/@tobilu/qmd/dist/index.js`));
+    const folder = mkdtempSync(join(tmpdir(), 'peers-'));
+    process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+    const store = await createStore({
+      dbPath: join(folder, 'index.sqlite'),
+      config: { collections: { notes: { path: process.env.PEERS_NOTES, pattern: '**/*.md' } } },
+    });
+    await store.update();
+    const ids = new Map(documents.map(({ id }) => [id.endsWith('.md') ? id : `${id}.md`, id]));
+    return async (question, k) =>
+      (await store.searchLex(question.text, { limit: k })).map((hit) => ids.get(hit.displayPath.slice('notes/'.length)));
   },
 };
 
@@ -44,3 +60,4 @@ for (const question of questions) {
 console.log(JSON.stringify({
   index_s: (indexed - begin) / 1000, first_ms: first - indexed, times_ms: times, ranks, memory_mb: (process.memoryUsage.rss() - before) / 1048576,
 }));
+process.exit(0); // qmd keeps its index open

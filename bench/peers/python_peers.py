@@ -7,6 +7,8 @@ those that take them. Prints one JSON object: seconds to index, milliseconds of 
 """
 import gc
 import json
+import logging
+import os
 import pathlib
 import re
 import sqlite3
@@ -65,6 +67,20 @@ def fts5(documents, folder):
         words = " OR ".join(f'"{word}"' for word in WORD.findall(question["text"]))
         rows = database.execute("SELECT rowid FROM notes WHERE notes MATCH ? ORDER BY bm25(notes) LIMIT ?", (words, k))
         return [documents[row[0]]["id"] for row in rows]
+    return search
+
+
+def markdown_vault_mcp(documents, folder):
+    """A whole program, which reads the notes itself: PEERS_NOTES. Notes whose properties are no YAML it leaves out."""
+    from markdown_vault_mcp.config_sections.vault_settings import VaultSettings
+    from markdown_vault_mcp.vault import Vault
+    logging.disable(logging.CRITICAL)
+    vault = Vault(source_dir=pathlib.Path(os.environ["PEERS_NOTES"]), settings=VaultSettings(index_path=folder / "index.db"))
+    vault.index.build_index()
+    ids = {d["id"] if d["id"].endswith(".md") else d["id"] + ".md": d["id"] for d in documents}
+
+    def search(question, k):
+        return [ids[group.path] for group in vault.reader.search(question["text"], limit=k, mode="keyword")]
     return search
 
 
@@ -154,7 +170,7 @@ def chroma(documents, folder):
     return search
 
 
-PEERS = {f.__name__: f for f in (tantivy, bm25s, fts5, faiss_flat, faiss_hnsw, hnswlib, usearch, lancedb, chroma)}
+PEERS = {f.__name__: f for f in (tantivy, bm25s, fts5, faiss_flat, faiss_hnsw, hnswlib, usearch, lancedb, chroma, markdown_vault_mcp)}
 
 
 def resident_mb():

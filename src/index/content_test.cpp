@@ -42,7 +42,7 @@ TEST(NotePrints, SumIsThatOfTheNotesWhateverTheirHistory) {
 }
 
 TEST(LiveIndex, HasNoMomentWhileAChangeIsUnderWay) {
-  LiveIndex index(2);
+  LiveIndex index(2, {});
   const auto before = index.moment();
   ASSERT_TRUE(before.has_value());
   {

@@ -102,7 +102,7 @@ Result<std::unique_ptr<Service>> Service::open(ServiceOptions options,
       if (failed) return errno_error(failed.value(), "make the folder", vault.root);
     }
     KNAP_TRY(const store::VaultId id, store->vault(vault.name, vault.root));
-    vaults.push_back(std::make_unique<VaultState>(vault, id, dimensions));
+    vaults.push_back(std::make_unique<VaultState>(vault, id, dimensions, options.ranking));
     KNAP_TRY(const std::string learned, store->boilerplate(id));
     MutexLock lock(vaults.back()->mutex);
     vaults.back()->boilerplate = std::make_shared<const Boilerplate>(Boilerplate::decode(learned));

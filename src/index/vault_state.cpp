@@ -54,8 +54,8 @@ std::string NotePrints::sum() const {
   return fmt::format("{}.{}", Hash128{high_, low_}.hex(), prints_.size());
 }
 
-LiveIndex::LiveIndex(std::uint32_t dimensions)
-    : index_(search::Index::create({.dimensions = dimensions})) {}
+LiveIndex::LiveIndex(std::uint32_t dimensions, const search::RankingSettings& ranking)
+    : index_(search::Index::create({.dimensions = dimensions, .ranking = ranking})) {}
 
 search::IndexStats LiveIndex::stats() const {
   search::IndexStats stats = index_->stats();

@@ -57,7 +57,7 @@ Hash128 print_of(std::string_view path, const std::optional<Hash128>& content,
 /// The search index of one vault. Threads: safe. Writers take turns; readers never wait for them.
 class LiveIndex {
  public:
-  explicit LiveIndex(std::uint32_t dimensions);
+  LiveIndex(std::uint32_t dimensions, const search::RankingSettings& ranking);
 
   /// Held while what searches read is changed in several steps (store, then index).
   class Change {
@@ -101,8 +101,9 @@ class LiveIndex {
 
 /// All of one vault.
 struct VaultState {
-  VaultState(VaultConfig vault_config, store::VaultId vault_id, std::uint32_t dimensions)
-      : config(std::move(vault_config)), id(vault_id), index(dimensions) {}
+  VaultState(VaultConfig vault_config, store::VaultId vault_id, std::uint32_t dimensions,
+             const search::RankingSettings& ranking)
+      : config(std::move(vault_config)), id(vault_id), index(dimensions, ranking) {}
 
   std::shared_ptr<const Boilerplate> known_boilerplate() KNAP_EXCLUDES(mutex) {
     MutexLock lock(mutex);

@@ -1,11 +1,13 @@
 #include "knap/search/index.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "keyword.hpp"
 #include "knap/base/assert.hpp"
 #include "knap/base/mutex.hpp"
 #include "merge_policy.hpp"
@@ -33,6 +35,7 @@ class IndexImpl final : public Index {
     {
       const MutexLock lock(writer_);
       stopping_ = true;
+      busy_ = true;
       wake_.notify_all();
     }
     merger_.join();
@@ -76,6 +79,7 @@ class IndexImpl final : public Index {
   void remove(State& next, const std::unordered_set<NoteId>& ids) KNAP_REQUIRES(writer_);
   SegmentView make_segment(std::span<const NoteInput* const> notes) KNAP_REQUIRES(writer_);
   void merge_loop() KNAP_EXCLUDES(writer_);
+  void warm() const KNAP_EXCLUDES(writer_);
   /// Puts a merged segment in the place of those it was made from.
   void replace(State& next, std::span<const SegmentView> sources,
                const std::shared_ptr<const Segment>& merged,
@@ -90,6 +94,8 @@ class IndexImpl final : public Index {
   CondVar wake_;
   bool stopping_ KNAP_GUARDED_BY(writer_) = false;
   bool merge_due_ KNAP_GUARDED_BY(writer_) = false;
+  bool warm_due_ KNAP_GUARDED_BY(writer_) = false;
+  std::atomic<bool> busy_ = false;  ///< Something better is to be done than to warm up.
   VectorStore vectors_ KNAP_GUARDED_BY(writer_);
   std::unordered_map<NoteId, Place> places_ KNAP_GUARDED_BY(writer_);
   std::thread merger_;
@@ -113,6 +119,9 @@ void IndexImpl::publish(std::shared_ptr<State> next) {
   });
   recount(*next);
   next->vectors = vectors_.publish();
+  warm_due_ = true;
+  busy_ = true;
+  wake_.notify_one();
   std::shared_ptr<const State> old = std::move(next);
   {
     const MutexLock lock(pointer_);
@@ -329,7 +338,15 @@ void IndexImpl::merge_loop() {
   writer_.lock();
   while (!stopping_) {
     if (!merge_due_) {
-      wake_.wait(writer_);
+      if (!warm_due_) {
+        wake_.wait(writer_);
+        continue;
+      }
+      warm_due_ = false;
+      busy_ = false;
+      writer_.unlock();
+      warm();
+      writer_.lock();
       continue;
     }
     MergeJob job{choose_merge(state()->segments, 0), {}, {}};
@@ -354,6 +371,14 @@ void IndexImpl::merge_loop() {
     publish(std::move(next));
   }
   writer_.unlock();
+}
+
+/// Also after an edit, in small steps: a segment that has been warmed is passed by.
+void IndexImpl::warm() const {
+  const auto current = state();
+  const KeywordScorer scorer(options_.ranking, current->totals, {});
+  for (const SegmentView& view : current->segments)
+    view.segment->term_values.warm(*view.segment, scorer, [this] { return busy_.load(); });
 }
 
 IndexStats IndexImpl::stats() const {

@@ -20,6 +20,8 @@ constexpr std::size_t kOverhead = 96;
 constexpr std::uint32_t kLongList = 1U << 14;
 constexpr std::size_t kLongListShare = 16;
 constexpr std::size_t kAskedMax = 4096;
+/// Words that fewer notes hold cost a search next to nothing.
+constexpr std::uint32_t kWarmNotesMin = 64;
 
 std::uint64_t key_of(const KeywordScorer& scorer) {
   const RankingSettings& s = scorer.settings();
@@ -35,6 +37,16 @@ std::uint64_t key_of(const KeywordScorer& scorer) {
                                     scorer.average_note(),
                                     scorer.average_unit()};
   return hash64({reinterpret_cast<const char*>(parts.data()), sizeof parts});
+}
+
+std::size_t memory_of(const Segment& segment) {
+  return std::min(kKeptBytesMax, kKeptBytesMin + kBytesPerPostingByte * segment.postings.size());
+}
+
+/// What the values of a term take, about.
+std::size_t bytes_of(const TermInfo& info) {
+  return kOverhead + info.notes * sizeof(TermValues::Note) +
+         info.postings * sizeof(TermValues::Passage);
 }
 
 /// Groups of some four notes each: a note is found by looking at a few.
@@ -106,31 +118,67 @@ bool TermValueCache::worth_computing(const Segment& segment, std::uint32_t term,
                                      std::size_t bytes_max) const {
   const TermInfo& info = segment.terms[term];
   if (info.postings <= kLongList) return true;
-  const std::size_t bytes =
-      info.notes * sizeof(TermValues::Note) + info.postings * sizeof(TermValues::Passage);
-  if (bytes > bytes_max / kLongListShare) return false;
+  if (bytes_of(info) > bytes_max / kLongListShare) return false;
   if (asked_.contains(term)) return true;
   if (asked_.size() >= kAskedMax) asked_.clear();
   asked_.insert(term);
   return false;
 }
 
+void TermValueCache::use_key(std::uint64_t key) const {
+  if (key_ == key) return;
+  key_ = key;
+  recent_.clear();
+  older_.clear();
+  recent_bytes_ = 0;
+}
+
+void TermValueCache::warm(const Segment& segment, const KeywordScorer& scorer,
+                          const std::function<bool()>& stop) const {
+  const std::uint64_t key = key_of(scorer);
+  {
+    const MutexLock lock(mutex_);
+    if (warmed_ == key) return;
+    warmed_ = key;
+    use_key(key);
+  }
+  std::vector<std::uint32_t> terms;
+  for (std::uint32_t term = 0; term < segment.term_count(); ++term)
+    if (segment.terms[term].notes >= kWarmNotesMin && segment.terms[term].postings <= kLongList)
+      terms.push_back(term);
+  std::sort(terms.begin(), terms.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return segment.terms[a].postings > segment.terms[b].postings;
+  });
+  const TermFormula formula = scorer.formula();
+  const std::size_t bytes_max = memory_of(segment);
+  for (const std::uint32_t term : terms) {
+    {
+      const MutexLock lock(mutex_);
+      // A full half would become the older one, and the next would push it out.
+      if (key_ != key || (recent_bytes_ + bytes_of(segment.terms[term])) * 2 > bytes_max) return;
+      if (recent_.contains(term) || older_.contains(term)) continue;
+    }
+    if (stop()) {
+      const MutexLock lock(mutex_);
+      if (warmed_ == key) warmed_ = 0;  // it goes on with the next call
+      return;
+    }
+    auto values = std::make_shared<const TermValues>(compute(segment, term, formula));
+    const MutexLock lock(mutex_);
+    if (key_ == key) keep(term, values, bytes_max);
+  }
+}
+
 std::vector<TermValueCache::Values> TermValueCache::of(const Segment& segment,
                                                        std::span<const std::uint32_t> terms,
                                                        const KeywordScorer& scorer) const {
   const std::uint64_t key = key_of(scorer);
-  const std::size_t bytes_max =
-      std::min(kKeptBytesMax, kKeptBytesMin + kBytesPerPostingByte * segment.postings.size());
+  const std::size_t bytes_max = memory_of(segment);
   std::vector<Values> values(terms.size());
   std::vector<std::size_t> wanted;
   {
     const MutexLock lock(mutex_);
-    if (key_ != key) {
-      key_ = key;
-      recent_.clear();
-      older_.clear();
-      recent_bytes_ = 0;
-    }
+    use_key(key);
     for (std::size_t i = 0; i < terms.size(); ++i) {
       values[i] = find(terms[i], bytes_max);
       if (values[i] == nullptr && worth_computing(segment, terms[i], bytes_max))

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -74,6 +75,12 @@ class TermValueCache {
   std::vector<Values> of(const Segment& segment, std::span<const std::uint32_t> terms,
                          const KeywordScorer& scorer) const KNAP_EXCLUDES(mutex_);
 
+  /// Computes, once for these settings and averages, the values of the words that most notes hold,
+  /// which cost a search the most: up to half of the memory. Takes up to a second for a million
+  /// passages; ends early when `stop` says so.
+  void warm(const Segment& segment, const KeywordScorer& scorer,
+            const std::function<bool()>& stop) const KNAP_EXCLUDES(mutex_);
+
  private:
   using Table = std::unordered_map<std::uint32_t, Values>;
   Values find(std::uint32_t term, std::size_t bytes_max) const KNAP_REQUIRES(mutex_);
@@ -83,7 +90,10 @@ class TermValueCache {
       KNAP_REQUIRES(mutex_);
 
   mutable Mutex mutex_;
+  void use_key(std::uint64_t key) const KNAP_REQUIRES(mutex_);
+
   mutable std::uint64_t key_ KNAP_GUARDED_BY(mutex_) = 0;
+  mutable std::uint64_t warmed_ KNAP_GUARDED_BY(mutex_) = 0;  ///< The key for which warm() ran.
   mutable Table recent_ KNAP_GUARDED_BY(mutex_), older_ KNAP_GUARDED_BY(mutex_);
   mutable std::size_t recent_bytes_ KNAP_GUARDED_BY(mutex_) = 0;
   mutable std::unordered_set<std::uint32_t> asked_ KNAP_GUARDED_BY(mutex_);  ///< Long lists.

@@ -148,6 +148,9 @@ class Index {
   struct Options {
     std::uint32_t dimensions = 384;  ///< Of the vectors, until replace_vectors.
     std::uint32_t max_query_terms = 64;
+    /// What most searches come with: what common words give to notes is computed ahead for these,
+    /// in the background.
+    RankingSettings ranking = {};
   };
   static std::unique_ptr<Index> create(Options options);
   virtual ~Index() = default;
