@@ -130,7 +130,8 @@ void PostingCursor::positions(std::vector<std::uint32_t>& out) {
   out.clear();
   if (unit_ == kEnd) return;
   const std::uint8_t* at = segment_->positions.data() + positions_at_;
-  for (; positions_owed_ > 0; --positions_owed_) read_varint(at);
+  skip_varints(at, positions_owed_, segment_->positions.data() + segment_->positions.size());
+  positions_owed_ = 0;
   positions_at_ = static_cast<std::uint32_t>(at - segment_->positions.data());
   std::uint32_t position = 0;
   for (std::uint32_t i = 0; i < position_count_; ++i) {

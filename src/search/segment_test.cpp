@@ -142,5 +142,23 @@ TEST(NameHash, IgnoresCaseMarksAndPunctuation) {
   EXPECT_NE(name_hash("日本"), name_hash("本日"));
 }
 
+TEST(SkipVarints, StopsWhereReadingOneByOneDoes) {
+  std::mt19937 random(3);
+  std::vector<std::uint8_t> bytes;
+  std::vector<std::size_t> begins;
+  for (int i = 0; i < 500; ++i) {
+    begins.push_back(bytes.size());
+    append_varint(bytes, static_cast<std::uint32_t>(random() >> (random() % 32)));
+  }
+  begins.push_back(bytes.size());
+  for (std::size_t from = 0; from < begins.size(); from += 7) {
+    for (std::size_t to = from; to < begins.size(); ++to) {
+      const std::uint8_t* at = bytes.data() + begins[from];
+      skip_varints(at, static_cast<std::uint32_t>(to - from), bytes.data() + bytes.size());
+      ASSERT_EQ(at - bytes.data(), static_cast<std::ptrdiff_t>(begins[to])) << from << " " << to;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace knap::search

@@ -34,6 +34,6 @@ Result<std::vector<SegmentView>> read_snapshot(std::string_view bytes, VectorSto
 
 /// Raised when the bytes, the analysis of words or the posting format change: an older snapshot is
 /// then not read.
-inline constexpr std::uint32_t kSnapshotVersion = 4;
+inline constexpr std::uint32_t kSnapshotVersion = 5;
 
 }  // namespace knap::search
