@@ -148,7 +148,7 @@ Outcome get_route(const Context& context, Call& call) {
       {"candidates", candidates_of(*record)},
       {"attempts", attempts_of(*record)}};
   if (record->time_left.count() > 0) body["time_left_ms"] = record->time_left.count();
-  return json_response(200, std::move(body));
+  return json_response(200, body);
 }
 
 Outcome post_rollback(const Context& context) {
