@@ -149,6 +149,8 @@ Outcome post_rerank(const Context& context, Call& call) {
                                               : context.parts.models.reranker(body->model);
   if (!reranker) return refuse(no_such_model(body->model));
   const Deadline deadline = call.deadline(body->deadline.value_or(kChatLimit));
+  if (const Status loaded = reranker->load(deadline, call.cancel()); !loaded)
+    return refuse(to_problem(loaded.error()));
   auto lease =
       context.parts.leases.acquire(service::Lane::kGeneration, context.parts.leases.usage().cores,
                                    deadline, call.cancel(), "rerank");

@@ -59,6 +59,8 @@ Result<std::vector<float>> ModelRerank::score(const std::string& question, bool 
   const auto model = find_();
   if (model == nullptr)
     return make_error(ErrorCode::kFailedPrecondition, "the reranking model is not installed");
+  // Who waits for an answer never waits for a model to load: score() then says that it is loading.
+  if (background) KNAP_CHECK_OK(model->load(deadline, cancel));
   KNAP_TRY(const std::size_t count, how_many(deadline, hits.size()));
   std::vector<std::string> texts;
   for (std::size_t i = 0; i < count; ++i) texts.push_back(text_of(hits[i].passage));

@@ -16,6 +16,11 @@ class CountingReranker final : public models::Reranker {
  public:
   std::string id() const override { return "counting"; }
   std::vector<std::string> languages() const override { return {"*"}; }
+  Status load(Deadline, const CancelToken&) override {
+    ++loads;
+    if (leases != nullptr) leased_while_loading = leases->usage().background;
+    return {};
+  }
   Result<Scores> score(const std::string& question, std::span<const std::string> texts,
                        models::Priority priority, std::size_t threads, Deadline deadline,
                        const CancelToken&) override {
@@ -42,6 +47,9 @@ class CountingReranker final : public models::Reranker {
   std::size_t last_threads = 0;
   std::chrono::milliseconds each{0};
   bool broken = false;
+  int loads = 0;
+  const service::ComputeLeases* leases = nullptr;
+  std::size_t leased_while_loading = 0;
 };
 
 SearchOutcome outcome_of(const std::vector<std::pair<std::string, float>>& hits) {
@@ -144,6 +152,18 @@ TEST_F(ModelRerankTest, ReadsAsManyAsTheDeadlineLeavesTimeFor) {
   stage.run("what", false, Deadline::after(std::chrono::milliseconds(5)), {}, outcome);
   EXPECT_THAT(model_->last_texts, IsEmpty());
   EXPECT_THAT(outcome.degraded, ElementsAre(HasSubstr("rerank: the deadline leaves")));
+}
+
+TEST_F(ModelRerankTest, InTheBackgroundTheModelIsLoadedBeforeThreadsAreLeased) {
+  auto stage = make();
+  model_->leases = &leases_;
+  auto outcome = outcome_of({{"bad", .9F}, {"good", .8F}});
+  stage.run("what", false, Deadline::never(), {}, outcome);
+  EXPECT_EQ(model_->loads, 0) << "a person does not wait for it";
+  stage.run("what", true, Deadline::never(), {}, outcome);
+  EXPECT_EQ(model_->loads, 1);
+  EXPECT_EQ(model_->leased_while_loading, 0U);
+  EXPECT_EQ(model_->last_priority, models::Priority::kBackground);
 }
 
 TEST_F(ModelRerankTest, HasNothingToDoForOneHit) {

@@ -46,6 +46,11 @@ class RunnerReranker final : public Reranker {
   std::string id() const override { return id_; }
   std::vector<std::string> languages() const override { return languages_; }
 
+  Status load(Deadline deadline, const CancelToken& cancel) override {
+    KNAP_CHECK_OK(pool_->use(slot_, deadline, cancel));
+    return {};
+  }
+
   Result<Scores> score(const std::string& question, std::span<const std::string> texts,
                        Priority priority, std::size_t threads, Deadline deadline,
                        const CancelToken& cancel) override {

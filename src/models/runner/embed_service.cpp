@@ -1,6 +1,4 @@
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -31,8 +29,6 @@ constexpr std::size_t kBackgroundQueue = 256;
 // Above this a body is parsed by the background threads, so that it never delays a query's few
 // bytes.
 constexpr std::size_t kLargeBodyBytes = 64U << 10;
-// Background threads give way to queries on the same core.
-constexpr int kBackgroundNice = 10;
 // Lengths of the queries that people type: kernels for these shapes are made before the first one
 // comes.
 constexpr std::size_t kWarmTokensMax = 24;
@@ -121,14 +117,7 @@ class EmbedService final : public Service {
         requests_({.name = "requests", .threads = 2, .queue_limit = kBackgroundQueue}),
         background_(
             {.name = "background", .threads = options.threads, .queue_limit = kBackgroundQueue}) {
-    for (std::size_t i = 0; i < options.threads; ++i) {
-      static_cast<void>(background_
-                            .submit([] {
-                              ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()),
-                                            kBackgroundNice);
-                            })
-                            .has_value());
-    }
+    give_way(background_, options.threads);
   }
 
   Status warm_up() {

@@ -1,6 +1,4 @@
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -23,8 +21,6 @@ constexpr std::size_t kTextsMax = 512;
 constexpr std::size_t kStepTokens = 512;
 constexpr std::size_t kRequestsQueue = 64, kStepsQueue = 256;
 constexpr std::size_t kRequestsTogether = 2;
-// Background threads give way to questions on the same core.
-constexpr int kBackgroundNice = 10;
 
 struct RerankRequest {
   std::string question;
@@ -73,14 +69,7 @@ class RerankService final : public Service {
             {.name = "interactive", .threads = options.threads, .queue_limit = kStepsQueue}),
         background_(
             {.name = "background", .threads = options.threads, .queue_limit = kStepsQueue}) {
-    for (std::size_t i = 0; i < options.threads; ++i) {
-      static_cast<void>(background_
-                            .submit([] {
-                              ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()),
-                                            kBackgroundNice);
-                            })
-                            .has_value());
-    }
+    give_way(background_, options.threads);
   }
 
   bool handle(const std::shared_ptr<const http::Request>& request,

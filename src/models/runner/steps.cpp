@@ -1,5 +1,8 @@
 #include "runner/steps.hpp"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <memory>
@@ -31,6 +34,17 @@ struct Work {
 };
 
 }  // namespace
+
+void give_way(ThreadPool& pool, std::size_t threads) {
+  constexpr int kBackgroundNice = 10;
+  for (std::size_t i = 0; i < threads; ++i) {
+    static_cast<void>(pool.submit([] {
+                            ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()),
+                                          kBackgroundNice);
+                          })
+                          .has_value());
+  }
+}
 
 Status run_steps(ThreadPool& pool, std::size_t threads, std::size_t count,
                  const std::function<Status(std::size_t)>& step) {

@@ -26,6 +26,9 @@ class Reranker {
     std::vector<float> values;  ///< One a text, 0-1: the logistic function of the model's logit.
     std::uint64_t tokens = 0;   ///< Read for all of them.
   };
+  /// Loads the model, which takes up to seconds. Call it before compute is leased: who leases and
+  /// then loads keeps others from models that are loaded. Errors: as score() until it is ready.
+  virtual Status load(Deadline /*deadline*/, const CancelToken& /*cancel*/) { return {}; }
   /// @param threads  compute threads leased for the call; 0: all of the model's
   /// Errors: kUnavailable (starting, crashed: try later), kFailedPrecondition (cannot be loaded),
   /// kDeadlineExceeded, kCancelled, kInvalidArgument (no texts, more than kTextsMax).
