@@ -8,8 +8,9 @@
 Peers come as packages at the versions of bench/peers/*.txt and package.json, into ~/.cache/knap/peers. Time is that of one
 question inside the library, asked once, on one thread; Knap's is the sum of its stages (from the words to the ranking), and
 beside it through HTTP. Vector peers get Knap's own vectors. qmd and markdown-vault-mcp are whole programs that read the
-notes from files; they are driven through their own libraries, by keyword, because their models come from hubs. Memory is what the process grew by, texts of the documents not counted
-(Knap's: its whole process). Needs the evaluation data in ../shared (or KNAP_SHARED); skips without.
+notes from files; they are driven through their own libraries, by keyword, because their models come from hubs: once with the
+question as it is, of which they want all words, and once with its words apart. "Found" is the share of questions with any
+result. Memory is what the process grew by, texts of the documents not counted (Knap's: its whole process). Needs the evaluation data in ../shared (or KNAP_SHARED); skips without.
 """
 import argparse
 import http.client
@@ -24,17 +25,18 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
 from knap_server import NO_MODELS, ROOT, Server, clean_environment, program, shared_folder  # noqa: E402
-from latency import machine, make_queries, percentiles  # noqa: E402
+from latency import machine, make_queries  # noqa: E402
 from ranking import REPLAY, evaluation, load, model_of, prepare  # noqa: E402
 
 HERE = ROOT / "bench" / "peers"
 CACHE = pathlib.Path(os.environ.get("KNAP_CACHE_DIR") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "knap")
-WORDS = ["tantivy", "bm25s", "fts5", "minisearch", "orama", "qmd", "markdown_vault_mcp"]
+WORDS = ["tantivy", "bm25s", "fts5", "minisearch", "orama", "qmd", "qmd_each", "markdown_vault_mcp", "markdown_vault_mcp_any"]
 QUICK, TURNS = ["tantivy", "bm25s"], 3  # within some tenths of a millisecond of Knap: taking turns, the middle of three runs counts
 VECTORS = ["faiss_flat", "faiss_hnsw", "hnswlib", "usearch", "lancedb", "chroma"]
-NODE, BUN = {"minisearch", "orama"}, {"qmd"}
+NODE, BUN = {"minisearch", "orama"}, {"qmd", "qmd_each"}
 TITLES = {"fts5": "SQLite FTS5", "minisearch": "MiniSearch", "orama": "Orama", "faiss_flat": "faiss flat", "faiss_hnsw": "faiss HNSW",
-          "lancedb": "LanceDB", "chroma": "Chroma", "qmd": "qmd, words", "markdown_vault_mcp": "markdown-vault-mcp, words"}
+          "lancedb": "LanceDB", "chroma": "Chroma", "qmd": "qmd, all words", "qmd_each": "qmd, word by word",
+          "markdown_vault_mcp": "markdown-vault-mcp, all words", "markdown_vault_mcp_any": "markdown-vault-mcp, any word"}
 
 
 def install(folder):
@@ -59,7 +61,8 @@ def run_peer(name, folder, documents, questions, k, notes):
                           env={**os.environ, "PEERS_MODULES": str(folder), "PEERS_NOTES": str(notes), "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"})
     if done.returncode:
         return {"failed": (done.stderr.strip().splitlines() or ["ended without a word"])[-1][:200]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    return {**result, "asked": len(result["times_ms"])}
 
 
 def vectors_of(store):
@@ -79,6 +82,12 @@ def vectors_of(store):
 ORDINAL_BITS = 20
 
 
+def percentiles(milliseconds):
+    """To the microsecond, and cut as search_replay cuts: some libraries are that near to each other."""
+    values = sorted(milliseconds)
+    return {f"p{q}": values[q * (len(values) - 1) // 100] for q in (50, 95, 99)}
+
+
 def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
@@ -91,7 +100,8 @@ def knap_inside(store, vault, questions, mode, k):
         question, _, path, _ = line.split("\t")
         ranks.setdefault(question, []).append(pathlib.PurePosixPath(path).stem)
     times = json.loads(done.stderr.splitlines()[-1])["library"]
-    return {"p50": times["p50_us"] / 1000, "p95": times["p95_us"] / 1000, "p99": times["p99_us"] / 1000, "ranks": ranks}
+    return {"first_ms": times["first_us"] / 1000, "p50": times["p50_us"] / 1000, "p95": times["p95_us"] / 1000, "p99": times["p99_us"] / 1000, "ranks": ranks,
+            "asked": sum(1 for line in pathlib.Path(questions).open(encoding="utf-8") if line.strip())}
 
 
 def knap_outside(work, vault, questions, k):
@@ -117,25 +127,31 @@ def knap_outside(work, vault, questions, k):
     return {"index_s": indexed, "first_ms": times[0], "times_ms": times, "memory_mb": memory}
 
 
+def found_share(result):
+    """The share of the questions that got any result; a time is worth little where nothing was found."""
+    return sum(1 for ids in result["ranks"].values() if ids) / result["asked"] if "ranks" in result else None
+
+
 def row_of(title, result, quality):
     if "failed" in result:
         return {"name": title, "failed": result["failed"]}
     at = percentiles(result["times_ms"]) if "times_ms" in result else result
     memory = result.get("memory_mb")  # of a peer that gave back more than it took: not known
     return {"name": title, "index_s": result.get("index_s"), "first": result.get("first_ms"), "p50": at["p50"], "p95": at["p95"], "p99": at["p99"],
-            "memory_mb": memory if memory is not None and memory > 0 else None, "ndcg": quality(result["ranks"]) if "ranks" in result and quality else None}
+            "memory_mb": memory if memory is not None and memory > 0 else None, "ndcg": quality(result["ranks"]) if "ranks" in result and quality else None,
+            "found": found_share(result)}
 
 
 def table(rows, quality):
     number = lambda value, digits: "" if value is None else f"{value:.{digits}f}"
-    lines = ["| | index s | first ms | p50 ms | p95 ms | p99 ms | memory MB |" + (" nDCG@10 |" if quality else ""),
-             "|---|---|---|---|---|---|---|" + ("---|" if quality else "")]
+    lines = ["| | index s | first ms | p50 ms | p95 ms | p99 ms | memory MB | found % |" + (" nDCG@10 |" if quality else ""),
+             "|---|---|---|---|---|---|---|---|" + ("---|" if quality else "")]
     for row in rows:
         if "failed" in row:
             lines.append(f"| {row['name']} | did not run: {row['failed']} |")
             continue
         lines.append(f"| {row['name']} | {number(row['index_s'], 2)} | {number(row['first'], 1)} | {number(row['p50'], 3)} | {number(row['p95'], 3)} | {number(row['p99'], 3)} | "
-                     f"{number(row['memory_mb'], 0)} |" + (f" {number(row['ndcg'], 4)} |" if quality else ""))
+                     f"{number(row['memory_mb'], 0)} | {number(row['found'] and 100 * row['found'], 0)} |" + (f" {number(row['ndcg'], 4)} |" if quality else ""))
     return "\n".join(lines)
 
 
@@ -185,20 +201,21 @@ def scifact(common, args, work, folder):
 
 def hub(args, work, folder, shared):
     import random
-    vault = work / "hub-notes"
+    vault = work / "hub-visible"
     if not vault.is_dir():
         vault.mkdir()
         subprocess.run(["tar", "-xf", shared / "data" / "vaults" / "obsidian-hub.tar.zst", "-C", vault], check=True)
-        # The peers see notes alone; Knap would read the pictures too.
+        # Knap would read the pictures too, the peers the notes in hidden folders.
         for path in vault.rglob("*"):
-            if path.is_file() and path.suffix != ".md":
+            hidden = any(part.startswith(".") for part in path.relative_to(vault).parts)
+            if path.is_file() and (hidden or path.suffix != ".md"):
                 path.unlink()
     documents = []
     for path in sorted(vault.rglob("*.md")):
         text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text("utf-8", "replace"), flags=re.S)
         documents.append({"id": path.relative_to(vault).as_posix(), "title": path.stem, "text": text, "vectors": []})
     questions = [{"id": str(i), "text": text} for i, text in enumerate(make_queries(vault, 500, random.Random(1)))]
-    asked, store = work / "hub.questions", work / "hub-notes.data"
+    asked, store = work / "hub.questions", work / "hub-visible.data"
     write_lines(asked, questions)
     if not store.is_dir():
         subprocess.run([program(), "index", "--data-dir", store, "--vault", vault], check=True, capture_output=True, env=clean_environment(work))

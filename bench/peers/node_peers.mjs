@@ -26,7 +26,7 @@ const peers = {
       (await search(index, { term: question.text, properties: ['title', 'text'], limit: k, threshold: 1 })).hits.map((hit) => hit.id);
   },
   // A whole program, which reads the notes itself: PEERS_NOTES. Runs under bun.
-  async qmd(documents) {
+  async qmd(documents, find = (store, text, limit) => store.searchLex(text, { limit })) {
     const { createStore } = await import(pathToFileURL(`${process.env.PEERS_MODULES}/node_modules/@tobilu/qmd/dist/index.js`));
     const folder = mkdtempSync(join(tmpdir(), 'peers-'));
     process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -34,10 +34,17 @@ const peers = {
       dbPath: join(folder, 'index.sqlite'),
       config: { collections: { notes: { path: process.env.PEERS_NOTES, pattern: '**/*.md' } } },
     });
-    await store.update();
+    const { indexed, updated, unchanged } = await store.update();
+    if (indexed + updated + unchanged < documents.length) throw new Error(`indexed ${indexed} of ${documents.length} notes`);
     const ids = new Map(documents.map(({ id }) => [id.endsWith('.md') ? id : `${id}.md`, id]));
     return async (question, k) =>
-      (await store.searchLex(question.text, { limit: k })).map((hit) => ids.get(hit.displayPath.slice('notes/'.length)));
+      (await find(store, question.text, k)).map((hit) => ids.get(hit.displayPath.slice('notes/'.length)));
+  },
+  // The same with a query of its own for each word, joined by its reciprocal ranks: it wants all words otherwise, and has no OR.
+  qmd_each(documents) {
+    return peers.qmd(documents, (store, text, limit) => store.search({
+      queries: text.match(/[\p{L}\p{N}_]+/gu).map((query) => ({ type: 'lex', query })), rerank: false, limit,
+    }));
   },
 };
 

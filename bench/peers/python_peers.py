@@ -70,7 +70,7 @@ def fts5(documents, folder):
     return search
 
 
-def markdown_vault_mcp(documents, folder):
+def markdown_vault_mcp(documents, folder, asked=lambda text: text):
     """A whole program, which reads the notes itself: PEERS_NOTES. Notes whose properties are no YAML it leaves out."""
     from markdown_vault_mcp.config_sections.vault_settings import VaultSettings
     from markdown_vault_mcp.vault import Vault
@@ -80,8 +80,13 @@ def markdown_vault_mcp(documents, folder):
     ids = {d["id"] if d["id"].endswith(".md") else d["id"] + ".md": d["id"] for d in documents}
 
     def search(question, k):
-        return [ids[group.path] for group in vault.reader.search(question["text"], limit=k, mode="keyword")]
+        return [ids[group.path] for group in vault.reader.search(asked(question["text"]), limit=k, mode="keyword")]
     return search
+
+
+def markdown_vault_mcp_any(documents, folder):
+    """The same with its operator OR between the words, as SQLite FTS5 gets them above: it wants all words otherwise."""
+    return markdown_vault_mcp(documents, folder, lambda text: " OR ".join(f'"{word}"' for word in WORD.findall(text)))
 
 
 def best_documents(owners, found, k):
@@ -170,7 +175,8 @@ def chroma(documents, folder):
     return search
 
 
-PEERS = {f.__name__: f for f in (tantivy, bm25s, fts5, faiss_flat, faiss_hnsw, hnswlib, usearch, lancedb, chroma, markdown_vault_mcp)}
+PEERS = {f.__name__: f for f in (tantivy, bm25s, fts5, faiss_flat, faiss_hnsw, hnswlib, usearch, lancedb, chroma, markdown_vault_mcp,
+                                markdown_vault_mcp_any)}
 
 
 def resident_mb():

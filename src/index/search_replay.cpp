@@ -167,10 +167,13 @@ Status replay(const Arguments& arguments) {
     }
   }
   boost::json::object report;
-  for (auto& [stage, values] : times)
-    report[stage] = boost::json::object{{"p50_us", quantile(values, .5)},
+  for (auto& [stage, values] : times) {
+    const double first = values.front();  // before quantile() sorts
+    report[stage] = boost::json::object{{"first_us", first},
+                                        {"p50_us", quantile(values, .5)},
                                         {"p95_us", quantile(values, .95)},
                                         {"p99_us", quantile(values, .99)}};
+  }
   std::cerr << boost::json::serialize(report) << "\n";
   return {};
 }
