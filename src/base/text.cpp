@@ -1,7 +1,10 @@
 #include "knap/base/text.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -99,10 +102,97 @@ std::string lower_ascii(std::string_view bytes) {
   return out;
 }
 
+std::string fold_by_tables(std::string_view utf8) {
+  // Marks of scripts that need them (Devanagari vowels, Thai tones) would be lost by
+  // UTF8PROC_STRIPMARK alone, so the marks are removed here only in the block of combining
+  // diacritical marks that Latin, Greek and Cyrillic use.
+  const std::string decomposed =
+      map(utf8, UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD);
+  std::string out;
+  out.reserve(decomposed.size());
+  for (std::size_t i = 0; i < decomposed.size();) {
+    const std::size_t begin = i;
+    const char32_t c = decode(decomposed, i);
+    if (c >= 0x300 && c <= 0x36F) continue;
+    out.append(decomposed, begin, i - begin);
+  }
+  return nfc(out);
+}
+
+/// What fold() makes of the letters of Latin, Greek and Cyrillic, asked of the tables once: what is
+/// left of them without marks composes with no neighbour.
+class FoldedLetters {
+ public:
+  FoldedLetters() {
+    for (std::size_t i = 0; i < letters_.size(); ++i) {
+      std::string utf8;
+      append(utf8, static_cast<char32_t>(i < kFirst.size ? kFirst.begin + i
+                                                          : kSecond.begin + (i - kFirst.size)));
+      const std::string folded = fold_by_tables(utf8);
+      if (folded.size() > sizeof(Letter::bytes)) continue;
+      std::copy(folded.begin(), folded.end(), letters_[i].bytes);
+      letters_[i].size = static_cast<std::uint8_t>(folded.size());
+    }
+  }
+  /// Empty: the tables must be asked.
+  std::string_view of(char32_t c) const {
+    const std::size_t first = c - kFirst.begin, second = c - kSecond.begin;
+    if (first < kFirst.size) return letters_[first].view();
+    if (second < kSecond.size) return letters_[kFirst.size + second].view();
+    return {};
+  }
+
+ private:
+  struct Range {
+    char32_t begin;
+    std::size_t size;
+  };
+  static constexpr Range kFirst{0xC0, 0x530 - 0xC0}, kSecond{0x1E00, 0x100};
+  struct Letter {
+    char bytes[7] = {};
+    std::uint8_t size = 0;
+    std::string_view view() const { return {bytes, size}; }
+  };
+  std::array<Letter, kFirst.size + kSecond.size> letters_{};
+};
+
+/// fold() for the letters above and those of Chinese, Japanese and Korean, which stay as they are;
+/// false where the tables must be asked. text_test.cpp compares every code point with them.
+bool fold_letters(std::string_view utf8, std::string& out) {
+  static const FoldedLetters kLetters;
+  out.reserve(utf8.size());
+  for (std::size_t i = 0; i < utf8.size();) {
+    const char byte = utf8[i];
+    if (static_cast<unsigned char>(byte) < 0x80) {
+      out.push_back(byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + ('a' - 'A')) : byte);
+      ++i;
+      continue;
+    }
+    const std::size_t begin = i;
+    const char32_t c = decode(utf8, i);
+    const bool same = (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+                      (c >= 0x3041 && c <= 0x3096) || (c >= 0x30A0 && c <= 0x30FE) ||
+                      (c >= 0xAC00 && c <= 0xD7A3);
+    const std::string_view folded = same ? utf8.substr(begin, i - begin) : kLetters.of(c);
+    if (folded.empty()) return false;
+    out.append(folded);
+  }
+  return true;
+}
+
 }  // namespace
 
 bool is_valid_utf8(std::string_view bytes) {
   for (std::size_t i = 0; i < bytes.size();) {
+    // Most of most texts is ASCII: eight bytes at a time.
+    std::uint64_t eight = 0;
+    if (bytes.size() - i >= sizeof eight) {
+      std::memcpy(&eight, bytes.data() + i, sizeof eight);
+      if ((eight & 0x8080'8080'8080'8080) == 0) {
+        i += sizeof eight;
+        continue;
+      }
+    }
     const std::size_t length = sequence_length(bytes, i);
     if (length == 0) return false;
     i += length;
@@ -133,20 +223,8 @@ std::string nfc(std::string_view utf8) {
 
 std::string fold(std::string_view utf8) {
   if (is_ascii(utf8)) return lower_ascii(utf8);
-  // Marks of scripts that need them (Devanagari vowels, Thai tones) would be lost by
-  // UTF8PROC_STRIPMARK alone, so the marks are removed here only in the block of combining
-  // diacritical marks that Latin, Greek and Cyrillic use.
-  const std::string decomposed =
-      map(utf8, UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD);
-  std::string out;
-  out.reserve(decomposed.size());
-  for (std::size_t i = 0; i < decomposed.size();) {
-    const std::size_t begin = i;
-    const char32_t c = decode(decomposed, i);
-    if (c >= 0x300 && c <= 0x36F) continue;
-    out.append(decomposed, begin, i - begin);
-  }
-  return nfc(out);
+  if (std::string out; fold_letters(utf8, out)) return out;
+  return fold_by_tables(utf8);
 }
 
 std::string fold_case(std::string_view utf8) {

@@ -44,6 +44,33 @@ TEST(Text, QuickFoldingOfNeighboursEqualsTheTables) {
   }
 }
 
+/// A vowel of Devanagari is folded by the tables alone, and so is all of a text that holds one.
+std::string folded_by_the_tables(const std::string& utf8) {
+  const std::string folded = fold(utf8 + "\u0905");
+  return folded.substr(0, folded.size() - std::string("\u0905").size());
+}
+
+TEST(Text, QuickFoldingWithoutMarksEqualsTheTables) {
+  for (char32_t c = 0; c <= 0x10FFFF; ++c) {
+    if (c >= 0xD800 && c <= 0xDFFF) continue;
+    std::string utf8;
+    append(utf8, c);
+    ASSERT_EQ(fold(utf8), folded_by_the_tables(utf8)) << "U+" << std::hex << unsigned{c};
+  }
+  std::mt19937 random(2);
+  const std::pair<char32_t, char32_t> ranges[] = {
+      {0x20, 0x7E},     {0xA0, 0x2FF},    {0x300, 0x36F},   {0x370, 0x530},    {0x1100, 0x11FF},
+      {0x3041, 0x30FF}, {0x4E00, 0x4E80}, {0xAC00, 0xAC80}, {0x1E00, 0x1EFF},  {0x3099, 0x309C}};
+  for (int round = 0; round < 50'000; ++round) {
+    std::string utf8;
+    for (int i = 0; i < 4; ++i) {
+      const auto& [first, last] = ranges[random() % std::size(ranges)];
+      append(utf8, first + static_cast<char32_t>(random() % (last - first + 1)));
+    }
+    ASSERT_EQ(fold(utf8), folded_by_the_tables(utf8)) << utf8;
+  }
+}
+
 TEST(Text, RepairReplacesIllFormedPartsAndKeepsLines) {
   EXPECT_EQ(repair_utf8("a\xFF\nb"), "a\xEF\xBF\xBD\nb");
   EXPECT_EQ(repair_utf8("\xE2\x82"), "\xEF\xBF\xBD");

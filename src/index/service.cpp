@@ -421,6 +421,7 @@ Status ServiceImpl::scan(WaitFor wait, Deadline deadline, const CancelToken& can
   KNAP_CHECK_OK(wait_for_scan(number, deadline, cancel, progress));
   KNAP_CHECK_OK(wait_for_documents(deadline, cancel, progress));
   if (wait == WaitFor::kSemantic) KNAP_CHECK_OK(wait_for_vectors(deadline, cancel, progress));
+  for (const auto& vault : vaults_) vault->index.compact();
   if (progress) progress({"done", 1, 1, 0, {}});
   return {};
 }
@@ -432,6 +433,7 @@ Status ServiceImpl::rebuild(Deadline deadline, const CancelToken& cancel,
   const std::uint64_t number = indexer_->request_scan(Ledger::Recheck::kAlways);
   KNAP_CHECK_OK(wait_for_scan(number, deadline, cancel, progress));
   KNAP_CHECK_OK(wait_for_documents(deadline, cancel, progress));
+  for (const auto& vault : vaults_) vault->index.compact();
   if (progress) progress({"done", 1, 1, 0, {}});
   return {};
 }

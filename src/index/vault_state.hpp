@@ -84,6 +84,8 @@ class LiveIndex {
   search::IndexStats stats_at(std::uint64_t epoch) const KNAP_EXCLUDES(mutex_);
 
   void apply(search::Index::Batch batch) KNAP_EXCLUDES(write_mutex_);
+  /// Changes no result: see search::Index.
+  void compact() { index_->compact(); }
   Status restore(std::string_view snapshot) KNAP_EXCLUDES(write_mutex_);
   Status set_vectors(std::span<const search::Index::VectorInput> vectors)
       KNAP_EXCLUDES(write_mutex_);

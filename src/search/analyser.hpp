@@ -43,6 +43,15 @@ enum class ByteClass : std::uint8_t { kBreak, kLower, kUpper, kJoiner, kHigh };
 extern const std::array<ByteClass, 256> kByteClasses;
 inline ByteClass class_of(char c) { return kByteClasses[static_cast<unsigned char>(c)]; }
 
+/// Whether the word that ends at `end` goes on in no identifier: "word." at the end of a sentence
+/// does not, "word.next" does.
+inline bool ends_word(std::string_view text, std::size_t end) {
+  if (end == text.size()) return true;
+  const ByteClass next = class_of(text[end]);
+  if (next != ByteClass::kJoiner) return next == ByteClass::kBreak;
+  return end + 1 == text.size() || class_of(text[end + 1]) == ByteClass::kBreak;
+}
+
 /// Reads one run of letters or one character from `begin`: appends its tokens, moves `position`,
 /// returns its end.
 std::size_t split_run(std::string_view text, std::size_t begin, std::uint32_t& position,
@@ -68,8 +77,7 @@ std::uint32_t for_each_token(std::string_view text, Visit&& visit) {
       // parts.
       std::size_t end = i + 1;
       while (end < text.size() && class_of(text[end]) == ByteClass::kLower) ++end;
-      if ((end == text.size() || class_of(text[end]) == ByteClass::kBreak) &&
-          end - i <= kTokenBytesMax) {
+      if (detail::ends_word(text, end) && end - i <= kTokenBytesMax) {
         visit(Token{text.substr(i, end - i), position++, TokenKind::kWord});
         i = end;
         continue;

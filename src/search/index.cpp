@@ -55,6 +55,7 @@ class IndexImpl final : public Index {
   Frozen freeze() const override;
   Status restore(std::string_view snapshot) override;
   std::vector<std::pair<NoteId, std::uint64_t>> cookies() const override;
+  void compact() override;
   std::vector<NameMention> names_in(std::string_view text) const override {
     return find_names(*state(), text);
   }
@@ -79,6 +80,8 @@ class IndexImpl final : public Index {
   void remove(State& next, const std::unordered_set<NoteId>& ids) KNAP_REQUIRES(writer_);
   SegmentView make_segment(std::span<const NoteInput* const> notes) KNAP_REQUIRES(writer_);
   void merge_loop() KNAP_EXCLUDES(writer_);
+  std::vector<SegmentView> next_merge() KNAP_REQUIRES(writer_);
+  void merge(std::vector<SegmentView> sources) KNAP_REQUIRES(writer_);
   void warm() const KNAP_EXCLUDES(writer_);
   /// Puts a merged segment in the place of those it was made from.
   void replace(State& next, std::span<const SegmentView> sources,
@@ -95,6 +98,8 @@ class IndexImpl final : public Index {
   bool stopping_ KNAP_GUARDED_BY(writer_) = false;
   bool merge_due_ KNAP_GUARDED_BY(writer_) = false;
   bool warm_due_ KNAP_GUARDED_BY(writer_) = false;
+  /// When the index counts as quiet, and has not been merged for that yet; else never.
+  Deadline quiet_at_ KNAP_GUARDED_BY(writer_) = Deadline::never();
   std::atomic<bool> busy_ = false;  ///< Something better is to be done than to warm up.
   VectorStore vectors_ KNAP_GUARDED_BY(writer_);
   std::unordered_map<NoteId, Place> places_ KNAP_GUARDED_BY(writer_);
@@ -200,8 +205,8 @@ void IndexImpl::apply(Batch batch) {
 
   merge_inline(*next);
   merge_due_ = !choose_merge(next->segments, 0).empty();
+  quiet_at_ = Deadline::after(kQuietAfter);
   publish(std::move(next));
-  if (merge_due_) wake_.notify_one();
 }
 
 Status IndexImpl::set_vectors(std::span<const VectorInput> vectors) {
@@ -334,43 +339,64 @@ void IndexImpl::merge_inline(State& next) {
   }
 }
 
+std::vector<SegmentView> IndexImpl::next_merge() {
+  if (merge_due_) {
+    if (auto due = choose_merge(state()->segments, 0); !due.empty()) return due;
+    merge_due_ = false;
+  }
+  if (!quiet_at_.is_never() && quiet_at_.expired()) {
+    if (auto due = choose_quiet_merge(state()->segments); !due.empty()) return due;
+    quiet_at_ = Deadline::never();
+  }
+  return {};
+}
+
+/// Writers go on while the segments are read.
+void IndexImpl::merge(std::vector<SegmentView> sources) {
+  MergeJob job{std::move(sources), {}, {}};
+  writer_.unlock();
+  job.run();
+  writer_.lock();
+  auto next = std::make_shared<State>(*state());
+  // A source that lost its last note, or that was merged elsewhere meanwhile, is gone: then the
+  // work is void.
+  const bool whole =
+      std::all_of(job.sources.begin(), job.sources.end(), [&](const SegmentView& source) {
+        return std::any_of(next->segments.begin(), next->segments.end(),
+                           [&](const SegmentView& view) { return view.segment == source.segment; });
+      });
+  if (!whole) return;
+  replace(*next, job.sources, job.merged, job.moved);
+  publish(std::move(next));
+}
+
 void IndexImpl::merge_loop() {
   writer_.lock();
   while (!stopping_) {
-    if (!merge_due_) {
-      if (!warm_due_) {
-        wake_.wait(writer_);
-        continue;
-      }
+    if (auto due = next_merge(); !due.empty()) {
+      merge(std::move(due));
+    } else if (warm_due_) {
       warm_due_ = false;
       busy_ = false;
       writer_.unlock();
       warm();
       writer_.lock();
-      continue;
+    } else {
+      wake_.wait_until(writer_, quiet_at_);
     }
-    MergeJob job{choose_merge(state()->segments, 0), {}, {}};
-    if (job.sources.empty()) {
-      merge_due_ = false;
-      continue;
-    }
-    writer_.unlock();
-    job.run();
-    writer_.lock();
-    auto next = std::make_shared<State>(*state());
-    // A source that lost its last note, or that apply merged meanwhile, is gone: then the work is
-    // void.
-    const bool whole =
-        std::all_of(job.sources.begin(), job.sources.end(), [&](const SegmentView& source) {
-          return std::any_of(
-              next->segments.begin(), next->segments.end(),
-              [&](const SegmentView& view) { return view.segment == source.segment; });
-        });
-    if (!whole) continue;
-    replace(*next, job.sources, job.merged, job.moved);
-    publish(std::move(next));
   }
   writer_.unlock();
+}
+
+void IndexImpl::compact() {
+  const MutexLock lock(writer_);
+  // A merge may be void each time while others write: then they leave it to the next quiet moment.
+  for (std::uint32_t round = 0; round < kMergeTiers; ++round) {
+    quiet_at_ = Deadline::after(SteadyClock::duration::zero());
+    auto due = next_merge();
+    if (due.empty()) return;
+    merge(std::move(due));
+  }
 }
 
 /// Also after an edit, in small steps: a segment that has been warmed is passed by.
@@ -437,6 +463,7 @@ Status IndexImpl::restore(std::string_view snapshot) {
     for (std::uint32_t note = 0; note < segment.note_count(); ++note)
       if (view.live(note)) places_[segment.ids[note]] = {&segment, note};
   }
+  quiet_at_ = Deadline::after(kQuietAfter);
   publish(std::move(next));
   return {};
 }

@@ -374,6 +374,50 @@ TEST(Index, ManySmallBatchesGiveTheSameAnswersAsOneLarge) {
   }
 }
 
+std::unique_ptr<Index> make_in_pieces(const std::vector<NoteInput>& notes) {
+  auto index = Index::create({.dimensions = 4});
+  for (const NoteInput& each : notes) index->apply(upsert({each}));
+  return index;
+}
+
+std::vector<NoteInput> some_notes(std::uint64_t count) {
+  std::vector<NoteInput> notes;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::string number = std::to_string(i);
+    notes.push_back(note(i, "Note " + number, {"common word" + std::to_string(i % 17), number}));
+  }
+  return notes;
+}
+
+TEST(Index, CompactLeavesFewSegmentsAndTheSameAnswers) {
+  const auto notes = some_notes(300);
+  const auto whole = make_index(notes);
+  const auto pieces = make_in_pieces(notes);
+  pieces->apply({{}, {NoteId{7}}});
+  whole->apply({{}, {NoteId{7}}});
+  ASSERT_GT(pieces->stats().segments, 2U);
+  pieces->compact();
+  EXPECT_LE(pieces->stats().segments, 2U);
+  EXPECT_EQ(pieces->stats().notes, 299U);
+  for (int i = 0; i < 17; ++i) {
+    const std::string text = "word" + std::to_string(i);
+    EXPECT_EQ(ids(search(*pieces, text)), ids(search(*whole, text))) << text;
+  }
+  pieces->compact();
+  pieces->apply(upsert({note(7, "Back", {"word7"})}));
+  EXPECT_THAT(ids(search(*pieces, "back")), ElementsAre(7));
+}
+
+TEST(Index, AQuietIndexMergesByItself) {
+  const auto index = make_in_pieces(some_notes(300));
+  ASSERT_GT(index->stats().segments, 2U);
+  const auto patience = Deadline::after(std::chrono::seconds(30));
+  while (index->stats().segments > 2 && !patience.expired())
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_LE(index->stats().segments, 2U);
+  EXPECT_EQ(index->stats().notes, 300U);
+}
+
 TEST(Index, ReadersSeeWholeBatchesWhileOneWriterWrites) {
   const auto index = Index::create({.dimensions = 4});
   std::atomic<bool> stop{false};

@@ -21,6 +21,11 @@ bool half_deleted(const SegmentView& view) {
   return view.live_units < total / 2 && total >= kFirstTierUnits;
 }
 
+std::uint64_t bytes_of(const SegmentView& view) {
+  return view.segment->postings.size() + view.segment->positions.size() +
+         view.segment->term_texts.size();
+}
+
 }  // namespace
 
 std::vector<SegmentView> choose_merge(const std::vector<SegmentView>& segments,
@@ -29,8 +34,7 @@ std::vector<SegmentView> choose_merge(const std::vector<SegmentView>& segments,
     std::uint64_t units = 0, bytes = 0;
     for (const SegmentView& view : chosen) {
       units += view.segment->unit_count();
-      bytes += view.segment->postings.size() + view.segment->positions.size() +
-               view.segment->term_texts.size();
+      bytes += bytes_of(view);
     }
     return bytes <= kMergedBytesMax && (units_max == 0 || units <= units_max);
   };
@@ -43,6 +47,28 @@ std::vector<SegmentView> choose_merge(const std::vector<SegmentView>& segments,
     if (tier.size() == kMergeWidth) tier.erase(tier.begin());
   }
   return {};
+}
+
+std::vector<SegmentView> choose_quiet_merge(const std::vector<SegmentView>& segments) {
+  if (segments.size() <= kQuietSegments) return {};
+  std::vector<std::uint64_t> sizes;
+  for (const SegmentView& view : segments) sizes.push_back(bytes_of(view));
+  std::sort(sizes.begin(), sizes.end());
+  // The smaller ones, as many as may be merged: those up to `size_max`.
+  std::uint64_t sum = 0, size_max = 0;
+  std::size_t count = 0;
+  for (const std::uint64_t size : sizes) {
+    const bool largest = count + 1 == sizes.size();
+    if (sum + size > kQuietBytesMax || (largest && sum * 4 < size)) break;
+    sum += size;
+    size_max = size;
+    ++count;
+  }
+  if (count < 2) return {};
+  std::vector<SegmentView> chosen;
+  for (const SegmentView& view : segments)
+    if (bytes_of(view) <= size_max && chosen.size() < count) chosen.push_back(view);
+  return chosen;
 }
 
 }  // namespace knap::search

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "state.hpp"
@@ -16,5 +17,18 @@ constexpr std::size_t kMergeWidth = 4;
 /// @param units_max  leave merges alone that read more units than this; 0: no limit
 std::vector<SegmentView> choose_merge(const std::vector<SegmentView>& segments,
                                       std::uint64_t units_max);
+
+/// How long an index has not changed when it counts as quiet.
+constexpr std::chrono::milliseconds kQuietAfter{1'500};
+/// So many segments stay as they are when it is quiet.
+constexpr std::size_t kQuietSegments = 2;
+
+/// What to merge beyond that while nothing changes, none when all is well: each segment costs a
+/// search its look-ups anew. All but the largest segment, and that too once the others have grown to
+/// a quarter of it, so that a note is copied a few times only, however often the index comes to
+/// rest. Large segments stay apart: kQuietBytesMax.
+std::vector<SegmentView> choose_quiet_merge(const std::vector<SegmentView>& segments);
+/// Of segments that are merged only because it is quiet: about a second's work.
+constexpr std::uint64_t kQuietBytesMax = 128U << 20;
 
 }  // namespace knap::search

@@ -86,15 +86,13 @@ std::size_t border_before(std::string_view text, std::size_t at) {
   return at;
 }
 
-/// Counts code points up to byte offsets that only grow.
+/// Counts code points of valid UTF-8 up to byte offsets that only grow.
 class CodePoints {
  public:
   explicit CodePoints(std::string_view text) : text_(text) {}
   std::uint32_t until(std::size_t offset) {
-    while (at_ < offset && at_ < text_.size()) {
-      text::decode(text_, at_);
-      ++count_;
-    }
+    for (offset = std::min(offset, text_.size()); at_ < offset; ++at_)
+      count_ += continues(text_[at_]) ? 0 : 1;
     return count_;
   }
 
@@ -147,8 +145,10 @@ std::string_view find_word(std::string_view text, std::string_view term,
   const Language spoken = language_of(language);
   std::string_view found;
   std::string here;
+  TermBeginnings beginnings(spoken);
+  beginnings.add(term);
   for_each_token(text::truncate(text, kSnippetSourceMax), [&](const Token& token) {
-    if (!found.empty()) return;
+    if (!found.empty() || !beginnings.may_be_term(token.source)) return;
     make_term(token, spoken, here);
     if (here == term) found = token.source;
   });

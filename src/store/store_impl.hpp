@@ -9,6 +9,7 @@
 #include "knap/base/file.hpp"
 #include "knap/base/mutex.hpp"
 #include "knap/store/store.hpp"
+#include "note_heads.hpp"
 
 namespace knap::store {
 
@@ -113,6 +114,7 @@ class StoreImpl final : public Store {
   mutable Mutex writer_mutex_;
   const std::unique_ptr<Database> writer_ KNAP_PT_GUARDED_BY(writer_mutex_);
   mutable ReaderPool readers_;
+  mutable NoteHeads heads_;
   observe::Histogram* transaction_seconds_ = nullptr;
 };
 

@@ -129,18 +129,48 @@ Result<std::optional<LoadedNote>> StoreImpl::note(FileId file) const {
   return std::optional<LoadedNote>(std::move(loaded));
 }
 
+namespace {
+
+/// Null: the file has no note.
+Result<NoteHeads::Head> read_head(Database& reader, FileId file) {
+  KNAP_TRY(auto row, reader.prepare("SELECT f.vault, f.path, f.mtime_ns, n.title, n.name, "
+                                    "n.language, n.tags FROM files f JOIN notes n ON n.file = f.id "
+                                    "WHERE f.id = ?"));
+  row.bind(static_cast<std::int64_t>(file));
+  KNAP_TRY(const bool found, row.step());
+  if (!found) return NoteHeads::Head();
+  auto head = std::make_shared<NoteHead>();
+  head->vault = static_cast<VaultId>(row.integer(0));
+  head->path = std::string(row.text(1));
+  head->mtime_ns = row.integer(2);
+  head->title = std::string(row.text(3));
+  head->name = std::string(row.text(4));
+  head->language = std::string(row.text(5));
+  head->tags = std::string(row.text(6));
+  return NoteHeads::Head(std::move(head));
+}
+
+void add_head(const NoteHead& head, PassageRow& row) {
+  row.vault = head.vault;
+  row.path = head.path;
+  row.mtime_ns = head.mtime_ns;
+  row.title = head.title;
+  row.name = head.name;
+  row.language = head.language;
+  row.tags = head.tags;
+}
+
+}  // namespace
+
 Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
     std::span<const PassageKey> keys) const {
+  const auto state = heads_.state();  // before the snapshot
   const auto reader = readers_.take();
   // One snapshot: each statement by itself would lock and unlock the file.
   KNAP_TRY(auto snapshot, Transaction::begin_read(*reader));
-  KNAP_TRY(
-      auto row,
-      reader->prepare(
-          "SELECT p.hash, p.kind, p.first_line, p.last_line, p.block, p.headings, p.text, p.plain, "
-          "f.vault, f.path, f.mtime_ns, n.title, n.name, n.language, n.tags, p.place FROM passages "
-          "p "
-          "JOIN files f ON f.id = (p.id >> 20) JOIN notes n ON n.file = f.id WHERE p.id = ?"));
+  KNAP_TRY(auto row,
+           reader->prepare("SELECT hash, kind, first_line, last_line, block, headings, text, plain, "
+                           "place FROM passages WHERE id = ?"));
   static_assert(kOrdinalBits == 20);
   std::vector<std::optional<PassageRow>> out(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -156,16 +186,24 @@ Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
       view.passage.headings = std::string(row.text(5));
       view.passage.text = std::string(row.text(6));
       view.passage.plain = row.is_null(7) ? view.passage.text : std::string(row.text(7));
-      view.vault = static_cast<VaultId>(row.integer(8));
-      view.path = std::string(row.text(9));
-      view.mtime_ns = row.integer(10);
-      view.title = std::string(row.text(11));
-      view.name = std::string(row.text(12));
-      view.language = std::string(row.text(13));
-      view.tags = std::string(row.text(14));
-      view.passage.place = static_cast<std::uint32_t>(row.integer(15));
+      view.passage.place = static_cast<std::uint32_t>(row.integer(8));
     }
     row.reset();
+  }
+  // After the first read: now the snapshot is the reader's own.
+  auto known = heads_.find(state, keys);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (!out[i]) continue;
+    NoteHeads::Head& head = known[i];
+    if (head == nullptr) {
+      KNAP_TRY(head, read_head(*reader, keys[i].file));
+      if (head != nullptr) heads_.put(state, keys[i].file, head);
+    }
+    if (head != nullptr) {
+      add_head(*head, *out[i]);
+    } else {
+      out[i].reset();
+    }
   }
   KNAP_CHECK_OK(snapshot.commit());
   return out;
@@ -198,6 +236,9 @@ Result<std::optional<std::uint32_t>> StoreImpl::passage_at(FileId file, std::uin
 Status StoreImpl::apply(VaultId vault, const WriteBatch& batch) {
   const auto begin = SteadyClock::now();
   MutexLock lock(writer_mutex_);
+  std::vector<FileId> changed = batch.deletes;
+  for (const FileChange& change : batch.changes) changed.push_back(change.file.id);
+  const NoteHeads::Write write(heads_, std::move(changed));
   KNAP_TRY(auto transaction, Transaction::begin(*writer_));
   for (const FileId file : batch.deletes) {
     KNAP_CHECK_OK(drop_content(file));

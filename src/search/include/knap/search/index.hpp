@@ -161,6 +161,11 @@ class Index {
   };
   virtual void apply(Batch batch) = 0;
 
+  /// Merges at once what would be merged in the background, also in a moment without changes: the
+  /// fewer segments, the quicker a search. The caller waits, up to seconds; writers and readers go
+  /// on.
+  virtual void compact() = 0;
+
   struct VectorInput {
     Hash128 hash;
     std::span<const std::int8_t> values;  ///< dimensions values, unit vector scaled to [-127, 127].
