@@ -3,12 +3,6 @@
 #include <utility>
 
 namespace knap::store {
-namespace {
-
-/// About 5 MB. When they are full all go: what is shown often is soon back.
-constexpr std::size_t kHeadsMax = 16'384;
-
-}  // namespace
 
 std::optional<NoteHeads::State> NoteHeads::state() const {
   const MutexLock lock(mutex_);

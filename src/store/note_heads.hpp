@@ -29,6 +29,8 @@ class NoteHeads {
  public:
   using Head = std::shared_ptr<const NoteHead>;
   using State = std::uint64_t;
+  /// About 5 MB. When they are full all go: what is shown often is soon back.
+  static constexpr std::size_t kHeadsMax = 16'384;
 
   /// Nothing: a write is under way.
   std::optional<State> state() const KNAP_EXCLUDES(mutex_);

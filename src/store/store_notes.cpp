@@ -6,6 +6,9 @@
 namespace knap::store {
 namespace {
 
+/// Of a vault, at a start. Half: another vault's find room too.
+constexpr std::size_t kHeadsReadAhead = NoteHeads::kHeadsMax / 2;
+
 FileRecord file_record(const Statement& row) {
   FileRecord file;
   file.id = static_cast<FileId>(row.integer(0));
@@ -96,17 +99,26 @@ Status StoreImpl::notes(VaultId vault, const std::function<bool(LoadedNote)>& vi
 }
 
 Status StoreImpl::note_records(VaultId vault, const NoteVisitor& visit) const {
+  const auto state = heads_.state();  // before the snapshot
   const auto reader = readers_.take();
   KNAP_TRY(auto notes,
            reader->prepare(
-               "SELECT n.file, n.title, n.name, n.language, n.tags, n.meta, n.changed FROM notes n "
-               "JOIN files f ON f.id = n.file AND f.vault = ?"));
+               "SELECT n.file, n.title, n.name, n.language, n.tags, n.meta, n.changed, f.path, "
+               "f.mtime_ns FROM notes n JOIN files f ON f.id = n.file AND f.vault = ?"));
   notes.bind(static_cast<std::int64_t>(vault));
-  for (;;) {
+  for (std::size_t count = 0;; ++count) {
     KNAP_TRY(const bool more, notes.step());
     if (!more) return {};
-    visit(static_cast<FileId>(notes.integer(0)), note_record(notes, 1),
-          static_cast<std::uint64_t>(notes.integer(6)));
+    const auto file = static_cast<FileId>(notes.integer(0));
+    NoteRecord note = note_record(notes, 1);
+    // They are all read here, at a start: the first searches find them.
+    if (count < kHeadsReadAhead) {
+      heads_.put(state, file,
+                 std::make_shared<const NoteHead>(NoteHead{
+                     vault, std::string(notes.text(7)), note.title, note.name, note.language,
+                     note.tags, notes.integer(8)}));
+    }
+    visit(file, std::move(note), static_cast<std::uint64_t>(notes.integer(6)));
   }
 }
 
