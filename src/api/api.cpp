@@ -288,10 +288,21 @@ class HttpApi final : public Api {
     if (*outcome) {
       const int status = (*outcome)->status;
       reply(call, &route, std::move(**outcome));
+      run_afterwards(call);
       return status;
     }
     record(call, &route, 200);
     return 200;
+  }
+
+  void run_afterwards(Call& call) {
+    if (!call.afterwards) return;
+    try {
+      call.afterwards();
+    } catch (const std::exception&) {
+      internal_errors_.add();
+    }
+    call.afterwards = {};
   }
 
   void compress_body(Call& call, http::Response& response) const {

@@ -33,6 +33,8 @@ struct Call {
   observe::Trace trace;  ///< What it did so far.
   /// When a streaming route sent what its level's limit holds for; unset: with the last byte.
   std::optional<SteadyClock::time_point> served;
+  /// What a handler leaves until its response is sent, on the same thread: nobody waits for it.
+  std::function<void()> afterwards;
 
   const CancelToken& cancel() const { return request->cancel; }
   /// Counted from the request's arrival: `limit`, tightened by the header and by the body's wish.

@@ -63,11 +63,30 @@ std::string explain_text(const index::SearchOutcome& outcome) {
                                                   {"terms", text_list(outcome.terms)}});
 }
 
+/// A result that its caller has, and what others may want of it. Who asks the same meanwhile waits
+/// for `lead`.
+struct Made {
+  SearchBody body;
+  std::optional<SearchCache::Wanted> wanted;
+  std::unique_ptr<cache::Flights::Lead> lead;
+  index::SearchOutcome outcome;
+  std::string value;
+  std::chrono::microseconds took;
+};
+
+void keep(const Context& context, const Made& made) {
+  context.parts.answerer.found(made.outcome.hits);
+  if (!made.wanted) return;
+  remember(context, made.body, *made.wanted, static_cast<std::uint32_t>(made.took.count()));
+  context.searches.keep(*made.wanted, made.body.request, made.outcome, made.value, made.took,
+                        made.lead.get());
+}
+
 Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body) {
   if (!body) return refuse(body.error());
   const Deadline deadline =
       call.deadline(service::spec(service::Level::kSearch).limit, body->deadline);
-  const auto wanted = context.searches.want(body->request, index::Effort::kWhole);
+  auto wanted = context.searches.want(body->request, index::Effort::kWhole);
   cache::Flights::Turn turn;
   if (wanted) {
     if (const auto hit = context.searches.find(*wanted)) {
@@ -79,23 +98,24 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
       return cached_response(call, *turn.value, cache::Layer::kMemory, wanted->content);
   }
   const auto begin = SteadyClock::now();
-  const auto outcome = context.parts.index.search(body->request, deadline, call.cancel());
+  auto outcome = context.parts.index.search(body->request, deadline, call.cancel());
   if (!outcome) {
     Problem problem = to_problem(outcome.error());
     if (problem.status == 404) problem.field = "vault";
     return refuse(std::move(problem));
   }
-  context.parts.answerer.found(outcome->hits);
-  const std::string value = search_value::make(body->request, *outcome);
-  if (wanted) {
-    const auto took =
-        std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - begin);
-    remember(context, *body, *wanted, static_cast<std::uint32_t>(took.count()));
-    context.searches.keep(*wanted, body->request, *outcome, value, took, turn.lead.get());
-  }
-  return search_value::response(
+  std::string value = search_value::make(body->request, *outcome);
+  http::Response response = search_value::response(
       value, {std::nullopt, milliseconds_since(call.request->received), outcome->epoch},
       body->request.explain ? explain_text(*outcome) : "");
+  const auto took =
+      std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - begin);
+  call.afterwards = [&context, made = std::make_shared<Made>(Made{
+                                   *std::move(body), std::move(wanted), std::move(turn.lead),
+                                   *std::move(outcome), std::move(value), took})] {
+    keep(context, *made);
+  };
+  return response;
 }
 
 }  // namespace
