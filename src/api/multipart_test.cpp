@@ -29,8 +29,8 @@ TEST(Form, HasFieldsAndFiles) {
 }
 
 TEST(Form, BoundariesMayBeQuoted) {
-  const auto parts = parse_form("Multipart/Form-Data; charset=utf-8; boundary=\"xyz\"",
-                                "preamble\r\n" + part("name=a", "1") + "--xyz--");
+  const std::string body = "preamble\r\n" + part("name=a", "1") + "--xyz--";
+  const auto parts = parse_form("Multipart/Form-Data; charset=utf-8; boundary=\"xyz\"", body);
   ASSERT_TRUE(parts) << parts.error().detail;
   EXPECT_EQ(parts->front().data, "1");
 }

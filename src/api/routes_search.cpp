@@ -110,9 +110,9 @@ Outcome run_search(const Context& context, Call& call, Checked<SearchBody> body)
       body->request.explain ? explain_text(*outcome) : "");
   const auto took =
       std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - begin);
-  call.afterwards = [&context, made = std::make_shared<Made>(Made{
-                                   *std::move(body), std::move(wanted), std::move(turn.lead),
-                                   *std::move(outcome), std::move(value), took})] {
+  call.afterwards = [&context, made = std::make_shared<Made>(
+                                   Made{*std::move(body), std::move(wanted), std::move(turn.lead),
+                                        *std::move(outcome), std::move(value), took})] {
     keep(context, *made);
   };
   return response;

@@ -127,7 +127,7 @@ class FoldedLetters {
     for (std::size_t i = 0; i < letters_.size(); ++i) {
       std::string utf8;
       append(utf8, static_cast<char32_t>(i < kFirst.size ? kFirst.begin + i
-                                                          : kSecond.begin + (i - kFirst.size)));
+                                                         : kSecond.begin + (i - kFirst.size)));
       const std::string folded = fold_by_tables(utf8);
       if (folded.size() > sizeof(Letter::bytes)) continue;
       std::copy(folded.begin(), folded.end(), letters_[i].bytes);

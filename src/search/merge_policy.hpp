@@ -24,8 +24,8 @@ constexpr std::chrono::milliseconds kQuietAfter{1'500};
 constexpr std::size_t kQuietSegments = 2;
 
 /// What to merge beyond that while nothing changes, none when all is well: each segment costs a
-/// search its look-ups anew. All but the largest segment, and that too once the others have grown to
-/// a quarter of it, so that a note is copied a few times only, however often the index comes to
+/// search its look-ups anew. All but the largest segment, and that too once the others have grown
+/// to a quarter of it, so that a note is copied a few times only, however often the index comes to
 /// rest. Large segments stay apart: kQuietBytesMax.
 std::vector<SegmentView> choose_quiet_merge(const std::vector<SegmentView>& segments);
 /// Of segments that are merged only because it is quiet: about a second's work.

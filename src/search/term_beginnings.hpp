@@ -47,8 +47,8 @@ class TermBeginnings {
     const char32_t c = text::decode(word, end);
     if (c >= 0x4E00 && c <= 0x9FFF)
       return std::find(others_.begin(), others_.end(), c) != others_.end();
-    const bool letter = (c >= 0xC0 && c < 0x300) || (c >= 0x370 && c < 0x530) ||
-                        (c >= 0x1E00 && c < 0x1F00);
+    const bool letter =
+        (c >= 0xC0 && c < 0x300) || (c >= 0x370 && c < 0x530) || (c >= 0x1E00 && c < 0x1F00);
     if (!letter) return true;
     const std::string folded = text::fold(word.substr(0, end));
     if (folded.empty()) return true;

@@ -114,9 +114,9 @@ Status StoreImpl::note_records(VaultId vault, const NoteVisitor& visit) const {
     // They are all read here, at a start: the first searches find them.
     if (count < kHeadsReadAhead) {
       heads_.put(state, file,
-                 std::make_shared<const NoteHead>(NoteHead{
-                     vault, std::string(notes.text(7)), note.title, note.name, note.language,
-                     note.tags, notes.integer(8)}));
+                 std::make_shared<const NoteHead>(NoteHead{vault, std::string(notes.text(7)),
+                                                           note.title, note.name, note.language,
+                                                           note.tags, notes.integer(8)}));
     }
     visit(file, std::move(note), static_cast<std::uint64_t>(notes.integer(6)));
   }
@@ -180,9 +180,9 @@ Result<std::vector<std::optional<PassageRow>>> StoreImpl::passages(
   const auto reader = readers_.take();
   // One snapshot: each statement by itself would lock and unlock the file.
   KNAP_TRY(auto snapshot, Transaction::begin_read(*reader));
-  KNAP_TRY(auto row,
-           reader->prepare("SELECT hash, kind, first_line, last_line, block, headings, text, plain, "
-                           "place FROM passages WHERE id = ?"));
+  KNAP_TRY(auto row, reader->prepare(
+                         "SELECT hash, kind, first_line, last_line, block, headings, text, plain, "
+                         "place FROM passages WHERE id = ?"));
   static_assert(kOrdinalBits == 20);
   std::vector<std::optional<PassageRow>> out(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
