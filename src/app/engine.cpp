@@ -57,15 +57,21 @@ index::ServiceOptions index_options(const Config& config, speech::Speech* speech
 speech::SpeechOptions speech_options(const Config& config, std::size_t cores) {
   speech::SpeechOptions out;
   out.dir = config.data_dir / "recordings";
-  out.audio.decoder = own_program().parent_path() / "knap-audio";
-  out.audio.weak = config.index.weak_sandbox == "allow" ? extract::WeakSandbox::kAllow
-                                                        : extract::WeakSandbox::kRefuse;
+  out.audio = audio_options(config);
   out.language = config.speech.language;
   out.threads = cores;
   return out;
 }
 
 }  // namespace
+
+extract::AudioOptions audio_options(const Config& config) {
+  extract::AudioOptions out;
+  out.decoder = own_program().parent_path() / "knap-audio";
+  out.weak = config.index.weak_sandbox == "allow" ? extract::WeakSandbox::kAllow
+                                                  : extract::WeakSandbox::kRefuse;
+  return out;
+}
 
 std::filesystem::path sent_log_file(const Config& config) { return config.data_dir / "sent.jsonl"; }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "config.hpp"
+#include "knap/extract/audio.hpp"
 #include "knap/index/service.hpp"
 #include "knap/models/models.hpp"
 #include "knap/observe/metrics.hpp"
@@ -46,6 +47,9 @@ std::size_t compute_cores(const Config& config);
 
 /// Models alone, for `knap models`. run_dir must outlive the result.
 models::ModelsOptions models_options(const Config& config, const std::filesystem::path& run_dir);
+
+/// How recordings are decoded.
+extract::AudioOptions audio_options(const Config& config);
 
 /// The record of what was sent to remote models.
 std::filesystem::path sent_log_file(const Config& config);

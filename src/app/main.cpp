@@ -287,6 +287,10 @@ void add_cache(CLI::App& app, Arguments& a, Action& action) {
   invalidate.add_option("--kind", a.cache.kind, "search or answer");
 }
 
+constexpr const char* kClipsHelp =
+    "Speech models: a folder of recordings with NAME.txt beside each, or manifest.tsv";
+constexpr const char* kLanguageHelp = "Of the recordings, as en (default: heard from each)";
+
 void add_model_measures(CLI::App& models_command, Arguments& a, Action& action) {
   auto& bench = add_command(models_command, "bench",
                             "Measure models on this machine: load time, tokens a second, memory",
@@ -298,6 +302,8 @@ void add_model_measures(CLI::App& models_command, Arguments& a, Action& action) 
       ->check(CLI::Range(16, 4000));
   bench.add_option("--repeats", a.bench_models.repeats, "The median of so many (1-100)")
       ->check(CLI::Range(1, 100));
+  bench.add_option("--clips", a.bench_models.clips, kClipsHelp);
+  bench.add_option("--language", a.bench_models.language, kLanguageHelp);
   bench.callback([&] {
     action = [&a](const Config& config) {
       a.bench_models.output = a.server.output;
@@ -312,8 +318,9 @@ void add_model_measures(CLI::App& models_command, Arguments& a, Action& action) 
   add_config_options(quantize_command, a);
   quantize_command.add_flag("--json", a.json, "Print JSON");
   quantize_command.add_option("name", a.quantize.name, "An installed model")->required();
-  quantize_command.add_option("--text", a.quantize.text, "Text to judge them on, e.g. a note")
-      ->required();
+  quantize_command.add_option("--text", a.quantize.text, "Text to judge them on, e.g. a note");
+  quantize_command.add_option("--clips", a.quantize.clips, kClipsHelp);
+  quantize_command.add_option("--language", a.quantize.language, kLanguageHelp);
   quantize_command
       .add_option("--to", a.quantize.levels, "F32, F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M (default: all)")
       ->delimiter(',');

@@ -14,6 +14,7 @@
 #include "knap/models/manage.hpp"
 #include "knap/models/measure.hpp"
 #include "knap/observe/log.hpp"
+#include "speech_clips.hpp"
 #include "terminal.hpp"
 
 namespace knap::app {
@@ -61,6 +62,8 @@ json::object to_json(const models::ModelFigures& figures) {
           {"read_tokens_per_second", figures.read_tokens_per_second},
           {"write_tokens_per_second", figures.write_tokens_per_second},
           {"query_ms", figures.query_ms},
+          {"times_real_time", figures.times_real_time},
+          {"word_error_rate", figures.word_error_rate},
           {"resident_bytes", figures.resident_bytes},
           {"expected_bytes", figures.expected_bytes},
           {"read_tokens", figures.read_tokens},
@@ -79,10 +82,19 @@ json::object to_json(const models::QuantizeReport& report) {
                                   {"perplexity", row.perplexity},
                                   {"agreement", row.agreement},
                                   {"cosine", row.cosine},
-                                  {"ndcg_10", row.ndcg_10}});
+                                  {"ndcg_10", row.ndcg_10},
+                                  {"times_real_time", row.times_real_time},
+                                  {"word_error_rate", row.word_error_rate}});
   }
+  json::array left_out;
+  for (const std::string& why : report.left_out) left_out.emplace_back(why);
   return {{"requantised_from", report.requantised_from},
           {"encoder", report.encoder},
+          {"speech", report.speech},
+          {"clips", report.clips},
+          {"words", report.words},
+          {"sound_seconds", report.sound_seconds},
+          {"left_out", std::move(left_out)},
           {"scored_tokens", report.scored_tokens},
           {"paragraphs", report.paragraphs},
           {"documents", report.documents},
@@ -90,7 +102,23 @@ json::object to_json(const models::QuantizeReport& report) {
           {"levels", std::move(levels)}};
 }
 
+std::string percent(double share) { return fmt::format("{:.2f} %", share * 100); }
+
+void print_speech_levels(const std::string& name, const models::QuantizeReport& report) {
+  print_head({"Level", "MB", "Load ms", "Times real time", "Memory MB", "Word error rate"});
+  for (const auto& row : report.levels) {
+    print_row({row.level, number(static_cast<double>(row.bytes) / kMB), number(row.load_ms),
+               number(row.times_real_time, 1),
+               number(static_cast<double>(row.resident_bytes) / kMB),
+               percent(row.word_error_rate)});
+  }
+  fmt::print("\n{} by whisper.cpp, from its weights in 16 bits; {} clips, {:.0f} s, {} words.\n",
+             name, report.clips, report.sound_seconds, report.words);
+  for (const std::string& why : report.left_out) fmt::print("Left out, {}.\n", why);
+}
+
 void print_levels(const std::string& name, const models::QuantizeReport& report) {
+  if (report.speech) return print_speech_levels(name, report);
   if (report.encoder) {
     print_head({"Level", "MB", "Load ms", "Tokens/s", "Memory MB", "Cosine", "nDCG@10"});
   } else {
@@ -145,8 +173,9 @@ models::QuantizeOptions quantize_options(const Config& config, const models::Mod
                                          const QuantizeCommand& command,
                                          const models::ModelInfo& model) {
   models::QuantizeOptions out;
-  out.source = options.models_dir / model.name;
+  if (model.role != "speech") out.source = options.models_dir / model.name;
   if (model.role == "answer") out.source /= "model.gguf";
+  out.language = command.language;
   out.levels = command.levels.empty() ? models::quantisation_levels() : command.levels;
   out.text = command.text;
   out.tokens = command.tokens;
@@ -158,6 +187,23 @@ models::QuantizeOptions quantize_options(const Config& config, const models::Mod
   out.program = options.runner_program;
   out.scratch = options.models_dir;
   return out;
+}
+
+/// What a model of this role is judged on must be there, and nothing else.
+Status check_matter(const QuantizeCommand& command, const models::ModelInfo& model) {
+  const bool speech = model.role == "speech";
+  if (speech && command.clips.empty()) {
+    return make_error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("{} is judged on recordings: name a folder with --clips", model.name));
+  }
+  if (!speech && command.text.empty()) {
+    return make_error(ErrorCode::kInvalidArgument,
+                      fmt::format("{} is judged on a text: name one with --text", model.name));
+  }
+  if (speech != command.clips.empty() && speech == command.text.empty()) return {};
+  return make_error(ErrorCode::kInvalidArgument,
+                    "--text is for language models and encoders, --clips for speech models");
 }
 
 }  // namespace
@@ -177,15 +223,30 @@ int bench_models(const Config& config, const BenchModelsCommand& command) {
   observe::Registry metrics;
   auto models = models::Models::open(options, metrics);
   if (!models) return report(models.error());
+  std::vector<models::SpeechClip> clips;
+  if (!command.clips.empty()) {
+    auto read = read_speech_clips(command.clips, config);
+    if (!read) return report(read.error());
+    clips = *std::move(read);
+  }
   if (names.empty()) {
-    for (const auto& model : (*models)->list())
-      if (model.installed && model.runnable) names.push_back(model.name);
+    for (const auto& model : (*models)->list()) {
+      if (!model.installed || !model.runnable) continue;
+      if (model.role != "speech" || !clips.empty()) {
+        names.push_back(model.name);
+      } else {
+        fmt::print(stderr, "{} is left out: name recordings with --clips\n", model.name);
+      }
+    }
   }
   int worst = kExitDone;
   for (const auto& name : names) {
-    auto figures = models::bench_model(
-        **models, name, {.prompt_words = command.prompt_words, .repeats = command.repeats},
-        CancelToken());
+    auto figures = models::bench_model(**models, name,
+                                       {.prompt_words = command.prompt_words,
+                                        .repeats = command.repeats,
+                                        .clips = clips,
+                                        .language = command.language},
+                                       CancelToken());
     if (figures) {
       rows.push_back(*std::move(figures));
     } else {
@@ -199,14 +260,28 @@ int bench_models(const Config& config, const BenchModelsCommand& command) {
     return worst;
   }
   if (rows.empty()) return worst;
-  print_head({"Model", "Role", "MB", "Load ms", "Read tokens/s", "Write tokens/s", "Query ms",
-              "Memory MB", "Reckoned MB"});
+  const bool heard = std::ranges::any_of(
+      rows, [](const models::ModelFigures& row) { return row.times_real_time > 0; });
+  std::vector<std::string> head = {"Model",    "Role",          "MB",
+                                   "Load ms",  "Read tokens/s", "Write tokens/s",
+                                   "Query ms", "Memory MB",     "Reckoned MB"};
+  if (heard) head.insert(head.end(), {"Times real time", "Word error rate"});
+  print_head(head);
   for (const auto& row : rows) {
-    print_row({row.name, row.role, number(static_cast<double>(row.bytes) / kMB),
-               number(row.load_ms), number(row.read_tokens_per_second),
-               number(row.write_tokens_per_second, 1), number(row.query_ms, 1),
-               number(static_cast<double>(row.resident_bytes) / kMB),
-               number(static_cast<double>(row.expected_bytes) / kMB)});
+    std::vector<std::string> cells = {row.name,
+                                      row.role,
+                                      number(static_cast<double>(row.bytes) / kMB),
+                                      number(row.load_ms),
+                                      number(row.read_tokens_per_second),
+                                      number(row.write_tokens_per_second, 1),
+                                      number(row.query_ms, 1),
+                                      number(static_cast<double>(row.resident_bytes) / kMB),
+                                      number(static_cast<double>(row.expected_bytes) / kMB)};
+    if (heard) {
+      cells.push_back(number(row.times_real_time, 1));
+      cells.push_back(row.times_real_time > 0 ? percent(row.word_error_rate) : "-");
+    }
+    print_row(cells);
   }
   return worst;
 }
@@ -222,7 +297,22 @@ int quantize(const Config& config, const QuantizeCommand& command) {
                              "only answer models can be kept: Knap runs encoders from their own "
                              "files, in 8 bits where that is quicker"));
   }
+  if (const auto right = check_matter(command, *model); !right) return report(right.error());
   auto wanted = quantize_options(config, options, command, *model);
+  if (!command.clips.empty()) {
+    auto clips = read_speech_clips(command.clips, config);
+    if (!clips) return report(clips.error());
+    wanted.clips = *std::move(clips);
+    wanted.fetch_source = [&](const std::filesystem::path& out) {
+      ProgressLine line;
+      return models::fetch_speech_source(
+          options, command.name, out,
+          [&](std::string_view stage, std::uint64_t done, std::uint64_t total) {
+            line.update(stage, done, total, 0, {});
+          },
+          CancelToken());
+    };
+  }
   if (!command.keep.empty() &&
       std::ranges::find(wanted.levels, command.keep) == wanted.levels.end())
     wanted.levels.push_back(command.keep);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "knap/models/measure.hpp"
+#include "word_errors.hpp"
 
 namespace knap::models {
 namespace {
@@ -110,6 +111,42 @@ Status bench_vectors(Embedder& embedder, const BenchModelOptions& options,
   return {};
 }
 
+Status bench_speech(Transcriber& transcriber, const BenchModelOptions& options,
+                    const CancelToken& cancel, ModelFigures& figures) {
+  if (options.clips.empty()) {
+    return make_error(
+        ErrorCode::kUnsupported,
+        fmt::format("{} is measured on recordings: name a folder with --clips", figures.name));
+  }
+  const auto hear = [&](std::span<const std::int16_t> samples) {
+    SpeechRequest request;
+    request.samples = samples;
+    request.language = options.language;
+    request.careful = true;  // as recordings are heard
+    request.priority = Priority::kInteractive;
+    return transcriber.transcribe(request, options.deadline, cancel);
+  };
+  // Silence loads the model and is heard in no time.
+  const std::vector<std::int16_t> silence(kSpeechRate / 10, 0);
+  auto begin = SteadyClock::now();
+  KNAP_CHECK_OK(hear(silence));
+  figures.load_ms = seconds_since(begin) * 1e3;
+  WordErrors errors;
+  double sound = 0, took = 0;
+  for (const SpeechClip& clip : options.clips) {
+    begin = SteadyClock::now();
+    KNAP_TRY(const Transcript transcript, hear(clip.samples));
+    took += seconds_since(begin);
+    sound += static_cast<double>(clip.samples.size()) / kSpeechRate;
+    std::string text;
+    for (const SpeechSegment& segment : transcript.segments) text += segment.text + " ";
+    errors += count_word_errors(clip.text, text);
+  }
+  figures.times_real_time = took > 0 ? sound / took : 0;
+  figures.word_error_rate = errors.rate();
+  return {};
+}
+
 }  // namespace
 
 Result<ModelFigures> bench_model(Models& models, std::string_view name,
@@ -133,6 +170,8 @@ Result<ModelFigures> bench_model(Models& models, std::string_view name,
     KNAP_CHECK_OK(bench_answers(*generator, options, cancel, figures));
   } else if (const auto embedder = models.embedder(name)) {
     KNAP_CHECK_OK(bench_vectors(*embedder, options, cancel, figures));
+  } else if (const auto transcriber = models.transcriber(name)) {
+    KNAP_CHECK_OK(bench_speech(*transcriber, options, cancel, figures));
   } else {
     return make_error(ErrorCode::kUnsupported,
                       fmt::format("{} has the role {}, which is not measured by this command", name,

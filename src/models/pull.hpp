@@ -31,4 +31,11 @@ struct PullOptions {
 Status pull_model(const ModelSpec& spec, const PullOptions& options,
                   const Models::Progress& progress, const CancelToken& cancel);
 
+/// Fetches the 16-bit weights that a Whisper model is made from, and writes them to `out` as
+/// whisper.cpp reads them: the installed file has 8 bits. Nothing else stays.
+/// Errors: those of pull_model(); kUnsupported (the model is not made from such weights).
+Status pull_whisper_source(const ModelSpec& spec, const PullOptions& options,
+                           const std::filesystem::path& out, const Models::Progress& progress,
+                           const CancelToken& cancel);
+
 }  // namespace knap::models

@@ -90,29 +90,31 @@ std::string to_q8(std::string_view halves) {
   return out;
 }
 
-/// The file in 8 bits goes to the disk, the one in 16 bits into a checksum.
+/// One of the files in 8 and in 16 bits goes to the disk, the latter always into a checksum.
 class Output {
  public:
-  static Result<Output> open(const std::filesystem::path& path) {
+  static Result<Output> open(const std::filesystem::path& path, WhisperBits bits) {
     std::FILE* file = std::fopen(path.c_str(), "wbe");
     if (file == nullptr) return errno_error(errno, "cannot write", path);
-    return Output(file, path);
+    return Output(file, path, bits);
   }
 
+  WhisperBits bits() const { return bits_; }
   void both(std::string_view bytes) {
-    write(bytes);
-    hash(bytes);
+    eight(bytes);
+    sixteen(bytes);
   }
   void number(std::uint32_t value) { both(as_bytes(value)); }
-  void numbers(std::uint32_t written, std::uint32_t hashed) {
-    write(as_bytes(written));
-    hash(as_bytes(hashed));
+  void numbers(std::uint32_t in_eight, std::uint32_t in_sixteen) {
+    eight(as_bytes(in_eight));
+    sixteen(as_bytes(in_sixteen));
   }
-  void write(std::string_view bytes) {
-    failed_ = failed_ || std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size();
+  void eight(std::string_view bytes) {
+    if (bits_ == WhisperBits::kEight) write(bytes);
   }
-  void hash(std::string_view bytes) {
+  void sixteen(std::string_view bytes) {
     failed_ = failed_ || EVP_DigestUpdate(digest_.get(), bytes.data(), bytes.size()) != 1;
+    if (bits_ == WhisperBits::kSixteen) write(bytes);
   }
   /// The checksum in hex.
   Result<std::string> close() {
@@ -128,11 +130,15 @@ class Output {
   }
 
  private:
-  Output(std::FILE* file, std::filesystem::path path)
+  Output(std::FILE* file, std::filesystem::path path, WhisperBits bits)
       : file_(file, &std::fclose),
         digest_(EVP_MD_CTX_new(), &EVP_MD_CTX_free),
-        path_(std::move(path)) {
+        path_(std::move(path)),
+        bits_(bits) {
     failed_ = EVP_DigestInit_ex(digest_.get(), EVP_sha256(), nullptr) != 1;
+  }
+  void write(std::string_view bytes) {
+    failed_ = failed_ || std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size();
   }
   static std::string_view as_bytes(const std::uint32_t& value) {
     return {reinterpret_cast<const char*>(&value), sizeof value};
@@ -141,6 +147,7 @@ class Output {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> digest_;
   std::filesystem::path path_;
+  WhisperBits bits_;
   bool failed_ = false;
 };
 
@@ -317,8 +324,9 @@ class Converter {
       out_.both(to_floats(tensor.bytes));
       return {};
     }
-    out_.hash(tensor.bytes);
-    out_.write(quantised ? std::string_view(to_q8(tensor.bytes)) : tensor.bytes);
+    out_.sixteen(tensor.bytes);
+    if (out_.bits() == WhisperBits::kEight)
+      out_.eight(quantised ? std::string_view(to_q8(tensor.bytes)) : tensor.bytes);
     return {};
   }
 
@@ -331,12 +339,13 @@ class Converter {
 }  // namespace
 
 Status convert_whisper(const WhisperParts& parts, const std::filesystem::path& out,
-                       std::string_view published_sha256, const CancelToken& cancel) {
+                       std::string_view published_sha256, const CancelToken& cancel,
+                       WhisperBits bits) {
   KNAP_TRY(const auto weights, runner::MappedFile::open(parts.weights));
   KNAP_TRY(const auto tensors, read_ctranslate2(weights.bytes()));
   KNAP_TRY(const std::string head, read_file(parts.head, kHeadBytes));
   if (head.size() != kHeadBytes) return broken("the head of a ggml file is missing");
-  KNAP_TRY(Output output, Output::open(out));
+  KNAP_TRY(Output output, Output::open(out, bits));
   KNAP_CHECK_OK(Converter(tensors, output, cancel).run(head, parts.vocabulary));
   KNAP_TRY(const std::string sha256, output.close());
   if (published_sha256.empty() || sha256 == published_sha256) return {};

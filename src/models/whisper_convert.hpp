@@ -15,7 +15,13 @@ struct WhisperParts {
   std::filesystem::path head;        ///< First 64,376 bytes of a ggml file with 80 mel filters.
 };
 
-/// Writes a Whisper model as whisper.cpp reads it, its matrices in 8 bits (q8_0).
+/// How the matrices of a converted model are stored.
+enum class WhisperBits {
+  kEight,    ///< q8_0: what is installed.
+  kSixteen,  ///< As they came: the file that whisper.cpp's makers publish.
+};
+
+/// Writes a Whisper model as whisper.cpp reads it.
 ///
 /// What it would be in 16 bits is hashed on the way and compared: byte for byte the file that
 /// whisper.cpp's makers publish, so that no step of the conversion can go wrong unnoticed.
@@ -23,7 +29,8 @@ struct WhisperParts {
 /// Errors: kCorruptData (no such file, another version, shapes that do not fit, or another
 /// checksum), kIo, kCancelled. Reads the weights by mapping; takes about a second for 145 MB.
 Status convert_whisper(const WhisperParts& parts, const std::filesystem::path& out,
-                       std::string_view published_sha256, const CancelToken& cancel);
+                       std::string_view published_sha256, const CancelToken& cancel,
+                       WhisperBits bits = WhisperBits::kEight);
 
 /// Where the head lies on this machine; empty in a program built without engines.
 std::filesystem::path whisper_head();

@@ -20,6 +20,7 @@
 #include "knap/base/file.hpp"
 #include "knap/base/json_text.hpp"
 #include "process.hpp"
+#include "runner/measure_speech.hpp"
 
 namespace knap::models::runner {
 namespace {
@@ -37,7 +38,7 @@ constexpr std::size_t kLineTokensMax = 256;
 constexpr std::uint32_t kTokensMax = 1'000'000;
 
 struct Arguments {
-  std::string file, text, choices, vectors;
+  std::string file, text, choices, vectors, clips, language;
   std::uint32_t tokens = 4'096;
   int threads = 1;
 };
@@ -237,6 +238,11 @@ class Measured {
   double load_ms_ = 0;
 };
 
+Result<boost::json::object> measure_text(const Arguments& arguments) {
+  KNAP_TRY(const auto opened, Measured::open(arguments));
+  return opened->measure();
+}
+
 }  // namespace
 
 int measure_main(int argc, char** argv) {
@@ -244,7 +250,9 @@ int measure_main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Measures one GGUF file for the command that started it.", "knap runner measure");
   app.add_option("--file", arguments.file)->required();
-  app.add_option("--text", arguments.text)->required();
+  auto* text = app.add_option("--text", arguments.text);
+  app.add_option("--clips", arguments.clips)->excludes(text);
+  app.add_option("--language", arguments.language);
   app.add_option("--choices", arguments.choices);
   app.add_option("--vectors", arguments.vectors);
   app.add_option("--tokens", arguments.tokens)->check(CLI::Range(kWindow, kTokensMax));
@@ -252,9 +260,10 @@ int measure_main(int argc, char** argv) {
   boost::json::object out;
   try {
     app.parse(argc, argv);
-    const auto opened = Measured::open(arguments);
-    const auto figures =
-        opened ? (*opened)->measure() : Result<boost::json::object>(opened.error());
+    const auto figures = arguments.clips.empty()
+                             ? measure_text(arguments)
+                             : measure_speech(arguments.file, arguments.clips, arguments.language,
+                                              static_cast<std::size_t>(arguments.threads));
     if (figures) {
       out = *figures;
     } else {

@@ -1,9 +1,6 @@
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <ggml-backend.h>
 #include <llama.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,9 +12,10 @@
 #include "gguf_header.hpp"
 #include "knap/base/file.hpp"
 #include "knap/models/measure.hpp"
-#include "process.hpp"
 #include "runner/bert_gguf.hpp"
 #include "runner/judged_vectors.hpp"
+#include "runner/measuring.hpp"
+#include "runner/quantize_speech.hpp"
 
 namespace knap::models {
 namespace {
@@ -37,13 +35,10 @@ constexpr std::array kLevels{Level{"F32", LLAMA_FTYPE_ALL_F32, 32},
                              Level{"Q5_K_M", LLAMA_FTYPE_MOSTLY_Q5_K_M, 5.7},
                              Level{"Q4_K_M", LLAMA_FTYPE_MOSTLY_Q4_K_M, 4.9}};
 
-constexpr const char* kLockName = "lock";
-constexpr std::uint64_t kFiguresBytesMax = 1U << 20;
 constexpr std::uint64_t kVectorsBytesMax = 1ULL << 30;
 constexpr std::uint64_t kTextBytesMax = 64U << 20;
 constexpr std::size_t kParagraphsMax = 200;
 constexpr std::size_t kParagraphBytesMin = 40;
-constexpr std::chrono::minutes kMeasureTimeMax{60};
 
 const Level* find_level(std::string_view name) {
   const auto* found = std::ranges::find(kLevels, name, &Level::name);
@@ -84,31 +79,16 @@ double mean_cosine(const std::vector<float>& a, const std::vector<float>& b,
 class Quantizer {
  public:
   Quantizer(const QuantizeOptions& options, const Models::Progress& progress,
-            const CancelToken& cancel)
-      : options_(options), progress_(progress), cancel_(cancel) {}
-  ~Quantizer() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-    if (lock_ >= 0) ::close(lock_);
-  }
-  Quantizer(const Quantizer&) = delete;
-  Quantizer& operator=(const Quantizer&) = delete;
+            const CancelToken& cancel, const runner::MeasuringFolder& folder)
+      : options_(options), progress_(progress), cancel_(cancel), folder_(folder) {}
 
   Result<QuantizeReport> run() {
-    for (const auto& level : options_.levels) {
-      if (find_level(level) == nullptr) {
-        return make_error(ErrorCode::kInvalidArgument,
-                          fmt::format("no level is called '{}': one of {}", level,
-                                      fmt::join(quantisation_levels(), ", ")));
-      }
-    }
-    KNAP_CHECK_OK(make_folder());
     KNAP_CHECK_OK(open_source());
     KNAP_CHECK_OK(make_text());
     KNAP_CHECK_OK(measure("original", source_));
     for (const auto& level : options_.levels) {
       if (cancel_.cancelled()) return make_error(ErrorCode::kCancelled, "stopped");
-      const fs::path file = folder_ / fmt::format("{}.gguf", level);
+      const fs::path file = folder_.path() / fmt::format("{}.gguf", level);
       KNAP_CHECK_OK(write_level(*find_level(level), file));
       KNAP_CHECK_OK(measure(level, file));
       if (options_.keep) KNAP_CHECK_OK(options_.keep(level, file));
@@ -119,46 +99,9 @@ class Quantizer {
   }
 
  private:
-  Status make_folder() {
-    std::string pattern = (options_.scratch / "quantize-XXXXXX").string();
-    std::error_code error;
-    fs::create_directories(options_.scratch, error);
-    remove_leftovers();
-    if (::mkdtemp(pattern.data()) == nullptr)
-      return errno_error(errno, "cannot make a folder in", options_.scratch);
-    folder_ = pattern;
-    lock_ = take_lock(folder_, O_CREAT);
-    if (lock_ < 0) return errno_error(errno, "cannot lock", folder_ / kLockName);
-    return {};
-  }
-
-  /// Of a folder's lock file; -1: another run holds it, or there is none. The kernel gives the lock
-  /// back when its process ends, however that ends.
-  static int take_lock(const fs::path& folder, int flags) {
-    const int handle = ::open((folder / kLockName).c_str(), O_RDWR | O_CLOEXEC | flags, 0600);
-    if (handle < 0 || ::flock(handle, LOCK_EX | LOCK_NB) == 0) return handle;
-    ::close(handle);
-    return -1;
-  }
-
-  /// What a run left that was killed: nobody holds its lock. One without a lock file was killed
-  /// between making folder and lock, or is just there; a day tells them apart.
-  void remove_leftovers() const {
-    std::error_code error;
-    const auto old = fs::file_time_type::clock::now() - std::chrono::hours(24);
-    for (const auto& entry : fs::directory_iterator(options_.scratch, error)) {
-      if (!entry.path().filename().string().starts_with("quantize-")) continue;
-      const int lock = take_lock(entry.path(), 0);
-      const bool unlocked = !fs::exists(entry.path() / kLockName, error) &&
-                            entry.last_write_time(error) < old && !error;
-      if (lock >= 0 || unlocked) fs::remove_all(entry.path(), error);
-      if (lock >= 0) ::close(lock);
-    }
-  }
-
   Status open_source() {
     if (fs::is_directory(options_.source)) {
-      source_ = folder_ / "source.gguf";
+      source_ = folder_.path() / "source.gguf";
       report_.encoder = true;
       KNAP_CHECK_OK(runner::write_bert_gguf(options_.source, source_, runner::BertWeights::kF32));
       source_bits_ = 32;
@@ -193,7 +136,7 @@ class Quantizer {
       for (const auto* texts : {&judged_->documents, &judged_->queries})
         for (const std::string& line : *texts) lines += line + "\n";
     }
-    text_ = folder_ / "lines.txt";
+    text_ = folder_.path() / "lines.txt";
     return write_file_atomic(text_, lines);
   }
 
@@ -201,11 +144,11 @@ class Quantizer {
     std::error_code error;
     const auto bytes = static_cast<std::uint64_t>(
         static_cast<double>(fs::file_size(source_, error)) * level.bits / source_bits_ * 1.2);
-    if (const auto space = fs::space(folder_, error); !error && space.available < bytes) {
+    if (const auto space = fs::space(folder_.path(), error); !error && space.available < bytes) {
       return make_error(ErrorCode::kResourceExhausted,
                         fmt::format("{} needs about {} MB in {}, and {} MB are free: choose fewer "
                                     "levels, or another folder",
-                                    level.name, bytes / 1'000'000, folder_.string(),
+                                    level.name, bytes / 1'000'000, folder_.path().string(),
                                     space.available / 1'000'000));
     }
     if (progress_) progress_(fmt::format("quantising to {}", level.name), 0, 0);
@@ -222,39 +165,19 @@ class Quantizer {
   }
 
   Result<json::object> run_measure(const fs::path& file) {
-    const fs::path out = folder_ / "figures.json";
-    KNAP_TRY(ChildProcess child,
-             ChildProcess::start({.arguments = {options_.program.string(), "runner", "measure",
-                                                "--file", file.string(), "--text", text_.string(),
-                                                "--tokens", fmt::format("{}", options_.tokens),
-                                                "--threads", fmt::format("{}", options_.threads),
-                                                "--choices", (folder_ / "choices").string(),
-                                                "--vectors", (folder_ / "vectors").string()},
-                                  .output_file = out.string()}));
-    const Deadline deadline = Deadline::after(kMeasureTimeMax);
-    while (!child.poll_end()) {
-      KNAP_CHECK_OK(still_wanted(cancel_, deadline));
-      ::usleep(5'000);
-    }
-    KNAP_TRY(const std::string text, read_file(out, kFiguresBytesMax));
-    boost::system::error_code error;
-    const json::value value = json::parse(text, error);
-    if (error || !value.is_object()) {
-      return make_error(ErrorCode::kInternal,
-                        fmt::format("measuring ended with {}", child.poll_end()->describe()));
-    }
-    if (const auto* failure = value.get_object().if_contains("error"))
-      return make_error(ErrorCode::kInternal, std::string(failure->as_string()));
-    return value.get_object();
+    return runner::run_measuring(
+        options_.program,
+        {"--file", file.string(), "--text", text_.string(), "--tokens",
+         fmt::format("{}", options_.tokens), "--threads", fmt::format("{}", options_.threads),
+         "--choices", (folder_.path() / "choices").string(), "--vectors",
+         (folder_.path() / "vectors").string()},
+        folder_, cancel_);
   }
 
   Status measure(const std::string& level, const fs::path& file) {
     if (progress_) progress_(fmt::format("measuring {}", level), 0, 0);
     KNAP_TRY(const json::object figures, run_measure(file));
-    const auto number = [&](std::string_view key) {
-      const auto* value = figures.if_contains(key);
-      return value == nullptr ? 0.0 : value->to_number<double>();
-    };
+    const auto number = [&](std::string_view key) { return runner::figure(figures, key); };
     LevelFigures row;
     row.level = level;
     std::error_code error;
@@ -273,7 +196,7 @@ class Quantizer {
   }
 
   Status compare_vectors(std::size_t dimensions, LevelFigures& row) {
-    KNAP_TRY(const std::string bytes, read_file(folder_ / "vectors", kVectorsBytesMax));
+    KNAP_TRY(const std::string bytes, read_file(folder_.path() / "vectors", kVectorsBytesMax));
     std::vector<float> all(bytes.size() / sizeof(float));
     std::copy_n(bytes.data(), all.size() * sizeof(float), reinterpret_cast<char*>(all.data()));
     const std::size_t rows = report_.paragraphs + report_.documents + report_.queries;
@@ -293,13 +216,24 @@ class Quantizer {
   const QuantizeOptions& options_;
   const Models::Progress& progress_;
   const CancelToken& cancel_;
-  fs::path folder_, source_, text_;
-  int lock_ = -1;  ///< Held while the folder is in use.
+  const runner::MeasuringFolder& folder_;
+  fs::path source_, text_;
   double source_bits_ = 16;
   std::optional<runner::JudgedDocuments> judged_;
   std::vector<float> original_;
   QuantizeReport report_;
 };
+
+Status check_levels(const std::vector<std::string>& levels) {
+  for (const auto& level : levels) {
+    if (find_level(level) == nullptr) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("no level is called '{}': one of {}", level,
+                                    fmt::join(quantisation_levels(), ", ")));
+    }
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -316,7 +250,10 @@ Result<QuantizeReport> quantize_model(const QuantizeOptions& options,
                                       const Models::Progress& progress, const CancelToken& cancel) {
   llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
   ggml_backend_load_all_from_path(KNAP_GGML_BACKEND_DIR);
-  return Quantizer(options, progress, cancel).run();
+  KNAP_CHECK_OK(check_levels(options.levels));
+  KNAP_TRY(const auto folder, runner::MeasuringFolder::make(options.scratch));
+  if (!options.clips.empty()) return runner::quantize_speech(options, folder, progress, cancel);
+  return Quantizer(options, progress, cancel, folder).run();
 }
 
 }  // namespace knap::models

@@ -35,4 +35,11 @@ Status import_model(const ModelsOptions& options, const std::filesystem::path& f
 /// Takes the entry of an imported model out again; that there is none is no error.
 Status forget_import(const ModelsOptions& options, std::string_view name);
 
+/// Fetches the 16-bit weights of a Whisper model, whose installed file has 8 bits, and writes them
+/// to `out` as whisper.cpp reads them. Errors: those of Models::pull(); kUnsupported (the model is
+/// not made from such weights).
+Status fetch_speech_source(const ModelsOptions& options, std::string_view name,
+                           const std::filesystem::path& out, const Models::Progress& progress,
+                           const CancelToken& cancel);
+
 }  // namespace knap::models
