@@ -21,7 +21,8 @@ namespace {
 constexpr std::uint32_t kMagic = 0x67676d6c;
 constexpr std::size_t kSizes = 11;                 // of the head; the last tells the level
 constexpr std::uint32_t kQuantisationVersion = 2;  // of ggml: enters the head a thousandfold
-constexpr std::size_t kTokensMax = 100'000;        // Whisper has 51,866 at most
+constexpr std::uint32_t kFiltersMax = 1'024, kFilterWidthMax = 4'096;  // 128 of 201 at most
+constexpr std::size_t kTokensMax = 100'000;                            // Whisper has 51,866 at most
 constexpr std::size_t kTokenBytesMax = 1'024;
 constexpr std::uint64_t kValuesMax = 1ULL << 30;  // of one tensor
 constexpr std::int64_t kRowsTogether = 1'024;
@@ -155,6 +156,7 @@ class Levelling {
     out_.number(level_.file + (plain ? 0 : kQuantisationVersion * 1'000));
     KNAP_TRY(const std::uint32_t filters, in_.number());
     KNAP_TRY(const std::uint32_t width, in_.number());
+    if (filters > kFiltersMax || width > kFilterWidthMax) return broken("no such bank of filters");
     KNAP_TRY(const std::string_view values, in_.take(std::uint64_t{filters} * width * 4));
     out_.number(filters);
     out_.number(width);
@@ -193,7 +195,8 @@ class Levelling {
     const auto row = static_cast<std::int64_t>(tensor.row());
     if (row % ggml_blck_size(type) != 0) return broken("a matrix of another width than the head's");
     const auto rows = static_cast<std::int64_t>(floats.size()) / row;
-    std::string packed(ggml_row_size(type, row) * static_cast<std::size_t>(kRowsTogether), '\0');
+    const auto together = static_cast<std::size_t>(std::min(kRowsTogether, rows));
+    std::string packed(ggml_row_size(type, row) * together, '\0');
     for (std::int64_t at = 0; at < rows; at += kRowsTogether) {
       const std::int64_t count = std::min(kRowsTogether, rows - at);
       const std::size_t bytes = ggml_quantize_chunk(type, floats.data() + at * row, packed.data(),

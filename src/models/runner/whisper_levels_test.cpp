@@ -92,6 +92,14 @@ TEST_F(WhisperLevelsTest, RefusesAHeadThatLiesAboutTheRows) {
   EXPECT_EQ(made.error().code, ErrorCode::kCorruptData);
 }
 
+TEST_F(WhisperLevelsTest, RefusesABankOfFiltersWhoseSizeOverflows) {
+  std::string whole = bytes(source_);
+  whole.replace(48, 8, std::string("\0\0\0\x80\0\0\0\x80", 8));  // times four that is 0 in 64 bits
+  const auto made = write_whisper_level(folder_.write("bank.bin", whole), "Q8_0", made_, cancel_);
+  ASSERT_FALSE(made);
+  EXPECT_THAT(made.error().message, HasSubstr("bank of filters"));
+}
+
 TEST_F(WhisperLevelsTest, RefusesWhatIsQuantisedAlready) {
   ASSERT_TRUE(level("Q8_0"));
   const auto again = write_whisper_level(made_, "Q4_K_M", folder_.path() / "again.bin", cancel_);
