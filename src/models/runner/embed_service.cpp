@@ -115,10 +115,7 @@ class EmbedService final : public Service {
         engine_(std::move(engine)),
         interactive_({.name = "interactive", .threads = 1, .queue_limit = kInteractiveQueue}),
         requests_({.name = "requests", .threads = 2, .queue_limit = kBackgroundQueue}),
-        background_(
-            {.name = "background", .threads = options.threads, .queue_limit = kBackgroundQueue}) {
-    give_way(background_, options.threads);
-  }
+        background_(options.threads, kBackgroundQueue) {}
 
   Status warm_up() {
     std::vector<std::int32_t> ids;
@@ -158,6 +155,7 @@ class EmbedService final : public Service {
     result["tokens"] = tokens_.load();
     result["queued_interactive"] = interactive_.queued();
     result["queued_background"] = requests_.queued();
+    result["background_insists"] = background_.insists();
     return json_text(result);
   }
 
@@ -196,11 +194,11 @@ class EmbedService final : public Service {
     job.values.resize(work.texts.size() * engine_->dimensions());
     // Two background requests at most are in work at a time (the threads of requests_), so the
     // queue of steps stays short.
-    const Status status =
-        work.lane == Lane::kInteractive
-            ? run_here(job)
-            : run_steps(background_, options_.threads, job.batches.size(),
-                        [&](std::size_t i) { return run_step(job, i, Lane::kBackground); });
+    const Status status = work.lane == Lane::kInteractive
+                              ? run_here(job)
+                              : background_.run(job.batches.size(), [&](std::size_t i) {
+                                  return run_step(job, i, Lane::kBackground);
+                                });
     if (!status) return responder->send(error_response(status.error()));
     texts_ += work.texts.size();
     tokens_ += tokens;
@@ -231,9 +229,9 @@ class EmbedService final : public Service {
   const RunnerOptions options_;
   const std::unique_ptr<EmbedEngine> engine_;
   std::atomic<std::uint64_t> texts_ = 0, tokens_ = 0;
-  ThreadPool interactive_;  ///< Queries, in order.
-  ThreadPool requests_;     ///< Parse, tokenize and answer background requests.
-  ThreadPool background_;   ///< Compute their steps.
+  ThreadPool interactive_;   ///< Queries, in order.
+  ThreadPool requests_;      ///< Parse, tokenize and answer background requests.
+  SpareThreads background_;  ///< Compute their steps.
 };
 
 }  // namespace

@@ -68,9 +68,7 @@ class RerankService final : public Service {
         interactive_(
             {.name = "interactive", .threads = options.threads, .queue_limit = kStepsQueue}),
         background_(
-            {.name = "background", .threads = options.threads, .queue_limit = kStepsQueue}) {
-    give_way(background_, options.threads);
-  }
+            {.name = "background", .threads = options.threads, .queue_limit = kStepsQueue}) {}
 
   bool handle(const std::shared_ptr<const http::Request>& request,
               const std::shared_ptr<http::Responder>& responder) override {
@@ -118,8 +116,9 @@ class RerankService final : public Service {
     };
     const std::size_t threads =
         work->threads > 0 ? std::min(work->threads, options_.threads) : options_.threads;
-    const Status status =
-        run_steps(work->background ? background_ : interactive_, threads, batches.size(), step);
+    const Status status = work->background
+                              ? run_steps(background_, threads, batches.size(), step, Pace::kLow)
+                              : run_steps(interactive_, threads, batches.size(), step);
     if (!status) return responder.send(error_response(status.error()));
     texts_ += pairs.size();
     tokens_ += tokens;
