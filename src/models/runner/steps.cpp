@@ -94,20 +94,20 @@ class Work {
 };
 
 void take_little() {
-  thread_local const bool set = [] {
+  thread_local const bool kSet = [] {
     constexpr int kBackgroundNice = 10;
     return ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kBackgroundNice) == 0;
   }();
-  static_cast<void>(set);
+  static_cast<void>(kSet);
 }
 
 /// Once for a thread: without privileges there is no way back.
 void take_what_is_left() {
-  thread_local const bool set = [] {
+  thread_local const bool kSet = [] {
     const sched_param none{};
     return ::pthread_setschedparam(::pthread_self(), SCHED_IDLE, &none) == 0;
   }();
-  if (!set) take_little();
+  if (!kSet) take_little();
 }
 
 void take_a_share() {}
