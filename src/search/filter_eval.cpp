@@ -154,11 +154,13 @@ bool evaluate(const Filter::Node& node, const FoldedFacts& facts, const GraphSet
         return any(facts.headings, [&](const auto& heading) { return contains(heading, wanted); });
       });
     case FilterKind::kLink:
-      return any(facts.links_to,
-                 [&](const auto& path) { return names_path(values.front(), path); });
     case FilterKind::kLinkedFrom:
     case FilterKind::kNear: {
-      if (graph == nullptr) return false;
+      if (graph == nullptr) {
+        return node.kind == FilterKind::kLink && any(facts.links_to, [&](const auto& path) {
+                 return names_path(values.front(), path);
+               });
+      }
       const auto found = graph->find(&node);
       return found != graph->end() && found->second.contains(facts.path_hash);
     }
@@ -174,111 +176,6 @@ bool evaluate(const Filter::Node& node, const FoldedFacts& facts, const GraphSet
       return any(values, [&](const auto& code) { return facts.language == code; });
   }
   return false;
-}
-
-bool has_graph_terms(const Filter::Node& node) {
-  return node.kind == FilterKind::kLinkedFrom || node.kind == FilterKind::kNear ||
-         std::any_of(node.children.begin(), node.children.end(),
-                     [](const auto& child) { return has_graph_terms(*child); });
-}
-
-namespace {
-
-using Notes = std::vector<const FoldedFacts*>;
-constexpr std::uint32_t kNoPlace = 0xFFFFFFFF;
-
-/// Links between notes in both directions, by place in the list.
-class LinkGraph {
- public:
-  explicit LinkGraph(const Notes& notes) : notes_(notes) {
-    std::size_t size = 16;
-    while (size < notes.size() * 2) size *= 2;
-    table_.assign(size, kNoPlace);
-    for (std::uint32_t i = 0; i < notes.size(); ++i) {
-      std::size_t at = notes[i]->path_hash & (size - 1);
-      while (table_[at] != kNoPlace) at = (at + 1) & (size - 1);
-      table_[at] = i;
-    }
-    // Backward links of all notes in one row: counted, then filled.
-    std::vector<std::uint32_t> targets;
-    back_begin_.assign(notes.size() + 1, 0);
-    for (const FoldedFacts* note : notes) {
-      for (const std::uint64_t hash : note->link_hashes) {
-        targets.push_back(find(hash));
-        if (targets.back() != kNoPlace) ++back_begin_[targets.back() + 1];
-      }
-    }
-    for (std::size_t i = 0; i < notes.size(); ++i) back_begin_[i + 1] += back_begin_[i];
-    back_.resize(back_begin_.back());
-    std::vector<std::uint32_t> next(back_begin_.begin(), back_begin_.end() - 1);
-    std::size_t link = 0;
-    for (std::uint32_t i = 0; i < notes.size(); ++i) {
-      for (std::size_t l = 0; l < notes[i]->link_hashes.size(); ++l, ++link)
-        if (targets[link] != kNoPlace) back_[next[targets[link]]++] = i;
-    }
-  }
-
-  /// Breadth first in both directions; the note itself is among them.
-  std::unordered_set<std::uint64_t> near(std::string_view written, std::uint32_t distance) const {
-    std::vector<bool> seen(notes_.size());
-    std::vector<std::uint32_t> ring;
-    for (std::uint32_t i = 0; i < notes_.size(); ++i)
-      if (names_path(written, notes_[i]->path)) ring.push_back(i), seen[i] = true;
-    std::unordered_set<std::uint64_t> paths;
-    for (std::uint32_t step = 0; !ring.empty(); ++step) {
-      std::vector<std::uint32_t> next;
-      const auto visit = [&](std::uint32_t note) {
-        if (note != kNoPlace && !seen[note]) next.push_back(note), seen[note] = true;
-      };
-      for (const std::uint32_t note : ring) {
-        paths.insert(notes_[note]->path_hash);
-        if (step == distance) continue;
-        for (const std::uint64_t hash : notes_[note]->link_hashes) visit(find(hash));
-        for (std::uint32_t i = back_begin_[note]; i < back_begin_[note + 1]; ++i) visit(back_[i]);
-      }
-      ring = std::move(next);
-    }
-    return paths;
-  }
-
- private:
-  std::uint32_t find(std::uint64_t hash) const {
-    std::size_t at = hash & (table_.size() - 1);
-    while (table_[at] != kNoPlace && notes_[table_[at]]->path_hash != hash)
-      at = (at + 1) & (table_.size() - 1);
-    return table_[at];
-  }
-
-  const Notes& notes_;
-  std::vector<std::uint32_t> table_;  ///< Open addressing: place in the list, by hash of the path.
-  std::vector<std::uint32_t> back_begin_, back_;
-};
-
-std::unordered_set<std::uint64_t> linked_from(const Notes& notes, std::string_view written) {
-  std::unordered_set<std::uint64_t> paths;
-  for (const FoldedFacts* note : notes)
-    if (names_path(written, note->path))
-      paths.insert(note->link_hashes.begin(), note->link_hashes.end());
-  return paths;
-}
-
-void fill_graph_sets(const Filter::Node& node, const Notes& notes, std::optional<LinkGraph>& graph,
-                     GraphSets& sets) {
-  if (node.kind == FilterKind::kLinkedFrom) sets[&node] = linked_from(notes, node.values.front());
-  if (node.kind == FilterKind::kNear) {
-    if (!graph) graph.emplace(notes);
-    sets[&node] = graph->near(node.values.front(), node.distance);
-  }
-  for (const auto& child : node.children) fill_graph_sets(*child, notes, graph, sets);
-}
-
-}  // namespace
-
-GraphSets find_graph_sets(const Filter::Node& node, const Notes& notes) {
-  GraphSets sets;
-  std::optional<LinkGraph> graph;
-  fill_graph_sets(node, notes, graph, sets);
-  return sets;
 }
 
 bool Filter::matches(const NoteFacts& facts) const {

@@ -65,7 +65,7 @@ constexpr std::uint32_t kFilterNodesMax = 256;
 constexpr std::uint32_t kFilterDepthMax = 32;
 constexpr std::uint32_t kNearDistanceMax = 5;
 
-/// The hashes of the paths that each linked-from and near term of one filter admits, found
+/// The hashes of the paths that each link, linked-from and near term of one filter admits, found
 /// beforehand from all notes' links.
 using GraphSets = std::unordered_map<const Filter::Node*, std::unordered_set<std::uint64_t>>;
 
@@ -78,9 +78,6 @@ bool names_path(std::string_view written, std::string_view path);
 
 /// Whether `text` matches a pattern in which "*" stands for any text.
 bool matches_glob(std::string_view pattern, std::string_view text);
-
-bool has_graph_terms(const Filter::Node& node);
-GraphSets find_graph_sets(const Filter::Node& node, const std::vector<const FoldedFacts*>& notes);
 
 /// Reads 2026, 2026-01, 2026-01-02 or 2026-01-02T10:30 (also with a space and seconds); nothing
 /// when it is no date.

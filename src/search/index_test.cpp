@@ -174,6 +174,37 @@ TEST(Index, GraphFiltersFollowLinks) {
   EXPECT_THAT(found("-near:[[A]]~2"), ElementsAre(4));
 }
 
+TEST(Index, GraphFiltersFollowEdits) {
+  NoteInput a = note(1, "A", {"word"}), b = note(2, "B", {"word"});
+  a.facts.links_to = {"B.md", "picture.png"};
+  const auto index = make_index({a, b, note(3, "C", {"word"})});
+  const auto found = [&](std::string_view text) {
+    Query query{.text = "word", .filter = filter(text)};
+    return ids(*index->search(query, Deadline::never()));
+  };
+  EXPECT_THAT(found("link:[[picture.png]]"), ElementsAre(1)) << "no note of the index";
+  EXPECT_THAT(found("link:[[B]]"), ElementsAre(1));
+  EXPECT_THAT(found("-link:[[B]]"), UnorderedElementsAre(2, 3));
+  a.facts.links_to = {};
+  b.facts.links_to = {"C.md"};
+  index->apply(upsert({a, b}));
+  EXPECT_THAT(found("link:[[B]]"), ElementsAre());
+  EXPECT_THAT(found("link:[[C]]"), ElementsAre(2));
+  EXPECT_THAT(found("near:[[A]]~5"), ElementsAre(1));
+  index->apply({{}, {NoteId{2}}});
+  EXPECT_THAT(found("link:[[C]]"), ElementsAre());
+  EXPECT_THAT(found("near:[[C]]"), ElementsAre(3));
+}
+
+TEST(Index, GraphFiltersLiveWithAPathThatStandsTwice) {
+  NoteInput a = note(1, "A", {"word"}), again = note(2, "A", {"word"}), c = note(3, "C", {"word"});
+  a.facts.links_to = {"C.md"};
+  c.facts.links_to = {"A.md"};
+  const auto index = make_index({a, again, c});
+  Query query{.text = "word", .filter = filter("near:[[C]]~2")};
+  EXPECT_THAT(ids(*index->search(query, Deadline::never())), UnorderedElementsAre(1, 2, 3));
+}
+
 // ---- vectors
 
 const std::vector<std::int8_t> kEast{127, 0, 0, 0}, kNorth{0, 127, 0, 0}, kNorthEast{90, 90, 0, 0};

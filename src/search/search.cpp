@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "dense.hpp"
+#include "filter_links.hpp"
 #include "filter_tree.hpp"
 #include "fusion.hpp"
 #include "phrase.hpp"
@@ -93,13 +94,8 @@ void Search::choose_candidates() {
   GraphSets graph;
   const Filter::Node* root = query_.filter ? &query_.filter->root() : nullptr;
   if (root != nullptr && root->kind == FilterKind::kAll) root = nullptr;
-  if (root != nullptr && has_graph_terms(*root)) {
-    std::vector<const FoldedFacts*> notes;
-    for (const SegmentView& view : state_.segments)
-      for (std::uint32_t note = 0; note < view.segment->note_count(); ++note)
-        if (view.live(note)) notes.push_back(view.segment->facts[note].get());
-    graph = find_graph_sets(*root, notes);
-  }
+  if (root != nullptr && has_link_terms(*root))
+    graph = find_graph_sets(*root, *state_.links.get(state_.segments));
   sets_.resize(state_.segments.size());
   candidates_.assign(state_.segments.size(), nullptr);
   for (std::size_t s = 0; s < state_.segments.size(); ++s) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "filter_links.hpp"
 #include "keyword.hpp"
 #include "segment.hpp"
 #include "vectors.hpp"
@@ -31,6 +32,7 @@ struct State {
   std::shared_ptr<const VectorView> vectors;
   Totals totals;
   std::uint32_t languages = 0;  ///< Set of bit(Language) of the notes.
+  LazyFilterLinks links;
 };
 
 Result<SearchResult> search_state(const State& state, const Query& query,
