@@ -14,7 +14,6 @@ import json
 import pathlib
 import random
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -89,10 +88,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="knap-filters-") as folder:
         home = pathlib.Path(folder)
         vault = home / "vault"
-        if options.folder:
-            shutil.copytree(options.folder, vault)
-        else:
-            make_vault("hub", vault)
+        make_vault("hub", vault, options.folder)
         server = Server(home / "server", {"notes": vault}, NO_MODELS)
         # To the end, pictures and documents too: nothing is left to be read beside the searches.
         subprocess.run([program(), "index", "--config", server.config], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -56,9 +56,12 @@ def machine():
             "kernel": os.uname().release, "program": version, "commit": commit, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
-def make_vault(name, folder):
+def make_vault(name, folder, own=None):
+    """One of the evaluation data's vaults, or a copy of somebody's own."""
     shared = shared_folder()
-    if name == "hub":
+    if own:
+        shutil.copytree(own, folder, symlinks=True)
+    elif name == "hub":
         folder.mkdir()
         subprocess.run(["tar", "-xf", shared / "data" / "vaults" / "obsidian-hub.tar.zst", "-C", folder], check=True)
     else:
@@ -298,10 +301,7 @@ def main():
     for name in [options.folder.name] if options.folder else options.vault or ["hub", "10k"]:
         with tempfile.TemporaryDirectory(prefix="knap-bench-") as work:
             vault = pathlib.Path(work) / "vault"
-            if options.folder:
-                shutil.copytree(options.folder, vault, symlinks=True)
-            else:
-                make_vault(name, vault)
+            make_vault(name, vault, options.folder)
             print(f"{name}:", file=sys.stderr)
             run = Run(name, vault, pathlib.Path(work) / "home", not options.no_models and (name != "10k" or options.cover_10k), options)
             try:

@@ -20,6 +20,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
 from knap_server import ROOT, clean_environment, program, shared_folder  # noqa: E402
 from latency import machine  # noqa: E402
+from plots.bars import OWN, bars_svg  # noqa: E402
 
 LANGUAGE, ENCODER, SPEECH = "smollm2-135m-instruct", "all-minilm-l6-v2", "whisper-base"
 LOSSES = {"language": ("perplexity", "perplexity", "{:.2f}"), "encoder": ("ndcg_10", "nDCG@10", "{:.3f}"),
@@ -74,25 +75,14 @@ def level_table(kind, report):
 
 def plot(reports):
     """Bytes of each level as bars, what is lost beside them."""
-    count = sum(len(report["levels"]) for report, _ in reports.values())
-    width, left, bar = 760, 130, 330
-    height = 22 * count + 32 * len(reports) + 20
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
-           f'<rect width="{width}" height="{height}" fill="#fff"/>']
-    y = 0
+    groups = []
     for kind, (report, name) in reports.items():
         key, loss, form = LOSSES[kind]
-        y += 28
-        out.append(f'<text x="10" y="{y}" font-weight="bold">{name}: size of each level, and its {loss}</text>')
-        y += 4
         largest = max(row["bytes"] for row in report["levels"])
-        for row in report["levels"]:
-            length = row["bytes"] / largest * bar
-            out.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{row["level"]}</text>'
-                       f'<rect x="{left}" y="{y + 4}" width="{length:.1f}" height="14" fill="#7c3aed"/>'
-                       f'<text x="{left + length + 6:.1f}" y="{y + 15}">{row["bytes"] / 1e6:.0f} MB, {form.format(row[key])}</text>')
-            y += 22
-    return "\n".join([*out, "</svg>"]) + "\n"
+        groups.append((f"{name}: size of each level, and its {loss}",
+                       [(row["level"], row["bytes"] / largest * 330, f'{row["bytes"] / 1e6:.0f} MB, {form.format(row[key])}', OWN)
+                        for row in report["levels"]]))
+    return bars_svg(groups, 130)
 
 
 def main():

@@ -94,10 +94,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="knap-model-change-") as folder:
         home = pathlib.Path(folder)
         vault = home / "vault"
-        if options.folder:
-            shutil.copytree(options.folder, vault)
-        else:
-            make_vault("hub", vault)
+        make_vault("hub", vault, options.folder)
         server = Server(home / "server", {"notes": vault})
         if options.judged:
             server.data_dir.mkdir(parents=True, exist_ok=True)

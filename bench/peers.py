@@ -15,6 +15,7 @@ result. Memory is what the process grew by, texts of the documents not counted (
 import argparse
 import http.client
 import json
+import math
 import os
 import pathlib
 import re
@@ -26,6 +27,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
 from knap_server import NO_MODELS, ROOT, Server, clean_environment, program, shared_folder  # noqa: E402
 from latency import machine, make_queries  # noqa: E402
+from plots.bars import OTHER, OWN, bars_svg  # noqa: E402
 from ranking import REPLAY, evaluation, load, model_of, prepare  # noqa: E402
 
 HERE = ROOT / "bench" / "peers"
@@ -229,24 +231,11 @@ def hub(args, work, folder, shared):
 
 def plot(sets):
     """Median time of a question by peer, on a logarithmic scale: one bar each."""
-    import math
-    bars = [(title, row) for title, rows in sets for row in rows if "failed" not in row]
-    height, width, left = 22 * len(bars) + 30 * len(sets) + 30, 760, 250
-    scale = lambda ms: (math.log10(max(ms, .01)) + 2) / 4.5 * (width - left - 90)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
-           f'<rect width="{width}" height="{height}" fill="#fff"/>']
-    y, last = 10, None
-    for title, row in bars:
-        if title != last:
-            y += 24
-            out.append(f'<text x="10" y="{y}" font-weight="bold">{title}: median of one question, ms (logarithmic)</text>')
-            y, last = y + 8, title
-        name, own = row["name"].replace("**", ""), row["name"].startswith("**")
-        out.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{name}</text>'
-                   f'<rect x="{left}" y="{y + 3}" width="{scale(row["p50"]):.1f}" height="14" fill="{"#7c3aed" if own else "#94a3b8"}"/>'
-                   f'<text x="{left + scale(row["p50"]) + 6:.1f}" y="{y + 14}">{row["p50"]:.2f}</text>')
-        y += 22
-    return "\n".join([*out, "</svg>"]) + "\n"
+    left = 250
+    length = lambda ms: (math.log10(max(ms, .01)) + 2) / 4.5 * (760 - left - 90)
+    return bars_svg([(f"{title}: median of one question, ms (logarithmic)",
+                      [(row["name"].replace("**", ""), length(row["p50"]), f'{row["p50"]:.2f}', OWN if row["name"].startswith("**") else OTHER)
+                       for row in rows if "failed" not in row]) for title, rows in sets], left)
 
 
 def main():

@@ -8,22 +8,23 @@
 
 namespace knap::search {
 
-FilterLinks::FilterLinks(std::vector<const FoldedFacts*> notes) : notes_(std::move(notes)) {
+FilterLinks::FilterLinks(const std::vector<const FoldedFacts*>& notes)
+    : notes_(static_cast<std::uint32_t>(notes.size())) {
   std::size_t links = 0;
-  for (const FoldedFacts* note : notes_) links += note->link_hashes.size();
+  for (const FoldedFacts* note : notes) links += note->link_hashes.size();
   std::size_t size = 16;
-  while (size < (notes_.size() + links) * 2) size *= 2;
+  while (size < (notes.size() + links) * 2) size *= 2;
   table_.assign(size, kNone);
-  for (std::uint32_t note = 0; note < notes_.size(); ++note) {
-    if (add_node(notes_[note]->path_hash, notes_[note]->path) == note) continue;
+  for (std::uint32_t note = 0; note < notes.size(); ++note) {
+    if (add_node(notes[note]->path_hash, notes[note]->path) == note) continue;
     // A path stands twice: links lead to the first.
-    hashes_.push_back(notes_[note]->path_hash);
-    paths_.emplace_back(notes_[note]->path);
+    hashes_.push_back(notes[note]->path_hash);
+    paths_.emplace_back(notes[note]->path);
   }
   forward_.reserve(links);
-  forward_begin_.reserve(notes_.size() + 1);
+  forward_begin_.reserve(notes.size() + 1);
   forward_begin_.push_back(0);
-  for (const FoldedFacts* note : notes_) {
+  for (const FoldedFacts* note : notes) {
     for (std::size_t i = 0; i < note->link_hashes.size(); ++i)
       forward_.push_back(add_node(note->link_hashes[i], note->links_to[i]));
     forward_begin_.push_back(static_cast<std::uint32_t>(forward_.size()));
@@ -34,7 +35,7 @@ FilterLinks::FilterLinks(std::vector<const FoldedFacts*> notes) : notes_(std::mo
   std::partial_sum(back_begin_.begin(), back_begin_.end(), back_begin_.begin());
   back_.resize(forward_.size());
   std::vector<std::uint32_t> next(back_begin_.begin(), back_begin_.end() - 1);
-  for (std::uint32_t note = 0; note < notes_.size(); ++note) {
+  for (std::uint32_t note = 0; note < notes.size(); ++note) {
     for (std::uint32_t i = forward_begin_[note]; i < forward_begin_[note + 1]; ++i)
       back_[next[forward_[i]]++] = note;
   }
@@ -64,7 +65,7 @@ FilterLinks::Paths FilterLinks::linking_to(std::string_view written) const {
 
 FilterLinks::Paths FilterLinks::linked_from(std::string_view written) const {
   Paths paths;
-  for (std::uint32_t note = 0; note < notes_.size(); ++note) {
+  for (std::uint32_t note = 0; note < notes_; ++note) {
     if (!names_path(written, paths_[note])) continue;
     for (std::uint32_t i = forward_begin_[note]; i < forward_begin_[note + 1]; ++i)
       paths.insert(hashes_[forward_[i]]);
@@ -74,15 +75,15 @@ FilterLinks::Paths FilterLinks::linked_from(std::string_view written) const {
 
 /// Breadth first in both directions.
 FilterLinks::Paths FilterLinks::near(std::string_view written, std::uint32_t distance) const {
-  std::vector<bool> seen(notes_.size());
+  std::vector<bool> seen(notes_);
   std::vector<std::uint32_t> ring;
-  for (std::uint32_t note = 0; note < notes_.size(); ++note)
+  for (std::uint32_t note = 0; note < notes_; ++note)
     if (names_path(written, paths_[note])) ring.push_back(note), seen[note] = true;
   Paths paths;
   for (std::uint32_t step = 0; !ring.empty(); ++step) {
     std::vector<std::uint32_t> next;
     const auto visit = [&](std::uint32_t node) {
-      if (node < notes_.size() && !seen[node]) next.push_back(node), seen[node] = true;
+      if (node < notes_ && !seen[node]) next.push_back(node), seen[node] = true;
     };
     for (const std::uint32_t note : ring) {
       paths.insert(hashes_[note]);
@@ -135,7 +136,7 @@ std::shared_ptr<const FilterLinks> LazyFilterLinks::get(
   for (const SegmentView& view : segments)
     for (std::uint32_t note = 0; note < view.segment->note_count(); ++note)
       if (view.live(note)) notes.push_back(view.segment->facts[note].get());
-  links_ = std::make_shared<const FilterLinks>(std::move(notes));
+  links_ = std::make_shared<const FilterLinks>(notes);
   return links_;
 }
 

@@ -19,7 +19,7 @@ class FilterLinks {
   using Paths = std::unordered_set<std::uint64_t>;  ///< Hashes of folded paths.
 
   /// Where a path stands twice, links lead to the first note.
-  explicit FilterLinks(std::vector<const FoldedFacts*> notes);
+  explicit FilterLinks(const std::vector<const FoldedFacts*>& notes);
 
   /// Notes that link to what `written` names, be it a note or another file.
   Paths linking_to(std::string_view written) const;
@@ -34,7 +34,7 @@ class FilterLinks {
   std::uint32_t add_node(std::uint64_t hash, std::string_view path);
 
   /// Nodes are the notes, in order, and behind them what they link to besides.
-  std::vector<const FoldedFacts*> notes_;
+  std::uint32_t notes_;
   std::vector<std::uint64_t> hashes_;
   std::vector<std::string_view> paths_;
   std::vector<std::uint32_t> table_;  ///< Open addressing: node, by hash of the path.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -60,9 +61,11 @@ class Work {
     return status_;
   }
 
-  /// By the threads that have run or are running it, all of which are still there.
-  Nanoseconds computed() const {
+  /// By the threads that have run or are running it, all of which are still there; nothing before
+  /// the first has begun.
+  std::optional<Nanoseconds> computed() const {
     const MutexLock lock(mutex_);
+    if (threads_.empty()) return std::nullopt;
     Nanoseconds total{};
     for (const Thread& thread : threads_) total += computed_by(thread.clock) - thread.before;
     return total;
@@ -157,11 +160,15 @@ Status SpareThreads::run(std::size_t count, const std::function<Status(std::size
   Nanoseconds computed{};
   while (!work->wait(helpers, insisting ? Deadline::never() : Deadline::after(kLook))) {
     const auto now = SteadyClock::now();
-    const Nanoseconds before = std::exchange(computed, work->computed());
     const auto waited = std::chrono::duration<double>(now - std::exchange(looked, now));
-    if (computed - before > kStarvedShare * waited) continue;
+    // Steps behind those of another caller starve when these do.
+    if (const auto total = work->computed(); total && !insists()) {
+      const Nanoseconds before = std::exchange(computed, *total);
+      if (computed - before > kStarvedShare * waited) continue;
+      insists_until_ = now + kInsist;
+    }
+    if (!insists()) continue;
     insisting = true;
-    insists_until_ = now + kInsist;
     helpers += help(insisting_, wanted, work, take_little);
   }
   return work->status();
