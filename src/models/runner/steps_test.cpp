@@ -1,6 +1,7 @@
 #include "runner/steps.hpp"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -10,20 +11,19 @@
 #include <thread>
 #include <vector>
 
-#include "knap/base/cores.hpp"
-
 namespace knap::models::runner {
 namespace {
 
-/// Keeps every core busy as long as it lives.
+/// Keeps every core that this process may use busy as long as it lives.
 class BusyCores {
  public:
   BusyCores() {
-    for (std::size_t i = 0; i < usable_cores(); ++i)
-      threads_.emplace_back([this] {
-        while (!ended_.load(std::memory_order_relaxed)) {
-        }
-      });
+    cpu_set_t allowed;
+    if (::sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+    for (std::size_t core = 0; core < CPU_SETSIZE; ++core) {
+      if (CPU_ISSET(core, &allowed)) threads_.emplace_back([this, core] { keep_busy(core); });
+    }
+    while (busy_ < threads_.size()) std::this_thread::yield();
   }
   ~BusyCores() {
     ended_ = true;
@@ -33,7 +33,19 @@ class BusyCores {
   BusyCores& operator=(const BusyCores&) = delete;
 
  private:
+  /// Two of these threads on one core, however briefly, would leave something on another.
+  void keep_busy(std::size_t core) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    EXPECT_EQ(::pthread_setaffinity_np(::pthread_self(), sizeof(one), &one), 0);
+    ++busy_;
+    while (!ended_.load(std::memory_order_relaxed)) {
+    }
+  }
+
   std::atomic<bool> ended_ = false;
+  std::atomic<std::size_t> busy_ = 0;
   std::vector<std::thread> threads_;
 };
 
