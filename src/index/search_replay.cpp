@@ -97,6 +97,10 @@ Status set(search::RankingSettings& ranking, const std::string& text) {
       {"search.dense_floor_deviations", &RankingSettings::dense_floor_deviations},
   };
   const std::size_t equals = text.find('=');
+  if (equals != std::string::npos && text.substr(0, equals) == "search.estimated_from") {
+    ranking.estimated_from = static_cast<std::uint32_t>(std::stoul(text.substr(equals + 1)));
+    return {};
+  }
   const auto name = kNames.find(text.substr(0, equals));
   if (equals == std::string::npos || name == kNames.end())
     return make_error(ErrorCode::kInvalidArgument, "--set " + text + ": unknown name");

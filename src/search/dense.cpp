@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
+#include <optional>
 
 #include "kernels.hpp"
 
@@ -36,6 +39,13 @@ Quantised quantise(std::span<const float> query) {
   return out;
 }
 
+/// About so many of the estimates are made exact. Each costs a row from anywhere in memory.
+constexpr double kRefinedRows = 2'048;
+constexpr std::size_t kSampledRows = 8'192;
+/// Notes whose exact cosines tell the mean and deviation where others are estimated: the mean of so
+/// many is mostly right to a sixteenth of a deviation, which moves all notes alike.
+constexpr std::uint64_t kSampledNotes = 256;
+
 /// Rows that one thread reads in one go: about 100 µs.
 constexpr std::uint32_t kPartRows = 16 * VectorView::kChunkRows;
 
@@ -45,6 +55,11 @@ class Scan {
       : vectors_(*state.vectors), query_(query), quantised_(quantise(query)) {}
 
   void want_all_rows() { cosines_.resize(vectors_.row_count); }
+  void want_estimates() {
+    want_all_rows();
+    signs_.emplace(query_);
+  }
+  bool estimates() const { return signs_.has_value(); }
   std::size_t parts() const { return (cosines_.size() + kPartRows - 1) / kPartRows; }
   void read_rows(std::size_t part) {
     std::vector<std::int32_t> dots(VectorView::kChunkRows);
@@ -52,19 +67,44 @@ class Scan {
     const std::uint32_t end = std::min(vectors_.row_count, begin + kPartRows);
     for (std::uint32_t first = begin; first < end; first += VectorView::kChunkRows) {
       const std::uint32_t count = std::min(VectorView::kChunkRows, end - first);
-      dot_rows(quantised_.values, vectors_.row(first), std::span(dots).first(count));
+      const VectorView::Chunk& chunk = *vectors_.chunks[first / VectorView::kChunkRows];
+      const std::span<float> cosines = std::span(cosines_).subspan(first, count);
+      if (signs_) {
+        signs_->estimate(chunk.signs, cosines);
+        continue;
+      }
+      dot_rows(quantised_.values, chunk.values.data(), std::span(dots).first(count));
+      const float scale = quantised_.scale;
       for (std::uint32_t i = 0; i < count; ++i)
-        cosines_[first + i] =
-            static_cast<float>(dots[i]) * quantised_.scale * vectors_.inverse_norm(first + i);
+        cosines[i] = static_cast<float>(dots[i]) * scale * chunk.inverse_norms[i];
     }
   }
-  float cosine(std::uint32_t row) const {
-    if (!cosines_.empty()) return cosines_[row];
+  float cosine(std::uint32_t row) const { return cosines_.empty() ? exact(row) : cosines_[row]; }
+  void prefetch(std::uint32_t row) const {
+    constexpr std::uint32_t kLine = 64;
+    const std::int8_t* values = vectors_.row(row);
+    for (std::uint32_t at = 0; at < vectors_.dimensions; at += kLine)
+      __builtin_prefetch(values + at);
+  }
+  float exact(std::uint32_t row) const {
     std::int32_t dot = 0;
     dot_rows(quantised_.values, vectors_.row(row), {&dot, 1});
     return static_cast<float>(dot) * quantised_.scale * vectors_.inverse_norm(row);
   }
-  std::vector<float> take_rows() { return std::move(cosines_); }
+  /// From which estimate on about so many rows lie. Rows, not passages: thousands of notes may end
+  /// in the same lines.
+  float best_estimates(double count) const {
+    const std::size_t stride = std::max<std::size_t>(1, cosines_.size() / kSampledRows);
+    std::vector<float> sample;
+    for (std::size_t row = 0; row < cosines_.size(); row += stride) sample.push_back(cosines_[row]);
+    const auto place = static_cast<std::size_t>(count / static_cast<double>(stride));
+    if (place >= sample.size()) return kNoCosine;
+    std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(place),
+                     sample.end(), std::greater<>());
+    return sample[place];
+  }
+  /// Empty when they are estimates.
+  std::vector<float> take_rows() { return signs_ ? std::vector<float>() : std::move(cosines_); }
   float make_exact(std::uint32_t row) {
     const float cosine = dot_float(query_, vectors_.row(row)) * vectors_.inverse_norm(row);
     if (!cosines_.empty()) cosines_[row] = cosine;
@@ -75,10 +115,12 @@ class Scan {
   const VectorView& vectors_;
   std::span<const float> query_;
   Quantised quantised_;
+  std::optional<SignQuery> signs_;
   std::vector<float> cosines_;
 };
 
-std::uint64_t count_candidates(const State& state, std::span<const NoteSet* const> candidates) {
+/// Passages of the candidates, of all with a vector, at most 1.
+double candidate_share(const State& state, std::span<const NoteSet* const> candidates) {
   std::uint64_t units = 0;
   for (std::size_t s = 0; s < state.segments.size(); ++s) {
     const SegmentView& view = state.segments[s];
@@ -91,7 +133,8 @@ std::uint64_t count_candidates(const State& state, std::span<const NoteSet* cons
       if (candidates[s]->test(note))
         units += segment.first_unit[note + 1] - segment.first_unit[note] - 1;
   }
-  return units;
+  const double rows = std::max(1U, state.vectors->row_count);
+  return std::min(1.0, static_cast<double>(units) / rows);
 }
 
 /// Notes of one segment that one thread looks up in one go.
@@ -101,39 +144,124 @@ struct NoteRange {
 };
 constexpr std::uint32_t kRangeNotes = 16'384;
 
-void score_notes(const State& state, const NoteRange& range, const NoteSet* candidates,
-                 const Scan& scan, DenseScores::PerSegment& out) {
-  const Segment& segment = *state.segments[range.segment].segment;
-  const std::span<const std::uint32_t> slot_rows = *state.vectors->slot_rows;
-  for (std::uint32_t note = range.begin; note < range.end; ++note) {
-    if (candidates != nullptr && !candidates->test(note)) continue;
-    for (std::uint32_t unit = segment.first_unit[note] + 1; unit < segment.first_unit[note + 1];
-         ++unit) {
-      const Slot slot = segment.unit_slots[unit];
-      const std::uint32_t row = slot < slot_rows.size() ? slot_rows[slot] : kNoRow;
-      if (row == kNoRow) continue;
-      const float cosine = scan.cosine(row);
-      if (cosine > out.notes[note]) out.notes[note] = cosine, out.best_units[note] = unit;
-    }
+/// The largest of f(row, unit) over a note's passages that have a row, and which has it.
+template <class CosineOfRow>
+DenseScores::NoteBest best_passage(const Segment& segment, std::uint32_t note,
+                                   std::span<const std::uint32_t> slot_rows, CosineOfRow f) {
+  DenseScores::NoteBest best;
+  const std::uint32_t end = segment.first_unit[note + 1];
+  for (std::uint32_t unit = segment.first_unit[note] + 1; unit < end; ++unit) {
+    const Slot slot = segment.unit_slots[unit];
+    const std::uint32_t row = slot < slot_rows.size() ? slot_rows[slot] : kNoRow;
+    if (row == kNoRow) continue;
+    if (const float cosine = f(row, unit); cosine > best.cosine) best = {cosine, unit};
+  }
+  return best;
+}
+
+/// A passage whose cosine is wanted exactly.
+struct Wanted {
+  std::uint32_t row, note, unit;
+};
+
+/// Exact cosines of rows from anywhere: memory is told of each some time before.
+template <class Take>
+void compute(const Scan& scan, std::span<const Wanted> wanted, Take take) {
+  constexpr std::size_t kAhead = 8;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (i + kAhead < wanted.size()) scan.prefetch(wanted[i + kAhead].row);
+    take(wanted[i], scan.exact(wanted[i].row));
   }
 }
 
-/// Mean and deviation over the notes that have a cosine.
-void measure(DenseScores& scores) {
-  double sum = 0, squares = 0;
-  for (const auto& per : scores.segments) {
-    for (const float cosine : per.notes) {
-      if (cosine == kNoCosine) continue;
-      ++scores.candidates;
-      sum += cosine;
-      squares += double{cosine} * cosine;
+/// @param refined_from  cosines from here on are estimates to make exact
+void score_notes(const State& state, const NoteRange& range, const NoteSet* candidates,
+                 const Scan& scan, float refined_from, DenseScores::PerSegment& out) {
+  const Segment& segment = *state.segments[range.segment].segment;
+  std::vector<Wanted> wanted;
+  for (std::uint32_t note = range.begin; note < range.end; ++note) {
+    if (candidates != nullptr && !candidates->test(note)) continue;
+    const auto best = best_passage(segment, note, *state.vectors->slot_rows,
+                                   [&](std::uint32_t row, std::uint32_t unit) {
+                                     const float cosine = scan.cosine(row);
+                                     if (cosine < refined_from) return cosine;
+                                     wanted.push_back({row, note, unit});
+                                     return kNoCosine;
+                                   });
+    out.notes[note] = best.cosine;
+    out.best_units[note] = best.unit;
+  }
+  compute(scan, wanted, [&](const Wanted& each, float cosine) {
+    if (cosine > out.notes[each.note])
+      out.notes[each.note] = cosine, out.best_units[each.note] = each.unit;
+  });
+}
+
+class Mean {
+ public:
+  void add(float value) {
+    ++count_;
+    sum_ += value;
+    squares_ += double{value} * value;
+  }
+  std::uint64_t count() const { return count_; }
+  void get(float& mean, float& deviation) const {
+    if (count_ == 0) return;
+    const auto count = static_cast<double>(count_);
+    const double value = sum_ / count;
+    mean = static_cast<float>(value);
+    deviation = static_cast<float>(std::sqrt(std::max(0.0, squares_ / count - value * value)));
+  }
+
+ private:
+  std::uint64_t count_ = 0;
+  double sum_ = 0, squares_ = 0;
+};
+
+/// Mean over a part of the candidate notes, exact.
+Mean sample_notes(const State& state, std::span<const NoteSet* const> candidates,
+                  const Scan& scan) {
+  std::uint64_t notes = 0;
+  for (std::size_t s = 0; s < state.segments.size(); ++s) {
+    notes +=
+        candidates[s] != nullptr ? candidates[s]->count() : state.segments[s].segment->note_count();
+  }
+  const std::uint64_t stride = std::max<std::uint64_t>(1, notes / kSampledNotes);
+  std::vector<Wanted> wanted;
+  std::vector<float> nearest;
+  std::uint64_t until_next = 0;
+  for (std::size_t s = 0; s < state.segments.size(); ++s) {
+    const Segment& segment = *state.segments[s].segment;
+    for (std::uint32_t note = 0; note < segment.note_count(); ++note) {
+      if (candidates[s] != nullptr && !candidates[s]->test(note)) continue;
+      if (until_next-- > 0) continue;
+      until_next = stride - 1;
+      const auto number = static_cast<std::uint32_t>(nearest.size());
+      best_passage(segment, note, *state.vectors->slot_rows,
+                   [&](std::uint32_t row, std::uint32_t unit) {
+                     wanted.push_back({row, number, unit});
+                     return kNoCosine;
+                   });
+      nearest.push_back(kNoCosine);
     }
   }
-  if (scores.candidates == 0) return;
-  const auto count = static_cast<double>(scores.candidates);
-  scores.mean = static_cast<float>(sum / count);
-  scores.deviation =
-      static_cast<float>(std::sqrt(std::max(0.0, squares / count - (sum / count) * (sum / count))));
+  compute(scan, wanted, [&](const Wanted& each, float cosine) {
+    nearest[each.note] = std::max(nearest[each.note], cosine);
+  });
+  Mean mean;
+  for (const float cosine : nearest)
+    if (cosine != kNoCosine) mean.add(cosine);
+  return mean;
+}
+
+/// Over the notes that have a cosine.
+Mean measure(const DenseScores& scores) {
+  Mean mean;
+  for (const auto& per : scores.segments) {
+    for (const float cosine : per.notes)
+      if (cosine != kNoCosine) mean.add(cosine);
+  }
+  return mean;
 }
 
 struct Best {
@@ -160,19 +288,16 @@ void rescore(const State& state, Scan& scan, std::uint32_t count, DenseScores& s
   std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(kept), best.end(),
                    [](const Best& a, const Best& b) { return a.cosine > b.cosine; });
   for (const Best& one : std::span(best).first(kept)) {
-    const Segment& segment = *state.segments[one.segment].segment;
     auto& per = scores.segments[one.segment];
-    per.notes[one.note] = kNoCosine;
-    for (std::uint32_t unit = segment.first_unit[one.note] + 1;
-         unit < segment.first_unit[one.note + 1]; ++unit) {
-      const std::uint32_t row = state.vectors->row_of(segment.unit_slots[unit]);
-      if (row == kNoRow) continue;
-      const float cosine = scan.make_exact(row);
-      if (cosine > per.notes[one.note])
-        per.notes[one.note] = cosine, per.best_units[one.note] = unit;
-    }
-    scores.best = std::max(scores.best, per.notes[one.note]);
+    const auto exact =
+        best_passage(*state.segments[one.segment].segment, one.note, *state.vectors->slot_rows,
+                     [&](std::uint32_t row, std::uint32_t) { return scan.make_exact(row); });
+    per.notes[one.note] = exact.cosine;
+    per.best_units[one.note] = exact.unit;
+    scores.best = std::max(scores.best, exact.cosine);
+    scores.rescored.emplace_back(one.segment, one.note);
   }
+  std::ranges::sort(scores.rescored);
 }
 
 }  // namespace
@@ -186,19 +311,30 @@ float DenseScores::passage_cosine(const State& state, std::size_t segment,
   return dot_float(query, state.vectors->row(row)) * state.vectors->inverse_norm(row);
 }
 
+DenseScores::NoteBest DenseScores::note_cosine(const State& state, std::size_t segment,
+                                               std::uint32_t note) const {
+  const VectorView& vectors = *state.vectors;
+  return best_passage(*state.segments[segment].segment, note, *vectors.slot_rows,
+                      [&](std::uint32_t row, std::uint32_t) {
+                        return dot_float(query, vectors.row(row)) * vectors.inverse_norm(row);
+                      });
+}
+
 struct DenseSearch::Impl {
   const State& state;
   const std::span<const float> query;
   const std::span<const NoteSet* const> candidates;
+  const double share;  ///< Of all passages, the candidates'.
   Scan scan;
 };
 
 DenseSearch::DenseSearch(const State& state, std::span<const float> query,
-                         std::span<const NoteSet* const> candidates)
-    : impl_(new Impl{state, query, candidates, Scan(state, query)}) {
-  const std::uint64_t units = count_candidates(state, candidates);
-  if (static_cast<double>(units) >= kNarrowShare * state.vectors->row_count)
-    impl_->scan.want_all_rows();
+                         std::span<const NoteSet* const> candidates, std::uint32_t estimated_from)
+    : impl_(
+          new Impl{state, query, candidates, candidate_share(state, candidates), {state, query}}) {
+  if (impl_->share < kNarrowShare) return;
+  state.vectors->row_count >= estimated_from ? impl_->scan.want_estimates()
+                                             : impl_->scan.want_all_rows();
 }
 
 DenseSearch::~DenseSearch() = default;
@@ -219,12 +355,28 @@ DenseScores DenseSearch::finish(std::uint32_t rescored, const Helpers& helpers) 
     for (std::uint32_t begin = 0; begin < notes; begin += kRangeNotes)
       ranges.push_back({s, begin, std::min(notes, begin + kRangeNotes)});
   }
+  scores.estimated = impl_->scan.estimates();
+  Mean sample;
+  float refined = std::numeric_limits<float>::infinity();
+  if (scores.estimated) {
+    sample = sample_notes(state, impl_->candidates, impl_->scan);
+    refined = impl_->scan.best_estimates(kRefinedRows / impl_->share);
+  }
   fan_out(helpers, ranges.size(), [&](std::size_t i) {
     const NoteRange& range = ranges[i];
-    score_notes(state, range, impl_->candidates[range.segment], impl_->scan,
+    score_notes(state, range, impl_->candidates[range.segment], impl_->scan, refined,
                 scores.segments[range.segment]);
   });
-  measure(scores);
+  if (scores.estimated) {
+    for (const auto& per : scores.segments)
+      scores.candidates +=
+          per.notes.size() - static_cast<std::uint64_t>(std::ranges::count(per.notes, kNoCosine));
+    sample.get(scores.mean, scores.deviation);
+  } else {
+    const Mean all = measure(scores);
+    scores.candidates = all.count();
+    all.get(scores.mean, scores.deviation);
+  }
   rescore(state, impl_->scan, rescored, scores);
   scores.rows = impl_->scan.take_rows();
   scores.query = impl_->query;

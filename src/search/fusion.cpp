@@ -1,6 +1,7 @@
 #include "fusion.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "phrase.hpp"
@@ -24,7 +25,12 @@ class Fusion {
   void normalise();
   void gather_notes(std::uint32_t s);
   void gather_passages(std::uint32_t s);
+  Candidate note_candidate(std::uint32_t s, std::uint32_t note,
+                           DenseScores::NoteBest nearest) const;
+  bool passes_by(std::uint32_t s, std::uint32_t note, float cosine);
+  void weigh(Candidate& candidate, Language language) const;
   void add(Candidate candidate, Language language);
+  void make_exact();
   void add_phrases();
   void gather_best();
   bool has_keywords() const { return in_.keyword != nullptr || in_.best != nullptr; }
@@ -34,6 +40,9 @@ class Fusion {
 
   float keyword_of(std::uint32_t s, std::uint32_t note, std::uint32_t unit) const;
   float dense_weight(Language language) const;
+  float dense_weight_of(Language language) const {
+    return dense_weights_[static_cast<std::size_t>(language)];
+  }
   std::uint32_t best_unit(const KeywordScores& scores, const Segment& segment,
                           std::uint32_t note) const;
   NoteId id(const Candidate& c) const { return in_.state.segments[c.segment].segment->ids[c.note]; }
@@ -44,6 +53,7 @@ class Fusion {
   float keyword_top_ = 0;
   float dense_floor_ = 0, dense_span_ = 1;
   std::uint32_t model_languages_ = 0;
+  std::array<float, kLanguagesMax> dense_weights_{};  ///< By language.
   std::vector<NamedNote> named_;
   std::size_t kept_ = 0;  ///< So many of the best are kept while gathering.
   float threshold_ = 0;   ///< Scores up to this are not among them.
@@ -73,6 +83,8 @@ void Fusion::normalise() {
     model_languages_ |= bit(language_of(code));
   // Notes too short for their language to be known are taken for the model's.
   model_languages_ |= bit(Language::kUnknown);
+  for (std::size_t i = 0; i < dense_weights_.size(); ++i)
+    dense_weights_[i] = dense_weight(static_cast<Language>(i));
   if (in_.dense != nullptr && in_.dense->candidates > 0) {
     dense_floor_ =
         std::min(in_.dense->mean + settings_.dense_floor_deviations * in_.dense->deviation,
@@ -96,12 +108,16 @@ float Fusion::dense_weight(Language language) const {
   return usual + in_.unknown_share * std::max(0.0F, settings_.dense_weight_unknown - usual);
 }
 
-void Fusion::add(Candidate candidate, Language language) {
-  const float weight = dense_weight(language);
+void Fusion::weigh(Candidate& candidate, Language language) const {
+  const float weight = dense_weight_of(language);
   const float keyword = keyword_top_ > 0 ? candidate.bm25 / keyword_top_ : 0;
   if (candidate.cosine != kNoCosine)
     candidate.dense = std::clamp((candidate.cosine - dense_floor_) / dense_span_, 0.0F, 1.0F);
   candidate.score = (1 - weight) * keyword + weight * candidate.dense;
+}
+
+void Fusion::add(Candidate candidate, Language language) {
+  weigh(candidate, language);
   if (candidate.score <= 0) return;
   ++found_count_;
   top_ = std::max(top_, candidate.score);
@@ -122,21 +138,63 @@ void Fusion::gather_notes(std::uint32_t s) {
   const Segment& segment = *in_.state.segments[s].segment;
   for (std::uint32_t note = 0; note < segment.note_count(); ++note) {
     if (in_.candidates[s] != nullptr && !in_.candidates[s]->test(note)) continue;
-    Candidate c{.segment = s, .note = note, .unit = segment.first_unit[note], .cosine = kNoCosine};
-    float cosine_share = 0, keyword_share = 0;
-    if (in_.keyword != nullptr && (*in_.keyword)[s].notes[note] > 0) {
-      c.unit = best_unit((*in_.keyword)[s], segment, note);
-      c.bm25 = keyword_of(s, note, c.unit);
-      keyword_share = c.bm25 / keyword_top_ * (1 - dense_weight(segment.languages[note]));
+    DenseScores::NoteBest nearest;
+    if (in_.dense != nullptr) {
+      const auto& per = in_.dense->segments[s];
+      nearest = {per.notes[note], per.best_units[note]};
     }
-    if (in_.dense != nullptr && in_.dense->segments[s].notes[note] != kNoCosine) {
-      c.cosine = in_.dense->segments[s].notes[note];
-      cosine_share =
-          (c.cosine - dense_floor_) / dense_span_ * dense_weight(segment.languages[note]);
-      // The place shown is that of the leg which carries the note.
-      if (cosine_share > keyword_share) c.unit = in_.dense->segments[s].best_units[note];
-    }
+    if (passes_by(s, note, nearest.cosine)) continue;
+    const Candidate c = note_candidate(s, note, nearest);
     if (c.bm25 > 0 || c.cosine != kNoCosine) add(c, segment.languages[note]);
+  }
+}
+
+// Whether a note that meaning alone speaks for cannot join the best; most notes are such. It counts
+// as found.
+bool Fusion::passes_by(std::uint32_t s, std::uint32_t note, float cosine) {
+  if (!named_.empty() || cosine == kNoCosine) return false;
+  if (in_.keyword != nullptr && (*in_.keyword)[s].notes[note] > 0) return false;
+  const float weight = dense_weight_of(in_.state.segments[s].segment->languages[note]);
+  const float score = weight * std::clamp((cosine - dense_floor_) / dense_span_, 0.0F, 1.0F);
+  if (score > 0 && score >= threshold_) return false;
+  found_count_ += score > 0 ? 1 : 0;
+  return true;
+}
+
+Candidate Fusion::note_candidate(std::uint32_t s, std::uint32_t note,
+                                 DenseScores::NoteBest nearest) const {
+  const Segment& segment = *in_.state.segments[s].segment;
+  Candidate c{
+      .segment = s, .note = note, .unit = segment.first_unit[note], .cosine = nearest.cosine};
+  float keyword_share = 0;
+  if (in_.keyword != nullptr && (*in_.keyword)[s].notes[note] > 0) {
+    c.unit = best_unit((*in_.keyword)[s], segment, note);
+    c.bm25 = keyword_of(s, note, c.unit);
+    keyword_share = c.bm25 / keyword_top_ * (1 - dense_weight_of(segment.languages[note]));
+  }
+  if (c.cosine == kNoCosine) return c;
+  const float cosine_share =
+      (c.cosine - dense_floor_) / dense_span_ * dense_weight_of(segment.languages[note]);
+  // The place shown is that of the leg which carries the note.
+  if (cosine_share > keyword_share) c.unit = nearest.unit;
+  return c;
+}
+
+// The best by estimates are scored again without. Those that meaning alone brings here are exact
+// already; words may bring others.
+void Fusion::make_exact() {
+  sort(kept_);
+  found_.resize(std::min(kept_, found_.size()));
+  top_ = 0;
+  const auto& rescored = in_.dense->rescored;
+  for (Candidate& c : found_) {
+    if (!std::ranges::binary_search(rescored, std::pair{c.segment, c.note})) {
+      const bool exact_name = c.exact_name;
+      c = note_candidate(c.segment, c.note, in_.dense->note_cosine(in_.state, c.segment, c.note));
+      weigh(c, in_.state.segments[c.segment].segment->languages[c.note]);
+      c.exact_name = exact_name;
+    }
+    top_ = std::max(top_, c.score);
   }
 }
 
@@ -201,8 +259,8 @@ void Fusion::add_phrases() {
     for (std::size_t i = 0; i < places.size(); ++i) {
       Candidate& c = found_[places[i].second];
       const Language language = in_.state.segments[s].segment->languages[c.note];
-      c.phrase =
-          settings_.phrase_bonus * shares[i] * c.bm25 / keyword_top_ * (1 - dense_weight(language));
+      c.phrase = settings_.phrase_bonus * shares[i] * c.bm25 / keyword_top_ *
+                 (1 - dense_weight_of(language));
       c.score += c.phrase;
     }
   }
@@ -246,7 +304,8 @@ Hit Fusion::to_hit(const Candidate& c) const {
 std::vector<Hit> Fusion::run(std::uint64_t& found) {
   normalise();
   if (has_keywords()) named_ = notes_named(in_.state, in_.query, in_.terms);
-  kept_ = std::size_t{std::max(in_.query.limit, kPhraseCandidates)} * 2;
+  const bool estimated = in_.dense != nullptr && in_.dense->estimated;
+  kept_ = std::size_t{std::max(in_.query.limit, kPhraseCandidates)} * (estimated ? 3 : 2);
   const bool notes = in_.query.group == Group::kNote;
   if (in_.keyword != nullptr) {
     for (std::uint32_t s = 0; s < in_.state.segments.size(); ++s) {
@@ -265,6 +324,7 @@ std::vector<Hit> Fusion::run(std::uint64_t& found) {
       notes ? gather_notes(s) : gather_passages(s);
   }
   found = found_count_;
+  if (estimated) make_exact();
   add_phrases();
   lift_names();
   sort(in_.query.limit);

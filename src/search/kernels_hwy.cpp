@@ -1,4 +1,6 @@
 // One source, compiled once for each instruction set by foreach_target.h.
+#include <bit>
+
 #include "kernels.hpp"
 #include "kernels_vnni.hpp"
 
@@ -50,6 +52,36 @@ float DotFloat(const float* query, std::size_t dimensions, const std::int8_t* ro
   return total;
 }
 
+void SignSums(const std::uint64_t* planes, std::size_t words, const std::uint64_t* codes,
+              std::int32_t* out, std::size_t blocks) {
+  static_assert(kSignPlanes == 4);
+  const hn::CappedTag<std::uint64_t, kSignBlock> lanes;
+  std::uint64_t sums[kSignBlock], ones[kSignBlock];
+  for (std::size_t b = 0; b < blocks; ++b) {
+    for (std::size_t r = 0; r < kSignBlock; r += hn::Lanes(lanes)) {
+      auto count = hn::Zero(lanes), low = count, high = count;
+      for (std::size_t w = 0; w < words; ++w) {
+        const auto bits = hn::LoadU(lanes, codes + (b * words + w) * kSignBlock + r);
+        const auto both = [&](std::size_t plane) {
+          const auto one =
+              hn::PopulationCount(hn::And(bits, hn::Set(lanes, planes[plane * words + w])));
+          const auto two =
+              hn::PopulationCount(hn::And(bits, hn::Set(lanes, planes[(plane + 1) * words + w])));
+          return hn::Add(one, hn::Add(two, two));
+        };
+        count = hn::Add(count, hn::PopulationCount(bits));
+        low = hn::Add(low, both(0));
+        high = hn::Add(high, both(2));
+      }
+      hn::StoreU(hn::Add(low, hn::ShiftLeft<2>(high)), lanes, sums + r);
+      hn::StoreU(count, lanes, ones + r);
+    }
+    for (std::size_t r = 0; r < kSignBlock; ++r)
+      out[b * kSignBlock + r] =
+          static_cast<std::int32_t>(2 * sums[r]) - static_cast<std::int32_t>(15 * ones[r]);
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace knap::search
 HWY_AFTER_NAMESPACE();
@@ -59,6 +91,7 @@ namespace knap::search {
 
 HWY_EXPORT(DotRows);
 HWY_EXPORT(DotFloat);
+HWY_EXPORT(SignSums);
 
 void dot_rows(std::span<const std::int8_t> query, const std::int8_t* rows,
               std::span<std::int32_t> out) {
@@ -79,6 +112,33 @@ void dot_rows_scalar(std::span<const std::int8_t> query, const std::int8_t* rows
   for (std::size_t r = 0; r < out.size(); ++r) {
     std::int32_t sum = 0;
     for (std::size_t i = 0; i < query.size(); ++i) sum += rows[r * query.size() + i] * query[i];
+    out[r] = sum;
+  }
+}
+
+void sign_sums(std::span<const std::uint64_t> planes, const std::uint64_t* codes,
+               std::span<std::int32_t> out) {
+  static const bool kCounts = has_vpopcnt();
+  if (kCounts) {
+    sign_sums_vpopcnt(planes, codes, out);
+  } else {
+    HWY_DYNAMIC_DISPATCH(SignSums)
+    (planes.data(), planes.size() / kSignPlanes, codes, out.data(), out.size() / kSignBlock);
+  }
+}
+
+void sign_sums_scalar(std::span<const std::uint64_t> planes, const std::uint64_t* codes,
+                      std::span<std::int32_t> out) {
+  const std::size_t words = planes.size() / kSignPlanes;
+  for (std::size_t r = 0; r < out.size(); ++r) {
+    const std::uint64_t* row = codes + r / kSignBlock * words * kSignBlock + r % kSignBlock;
+    std::int32_t sum = 0;
+    for (std::size_t w = 0; w < words; ++w) {
+      const std::uint64_t bits = row[w * kSignBlock];
+      sum -= 15 * std::popcount(bits);
+      for (std::size_t p = 0; p < kSignPlanes; ++p)
+        sum += 2 * (std::popcount(bits & planes[p * words + w]) << p);
+    }
     out[r] = sum;
   }
 }
@@ -104,6 +164,19 @@ void dot_rows_on(std::int64_t target, std::span<const std::int8_t> query, const 
   hwy::SetSupportedTargetsForTest(target);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   HWY_DYNAMIC_DISPATCH(DotRows)(query.data(), query.size(), rows, out.data(), out.size());
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+void sign_sums_on(std::int64_t target, std::span<const std::uint64_t> planes,
+                  const std::uint64_t* codes, std::span<std::int32_t> out) {
+  if (target == kVnniTarget)
+    return has_vpopcnt() ? sign_sums_vpopcnt(planes, codes, out)
+                         : sign_sums_scalar(planes, codes, out);
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  HWY_DYNAMIC_DISPATCH(SignSums)
+  (planes.data(), planes.size() / kSignPlanes, codes, out.data(), out.size() / kSignBlock);
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }

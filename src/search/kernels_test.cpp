@@ -1,5 +1,6 @@
 #include "kernels.hpp"
 
+#include <algorithm>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -28,6 +29,25 @@ TEST(Kernels, EachInstructionSetEqualsTheScalarVersion) {
       EXPECT_EQ(got, expected) << kernel_target_name(target) << " with " << dimensions
                                << " dimensions";
     }
+  }
+}
+
+TEST(Kernels, SignSumsOfEachInstructionSetEqualTheScalarVersion) {
+  std::mt19937_64 random(5);
+  for (const std::size_t words : {1U, 2U, 6U, 7U, 12U, 16U}) {
+    constexpr std::size_t kBlocks = 3;
+    std::vector<std::uint64_t> planes(kSignPlanes * words), codes(words * kSignBlock * kBlocks);
+    for (auto& word : planes) word = random();
+    for (auto& word : codes) word = random();
+    std::fill_n(codes.begin(), words * kSignBlock, ~std::uint64_t{0});
+    std::vector<std::int32_t> expected(kBlocks * kSignBlock), got(expected.size());
+    sign_sums_scalar(planes, codes.data(), expected);
+    for (const std::int64_t target : kernel_targets()) {
+      sign_sums_on(target, planes, codes.data(), got);
+      EXPECT_EQ(got, expected) << kernel_target_name(target) << " with " << words << " words";
+    }
+    sign_sums(planes, codes.data(), got);
+    EXPECT_EQ(got, expected);
   }
 }
 

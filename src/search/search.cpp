@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <numeric>
 #include <optional>
 
@@ -59,6 +60,11 @@ class Search {
   std::uint64_t count_keyword_notes() const;
   DenseScores score_together(StageClock& clock);
   DenseScores score_alone() const;
+  /// Passages are scored apart from their notes' others: no estimate will do for them.
+  std::uint32_t estimated_from() const {
+    return query_.group == Group::kPassage ? std::numeric_limits<std::uint32_t>::max()
+                                           : query_.ranking.estimated_from;
+  }
   std::uint32_t rescored_count() const { return std::max(kRescoredMin, query_.limit * 2); }
   bool choose_dense();
   std::uint64_t candidate_count() const;
@@ -202,7 +208,7 @@ std::uint64_t Search::count_keyword_notes() const {
 /// Both legs beside each other, in parts: in a large index, where threads are free.
 DenseScores Search::score_together(StageClock& clock) {
   using Micros = std::chrono::microseconds;
-  DenseSearch dense(state_, query_.embedding, candidates_);
+  DenseSearch dense(state_, query_.embedding, candidates_, estimated_from());
   const std::size_t segments = state_.segments.size();
   keyword_.resize(segments);
   std::vector<std::size_t> order(segments);  // the largest first: nobody waits for it at the end
@@ -229,7 +235,7 @@ DenseScores Search::score_together(StageClock& clock) {
 }
 
 DenseScores Search::score_alone() const {
-  DenseSearch dense(state_, query_.embedding, candidates_);
+  DenseSearch dense(state_, query_.embedding, candidates_, estimated_from());
   for (std::size_t part = 0; part < dense.parts(); ++part) dense.scan(part);
   return dense.finish(rescored_count(), {});
 }

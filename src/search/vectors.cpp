@@ -59,6 +59,7 @@ std::uint32_t VectorStore::append(Rows& rows, std::span<const std::int8_t> value
     auto chunk = std::make_shared<VectorView::Chunk>();
     chunk->values.resize(std::size_t{VectorView::kChunkRows} * rows.dimensions);
     chunk->inverse_norms.resize(VectorView::kChunkRows);
+    chunk->signs = SignRows(VectorView::kChunkRows, rows.dimensions);
     rows.chunks.push_back(std::move(chunk));
   }
   VectorView::Chunk& last = *rows.chunks.back();
@@ -67,6 +68,7 @@ std::uint32_t VectorStore::append(Rows& rows, std::span<const std::int8_t> value
   std::int64_t squares = 0;
   for (const std::int8_t value : values) squares += value * value;
   last.inverse_norms[at] = squares > 0 ? 1 / std::sqrt(static_cast<float>(squares)) : 0;
+  last.signs.set(at, values);
   return rows.count++;
 }
 

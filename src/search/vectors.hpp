@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "knap/base/hash.hpp"
+#include "sign_rows.hpp"
 
 namespace knap::search {
 
@@ -28,6 +29,7 @@ struct VectorView {
   struct Chunk {
     std::vector<std::int8_t> values;
     std::vector<float> inverse_norms;  ///< 1 / length of each row; 0 for a row of zeros.
+    SignRows signs;
   };
   std::vector<std::shared_ptr<Chunk>> chunks;
   std::shared_ptr<const std::vector<std::uint32_t>> slot_rows;  ///< Slot -> row, or kNoRow.
@@ -42,7 +44,8 @@ struct VectorView {
     return chunks[index / kChunkRows]->inverse_norms[index % kChunkRows];
   }
   std::uint64_t bytes() const {
-    return chunks.size() * std::uint64_t{kChunkRows} * (dimensions + sizeof(float)) +
+    return chunks.size() * (std::uint64_t{kChunkRows} * (dimensions + sizeof(float)) +
+                            SignRows::bytes(kChunkRows, dimensions)) +
            slot_rows->size() * sizeof(std::uint32_t);
   }
 };

@@ -64,6 +64,8 @@ struct RankingSettings {
                                       ///< passage holds, for the first results of both legs.
   float dense_sure_cosine = 0.6F;  ///< Of the model: where no passage comes so near, meaning weighs
                                    ///< less.
+  /// Vectors from which on cosines are estimated from signs first; below, all are computed.
+  std::uint32_t estimated_from = 32'768;
   float dense_floor_deviations = 0.0F;  ///< Cosines up to mean + so many deviations count 0.
   /// ISO 639-1 codes of the languages that the embedding model knows; empty: all.
   std::vector<std::string> model_languages = {"en"};
