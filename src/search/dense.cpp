@@ -14,6 +14,8 @@ namespace {
 /// Below this share of candidate passages, computing only theirs beats reading all rows in a
 /// straight line.
 constexpr double kNarrowShare = 0.25;
+/// The same where all rows would only be estimated.
+constexpr double kNarrowEstimatedShare = 0.05;
 
 struct Quantised {
   std::vector<std::int8_t> values;
@@ -332,9 +334,9 @@ DenseSearch::DenseSearch(const State& state, std::span<const float> query,
                          std::span<const NoteSet* const> candidates, std::uint32_t estimated_from)
     : impl_(
           new Impl{state, query, candidates, candidate_share(state, candidates), {state, query}}) {
-  if (impl_->share < kNarrowShare) return;
-  state.vectors->row_count >= estimated_from ? impl_->scan.want_estimates()
-                                             : impl_->scan.want_all_rows();
+  const bool estimated = state.vectors->row_count >= estimated_from;
+  if (impl_->share < (estimated ? kNarrowEstimatedShare : kNarrowShare)) return;
+  estimated ? impl_->scan.want_estimates() : impl_->scan.want_all_rows();
 }
 
 DenseSearch::~DenseSearch() = default;
