@@ -3,9 +3,10 @@
 
     model_server.py                                   SmolLM2 135M; and Qwen2.5 1.5B where it is installed
     model_server.py --model smollm2-135m-instruct     one of them
-    model_server.py --only single shared              some of: single, shared, newcomer, vanish
+    model_server.py --only single shared              some of: single, quote, shared, newcomer, vanish
 
-`single`: one client, a fresh prompt each time: tokens a second, reading and writing. `shared`: eight askers at once who share a
+`single`: one client, a fresh prompt each time: tokens a second, reading and writing. `quote`: one client wants a text of its
+prompt word for word: tokens a second, and of Knap's runner how many tokens it guessed and how many were right. `shared`: eight askers at once who share a
 system prompt that is new to the server, then again when it is known: tokens a second of all, time to the first token.
 `newcomer`: a question while four long background answers are written, beside the same question on the idle server. `vanish`: a
 hundred clients ask and go away at once: time until no slot is busy or waiting.
@@ -150,11 +151,20 @@ class Texts:
     def __init__(self):
         text = " ".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
         self.words, self.at = re.findall(r"[A-Za-z]+", text), 0
+        self.prose = re.findall(r"[A-Z][a-z][^.|`*\[\]{}<>\n]{30,200}[a-z]\. ", text)
 
     def take(self, count):
         self.at += 1
         start = self.at * 97 % (len(self.words) - count)
         return f"{self.at}. " + " ".join(self.words[start:start + count])
+
+    def sentences(self, words):
+        """Sentences of the manual with about so many words."""
+        out = []
+        while sum(len(each.split()) for each in out) < words:
+            self.at += 1
+            out.append(self.prose[self.at * 97 % len(self.prose)].strip())
+        return " ".join(out)
 
 
 def single(peers, texts, rounds):
@@ -167,6 +177,22 @@ def single(peers, texts, rounds):
             if seen["written"] > 50:  # some stop at once; both do, mostly
                 figures[peer.name]["write"].append((seen["written"] - 1) / (seen["last_s"] - seen["first_s"]))
     return {name: {key: round(statistics.median(values), 1) for key, values in each.items()} for name, each in figures.items()}
+
+
+def quote(peers, texts, rounds):
+    figures = {peer.name: {"write": []} for peer in peers}
+    for round_ in range(2 * rounds):
+        prompt = chat("Repeat this text word for word, and nothing else:\n" + texts.sentences(80))
+        for peer in turns(peers, round_):
+            seen = peer.ask(prompt, 128)
+            if seen["written"] > 50:
+                figures[peer.name]["write"].append((seen["written"] - 1) / (seen["last_s"] - seen["first_s"]))
+    out = {name: {key: round(statistics.median(values), 1) for key, values in each.items()} for name, each in figures.items()}
+    for peer in peers:
+        if peer.name == "knap":
+            stats = json.loads(peer.get("/stats")[1])
+            out["knap"] |= {key: stats[key] for key in ("guessed_tokens", "guessed_right")}
+    return out
 
 
 def together(peer, prompts, tokens):
@@ -238,7 +264,7 @@ def vanish(peers, texts, rounds):
     return {name: {"free_ms": round(statistics.median(values), 1), "max_ms": round(max(values), 1)} for name, values in figures.items()}
 
 
-MEASUREMENTS = {"single": single, "shared": shared, "newcomer": newcomer, "vanish": vanish}
+MEASUREMENTS = {"single": single, "quote": quote, "shared": shared, "newcomer": newcomer, "vanish": vanish}
 
 
 def missed(found):

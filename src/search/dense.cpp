@@ -323,6 +323,14 @@ DenseScores::NoteBest DenseScores::note_cosine(const State& state, std::size_t s
 }
 
 struct DenseSearch::Impl {
+  Impl(const State& state_, std::span<const float> query_,
+       std::span<const NoteSet* const> candidates_)
+      : state(state_),
+        query(query_),
+        candidates(candidates_),
+        share(candidate_share(state_, candidates_)),
+        scan(state_, query_) {}
+
   const State& state;
   const std::span<const float> query;
   const std::span<const NoteSet* const> candidates;
@@ -332,8 +340,7 @@ struct DenseSearch::Impl {
 
 DenseSearch::DenseSearch(const State& state, std::span<const float> query,
                          std::span<const NoteSet* const> candidates, std::uint32_t estimated_from)
-    : impl_(
-          new Impl{state, query, candidates, candidate_share(state, candidates), {state, query}}) {
+    : impl_(std::make_unique<Impl>(state, query, candidates)) {
   const bool estimated = state.vectors->row_count >= estimated_from;
   if (impl_->share < (estimated ? kNarrowEstimatedShare : kNarrowShare)) return;
   estimated ? impl_->scan.want_estimates() : impl_->scan.want_all_rows();

@@ -15,6 +15,7 @@ using namespace knap::search;
 /// The bytes as four planes and as many blocks of rows as there are.
 void check_signs(std::span<const std::int8_t> bytes) {
   std::vector<std::uint64_t> words(bytes.size() / sizeof(std::uint64_t));
+  if (words.empty()) return;
   std::memcpy(words.data(), bytes.data(), words.size() * sizeof(std::uint64_t));
   const std::size_t row = 1 + words.size() % 13;
   if (words.size() < row * (kSignPlanes + kSignBlock)) return;

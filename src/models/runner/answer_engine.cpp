@@ -86,12 +86,13 @@ class Batch {
   void fill(std::span<const AnswerEngine::Item> items) {
     tokens_.clear(), positions_.clear(), counts_.clear(), slots_.clear(), outputs_.clear();
     for (const auto& item : items) {
-      for (std::size_t i = 0; i < item.tokens.size(); ++i) {
-        tokens_.push_back(item.tokens[i]);
+      for (std::size_t i = 0; i < item.tokens.size() + item.guess.size(); ++i) {
+        const bool known = i < item.tokens.size();
+        tokens_.push_back(known ? item.tokens[i] : item.guess[i - item.tokens.size()]);
         positions_.push_back(static_cast<llama_pos>(item.begin + i));
         counts_.push_back(1);
         slots_.push_back(item.slot);
-        outputs_.push_back(item.sampler != nullptr && i + 1 == item.tokens.size() ? 1 : 0);
+        outputs_.push_back(item.sampler != nullptr && i + 1 >= item.tokens.size() ? 1 : 0);
       }
     }
     slot_pointers_.resize(slots_.size());
@@ -221,8 +222,8 @@ class LlamaEngine final : public AnswerEngine {
     return {};
   }
 
-  Result<std::vector<Token>> step(std::span<const Item> items, std::size_t threads,
-                                  const std::function<bool()>& should_abort) override {
+  Result<std::vector<std::vector<Token>>> step(std::span<const Item> items, std::size_t threads,
+                                               const std::function<bool()>& should_abort) override {
     batch_.fill(items);
     const auto count =
         static_cast<std::int32_t>(std::clamp<std::size_t>(threads, 1, options_.threads));
@@ -238,18 +239,31 @@ class LlamaEngine final : public AnswerEngine {
       return make_error(ErrorCode::kInternal,
                         fmt::format("llama.cpp failed to decode (code {})", code));
     }
-    std::vector<Token> chosen(items.size(), kNoToken);
-    std::int32_t last = -1;
+    std::vector<std::vector<Token>> chosen(items.size());
+    std::size_t begin = 0;
     for (std::size_t i = 0; i < items.size(); ++i) {
-      last += static_cast<std::int32_t>(items[i].tokens.size());
-      if (items[i].sampler == nullptr) continue;
-      chosen[i] = static_cast<LlamaSampler*>(items[i].sampler)
-                      ->choose(llama_get_logits_ith(context_.get(), last));
+      if (items[i].sampler != nullptr)
+        chosen[i] = choose(items[i], begin + items[i].tokens.size() - 1);
+      begin += items[i].tokens.size() + items[i].guess.size();
     }
     return chosen;
   }
 
  private:
+  /// @param last  where the last of the item's tokens stands in the batch; its guess follows
+  std::vector<Token> choose(const Item& item, std::size_t last) {
+    auto& sampler = static_cast<LlamaSampler&>(*item.sampler);
+    std::vector<Token> chosen;
+    for (std::size_t right = 0;; ++right) {
+      const Token token = sampler.choose(
+          llama_get_logits_ith(context_.get(), static_cast<std::int32_t>(last + right)));
+      chosen.push_back(token);
+      if (right < item.guess.size() && token == item.guess[right] && !is_end(token)) continue;
+      if (right < item.guess.size()) cut(item.slot, item.begin + item.tokens.size() + right);
+      return chosen;
+    }
+  }
+
   // One more than the scheduler knows of.
   Slot joining_slot() const { return static_cast<Slot>(options_.slots); }
 
@@ -270,9 +284,10 @@ llama_context_params context_parameters(const AnswerEngine::Options& options, Wa
   parameters.n_batch = options.step_tokens;
   parameters.n_ubatch = options.step_tokens;
   parameters.n_seq_max = options.slots + 1;  // one to put states together in
-  // Outputs are wanted of the last token of each sequence only; room for all of a prompt's would
-  // take hundreds of megabytes with a vocabulary of 150,000.
-  parameters.n_outputs_max = parameters.n_seq_max;
+  // Outputs are wanted of the last token of each sequence only, and of guesses; room for all of a
+  // prompt's would take hundreds of megabytes with a vocabulary of 150,000.
+  parameters.n_outputs_max =
+      parameters.n_seq_max + static_cast<std::uint32_t>(AnswerEngine::kGuessMax);
   parameters.kv_unified = true;  // slots share cells
   parameters.n_threads = static_cast<std::int32_t>(options.threads);
   parameters.n_threads_batch = parameters.n_threads;

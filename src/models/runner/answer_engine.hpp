@@ -49,7 +49,11 @@ class AnswerEngine {
     std::size_t begin;              ///< Tokens that the slot holds already.
     std::span<const Token> tokens;  ///< At least one.
     TokenSampler* sampler;          ///< Chooses the next token; null: none is wanted.
+    /// What may follow the tokens, checked in the same step. Only with a sampler, where can_cut(),
+    /// and at most kGuessMax in all items together.
+    std::span<const Token> guess = {};
   };
+  static constexpr std::size_t kGuessMax = 15;
   static constexpr Token kNoToken = -1;
 
   /// Errors: kCorruptData (llama.cpp cannot load the file), kResourceExhausted (no memory for the
@@ -89,13 +93,16 @@ class AnswerEngine {
   /// slot holds what it held.
   virtual Status join(Slot slot, std::size_t at, const PassageState& state) = 0;
 
-  /// Computes one step. @return for each item the token chosen, or kNoToken: none was wanted, or a
-  /// grammar lets none follow
+  /// Computes one step. @return for each item the tokens chosen, none where none was wanted: those
+  /// of its guess that are right and the one after them, so that the slot holds all but the last;
+  /// the last is kNoToken where a grammar lets none follow. Each is chosen as if by itself: a guess
+  /// changes when it comes, not what it is, but for what larger steps round differently.
   /// Errors: kCancelled (should_abort said so), kInternal. Then all slots hold what they held
   /// before, where the model's state can be cut; where not, the items' slots are empty.
   /// @param should_abort  asked often while it computes, by the computing threads
-  virtual Result<std::vector<Token>> step(std::span<const Item> items, std::size_t threads,
-                                          const std::function<bool()>& should_abort) = 0;
+  virtual Result<std::vector<std::vector<Token>>> step(
+      std::span<const Item> items, std::size_t threads,
+      const std::function<bool()>& should_abort) = 0;
 };
 
 }  // namespace knap::models::runner

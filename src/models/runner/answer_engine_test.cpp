@@ -303,6 +303,26 @@ TEST_F(AnswerEngineTest, AnswersFromAPassageThatWasReadAhead) {
   EXPECT_EQ(text_, answer);
 }
 
+// Said by heart the model's text is the same, whether guessed or not.
+TEST_F(AnswerEngineTest, QuotesInFewerSteps) {
+  request_.messages = {
+      {"user",
+       "Repeat this text word for word: The cellar of the old mill is damp in spring, and the "
+       "millers keep their grain on the second floor, where the wind from the river dries it."}};
+  request_.max_tokens = 40;
+  const auto guessed = run();
+  ASSERT_TRUE(guessed);
+  EXPECT_THAT(text_, HasSubstr("the millers keep their grain on the second floor"));
+  const auto stats = loop_->stats();
+  EXPECT_GT(stats.guessed_right, 10U);
+  EXPECT_LT(stats.steps, guessed->completion_tokens);
+  const std::string text = text_;
+  request_.top_logprobs = 0;  // with its chances told an answer is written token by token
+  ASSERT_TRUE(run());
+  EXPECT_EQ(text_, text);
+  EXPECT_EQ(loop_->stats().guessed_tokens, stats.guessed_tokens);
+}
+
 class EngineStateTest : public testing::Test {
  protected:
   Token next_of(AnswerEngine::Slot slot, std::size_t begin, std::span<const Token> tokens) {
@@ -310,7 +330,7 @@ class EngineStateTest : public testing::Test {
     const AnswerEngine::Item item{
         .slot = slot, .begin = begin, .tokens = tokens, .sampler = sampler->get()};
     const auto chosen = engine_->step({&item, 1}, 1, [] { return false; });
-    return chosen ? chosen->front() : AnswerEngine::kNoToken;
+    return chosen ? chosen->front().front() : AnswerEngine::kNoToken;
   }
   std::unique_ptr<AnswerEngine> engine_;
 };

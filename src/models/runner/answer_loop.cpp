@@ -74,6 +74,7 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
   Running running{.listener = std::move(listener),
                   .sampler = *std::move(sampler),
                   .text = TextStream(request.stop),
+                  .lookup = std::nullopt,
                   .chances = {},
                   .cancel = cancel,
                   .deadline = deadline,
@@ -82,6 +83,7 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
                   .first_token = std::nullopt,
                   .known = std::move(prompt->known),
                   .passage = nullptr};
+  if (guesses(request)) running.lookup.emplace(prompt->tokens);
   Scheduler::Job job{.prompt = std::move(prompt->tokens),
                      .known = {},
                      .read_only = false,
@@ -91,6 +93,12 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::submit(const GenerationRequest& r
                      .tenant = request.tenant,
                      .threads = request.threads > 0 ? request.threads : options_.threads};
   return take_in(std::move(job), std::move(running));
+}
+
+// The chances of a token are told with it, which a sampler that has gone on to the next no longer
+// knows.
+bool AnswerLoop::guesses(const GenerationRequest& request) const {
+  return options_.guesses && engine_->can_cut() && !request.top_logprobs;
 }
 
 // Both or none of a part's texts are put in.
@@ -161,6 +169,7 @@ std::optional<AnswerLoop::Refusal> AnswerLoop::read_ahead(
   Running running{.listener = std::move(listener),
                   .sampler = nullptr,
                   .text = TextStream({}),
+                  .lookup = std::nullopt,
                   .chances = {},
                   .cancel = cancel,
                   .deadline = deadline,
@@ -341,7 +350,8 @@ void AnswerLoop::compute(const Scheduler::Plan& plan) {
       items.push_back({.slot = item.slot,
                        .begin = item.begin,
                        .tokens = item.tokens,
-                       .sampler = item.output ? running.sampler.get() : nullptr});
+                       .sampler = item.output ? running.sampler.get() : nullptr,
+                       .guess = item.guess});
       interests.push_back({running.cancel, running.deadline});
     }
     const Time now = options_.clock();
@@ -365,7 +375,8 @@ void AnswerLoop::compute(const Scheduler::Plan& plan) {
   settle(plan, chosen, options_.clock() - start);
 }
 
-void AnswerLoop::settle(const Scheduler::Plan& plan, const Result<std::vector<Token>>& chosen,
+void AnswerLoop::settle(const Scheduler::Plan& plan,
+                        const Result<std::vector<std::vector<Token>>>& chosen,
                         std::chrono::nanoseconds elapsed) {
   if (!chosen) {
     scheduler_.abandon(plan);
@@ -377,12 +388,15 @@ void AnswerLoop::settle(const Scheduler::Plan& plan, const Result<std::vector<To
     return;
   }
   ++stats_.steps;
-  scheduler_.complete(plan, elapsed);
+  const std::size_t right = plan.guessed_tokens > 0 ? chosen->front().size() - 1 : 0;
+  stats_.guessed_tokens += plan.guessed_tokens;
+  stats_.guessed_right += right;
+  scheduler_.complete(plan, elapsed, right);
   const Time now = options_.clock();
   for (std::size_t i = 0; i < plan.items.size(); ++i) {
     const Scheduler::Item& item = plan.items[i];
     if (item.output) {
-      take_token(item.key, (*chosen)[i], now);
+      take_tokens(item.key, (*chosen)[i], now);
     } else if (running_.at(item.key).passage != nullptr) {
       keep_passage(item, now);
     }
@@ -408,19 +422,35 @@ TokenChance AnswerLoop::chance_of(const TokenSampler::Chances& chances) const {
   return chance;
 }
 
-void AnswerLoop::take_token(Key key, Token token, Time now) {
+void AnswerLoop::take_tokens(Key key, const std::vector<Token>& tokens, Time now) {
+  for (const Token token : tokens) {
+    if (!take_token(key, token, now)) return;
+  }
+  Running& running = running_.at(key);
+  if (!running.lookup) return;
+  const PromptLookup::Guess guess = running.lookup->guess();
+  scheduler_.guess(key, {guess.tokens.begin(), guess.tokens.end()}, guess.chances);
+}
+
+bool AnswerLoop::take_token(Key key, Token token, Time now) {
   Running& running = running_.at(key);
   if (!running.first_token) running.first_token = now;
   // No token: a grammar's text is whole, and the model knows no end.
-  if (token == AnswerEngine::kNoToken || engine_->is_end(token)) return finish(key, "stop", now);
+  if (token == AnswerEngine::kNoToken || engine_->is_end(token)) {
+    finish(key, "stop", now);
+    return false;
+  }
   if (const auto* chances = running.sampler->chances())
     running.chances.push_back(chance_of(*chances));
   scheduler_.append(key, token);
+  if (running.lookup) running.lookup->push(token);
   const std::string text = running.text.push(engine_->piece(token));
   const Outcome so_far = outcome_of(key, running, now);
   if (!text.empty()) running.listener->on_text(text, so_far, std::exchange(running.chances, {}));
-  if (running.text.stopped()) return finish(key, "stop", now);
-  if (so_far.completion_tokens >= running.tokens_max) finish(key, "length", now);
+  const bool stopped = running.text.stopped();
+  if (!stopped && so_far.completion_tokens < running.tokens_max) return true;
+  finish(key, stopped ? "stop" : "length", now);
+  return false;
 }
 
 void AnswerLoop::finish(Key key, const char* reason, Time now) {

@@ -14,6 +14,7 @@
 #include "knap/base/result.hpp"
 #include "runner/answer_engine.hpp"
 #include "runner/passage_store.hpp"
+#include "runner/prompt_lookup.hpp"
 #include "runner/scheduler.hpp"
 #include "runner/text_stream.hpp"
 
@@ -45,6 +46,7 @@ class AnswerLoop {
     std::size_t threads = 1;      ///< What an answer without a number of its own computes with.
     Scheduler::Options schedule;  ///< `cells` and `take` are the engine's.
     PassageStore::Options passages;
+    bool guesses = true;  ///< Checks several tokens in a step where PromptLookup guesses them.
     std::function<Time()> clock = SteadyClock::now;
     enum class Drive { kOwnThread, kByHand } drive = Drive::kOwnThread;  ///< kByHand: step().
   };
@@ -55,6 +57,7 @@ class AnswerLoop {
                   completion_tokens = 0;
     std::chrono::microseconds queue_time{}, prompt_time{}, generation_time{};
     std::uint64_t known_tokens = 0;  ///< Of parts that were put in instead of being read.
+    std::uint64_t guessed_tokens = 0, guessed_right = 0;  ///< Checked beside those written.
     PassageStore::Stats passages;
   };
   struct Refusal {
@@ -103,6 +106,7 @@ class AnswerLoop {
     std::shared_ptr<AnswerListener> listener;
     std::unique_ptr<TokenSampler> sampler;  ///< Null: only the prompt's state is wanted.
     TextStream text;
+    std::optional<PromptLookup> lookup;
     std::vector<TokenChance> chances;  ///< Of tokens whose text is held back.
     CancelToken cancel;
     Deadline deadline;
@@ -119,10 +123,13 @@ class AnswerLoop {
   void run();
   void sweep(Time now) KNAP_REQUIRES(mutex_);
   void compute(const Scheduler::Plan& plan) KNAP_EXCLUDES(mutex_);
-  void settle(const Scheduler::Plan& plan, const Result<std::vector<Token>>& chosen,
+  bool guesses(const GenerationRequest& request) const;
+  void settle(const Scheduler::Plan& plan, const Result<std::vector<std::vector<Token>>>& chosen,
               std::chrono::nanoseconds elapsed) KNAP_REQUIRES(mutex_);
   TokenChance chance_of(const TokenSampler::Chances& chances) const;
-  void take_token(Key key, Token token, Time now) KNAP_REQUIRES(mutex_);
+  /// @return whether the answer goes on
+  bool take_token(Key key, Token token, Time now) KNAP_REQUIRES(mutex_);
+  void take_tokens(Key key, const std::vector<Token>& tokens, Time now) KNAP_REQUIRES(mutex_);
   void finish(Key key, const char* reason, Time now) KNAP_REQUIRES(mutex_);
   void fail(Key key, const Error& error, Scheduler::State state = Scheduler::State::kKept)
       KNAP_REQUIRES(mutex_);

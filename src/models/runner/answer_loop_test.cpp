@@ -56,6 +56,62 @@ TEST_F(AnswerLoopTest, ReusesWhatEarlierAnswersLeft) {
   EXPECT_EQ(next->text, FakeEngine::alone(more, 5));
 }
 
+/// Of a text that repeats itself, every 13 tokens.
+constexpr std::size_t kMemory = 1;
+
+TEST_F(AnswerLoopTest, WritesWhatIsGuessedInFewerSteps) {
+  make({.step_time = 10ms, .memory = kMemory});
+  EXPECT_TRUE(loop_->warm_up());
+  const auto heard = ask(asking("prompt", 120));
+  run();
+  EXPECT_EQ(heard->text, FakeEngine::alone("prompt", 120, kMemory));
+  EXPECT_EQ((*heard->end)->completion_tokens, 120U);
+  EXPECT_EQ((*heard->end)->finish_reason, "length");
+  EXPECT_LT(engine_->steps.size(), 60U);
+  const auto stats = loop_->stats();
+  EXPECT_GT(stats.guessed_right, 60U);
+  EXPECT_LE(stats.guessed_right, stats.guessed_tokens);
+  // What it left is what was written: an answer that goes on from it is the same.
+  const std::string more = "prompt" + heard->text;
+  const auto next = ask(asking(more, 20));
+  run();
+  EXPECT_EQ((*next->end)->reused_tokens, more.size() - 1);
+  EXPECT_EQ(next->text, FakeEngine::alone(more, 20, kMemory));
+}
+
+TEST_F(AnswerLoopTest, GuessesNothingBesideOthersAndNothingThatCostsMore) {
+  make({.step_time = 10ms, .memory = kMemory});
+  EXPECT_TRUE(loop_->warm_up());
+  ask(asking("prompt", 60));
+  ask(asking("another", 60));
+  run();
+  for (const auto& step : engine_->steps) EXPECT_TRUE(step.items == 1 || step.guessed == 0);
+  make(
+      {.step_time = 0ms, .memory = kMemory});  // a step of two tokens takes twice as long as of one
+  EXPECT_TRUE(loop_->warm_up());
+  ask(asking("prompt", 120));
+  run();
+  EXPECT_EQ(loop_->stats().guessed_tokens, 0U);
+}
+
+TEST_F(AnswerLoopTest, GuessesStopWhereTheAnswerDoes) {
+  for (const std::size_t tokens : {40U, 41U, 42U, 43U, 44U}) {
+    make({.step_time = 10ms, .memory = kMemory});
+    EXPECT_TRUE(loop_->warm_up());
+    const std::string whole = FakeEngine::alone("prompt", 120, kMemory);
+    GenerationRequest request = asking("prompt", static_cast<std::uint32_t>(tokens));
+    const auto limited = ask(request);
+    run();
+    EXPECT_EQ(limited->text, whole.substr(0, tokens));
+    request.max_tokens = 120;
+    request.stop = {whole.substr(tokens, 26)};
+    const auto stopped = ask(request);
+    run();
+    EXPECT_EQ(stopped->text, whole.substr(0, whole.find(request.stop.front())));
+    EXPECT_EQ((*stopped->end)->finish_reason, "stop");
+  }
+}
+
 TEST_F(AnswerLoopTest, ANewcomerWaitsForNoMoreThanOneChunk) {
   make();
   EXPECT_TRUE(loop_->warm_up());

@@ -37,7 +37,8 @@ class AnswerService final : public Service {
         writers_({.name = "writers", .threads = kWriterThreads, .queue_limit = kWriterQueue}),
         loop_(std::move(engine), {.threads = options.threads,
                                   .schedule = {.chunk_time = options.chunk_time},
-                                  .passages = passages}),
+                                  .passages = passages,
+                                  .guesses = options.guesses}),
         admission_({.name = "admission", .threads = 1, .queue_limit = kAdmissionQueue}) {}
 
   Status warm_up() { return loop_.warm_up(); }
@@ -76,6 +77,8 @@ class AnswerService final : public Service {
     result["prompt_tokens"] = stats.prompt_tokens;
     result["reused_tokens"] = stats.reused_tokens;
     result["completion_tokens"] = stats.completion_tokens;
+    result["guessed_tokens"] = stats.guessed_tokens;
+    result["guessed_right"] = stats.guessed_right;
     result["queue_us"] = microseconds(stats.queue_time);
     result["prompt_us"] = microseconds(stats.prompt_time);
     result["generation_us"] = microseconds(stats.generation_time);

@@ -24,26 +24,28 @@ class FakeEngine final : public AnswerEngine {
     std::uint32_t context = 256, cells = 512, slots = 8;
     std::chrono::microseconds step_time{1'000}, token_time{1'000};
     bool can_cut = true;
-    Token end = 0;  ///< Never written by next() unless a test asks for it.
+    Token end = 0;           ///< Never written by next() unless a test asks for it.
+    std::size_t memory = 0;  ///< Tokens that the next one depends on; 0: all.
   };
   struct StepSeen {
-    std::size_t items = 0, tokens = 0, threads = 0;
+    std::size_t items = 0, tokens = 0, threads = 0, guessed = 0;
   };
 
   FakeEngine(Traits traits, std::shared_ptr<FakeClock> clock)
       : traits_(traits), clock_(std::move(clock)), slots_(traits.slots) {}
 
-  static Token next(const std::vector<Token>& tokens) {
+  static Token next(std::span<const Token> tokens, std::size_t memory = 0) {
+    if (memory > 0 && tokens.size() > memory) tokens = tokens.last(memory);
     std::uint64_t mixed = 7;
     for (const Token token : tokens) mixed = mixed * 31 + static_cast<std::uint64_t>(token);
     return static_cast<Token>('a' + mixed % 26);
   }
   /// What an answer to `prompt` reads like when it is alone.
-  static std::string alone(const std::string& prompt, std::size_t tokens) {
+  static std::string alone(const std::string& prompt, std::size_t tokens, std::size_t memory = 0) {
     std::vector<Token> known(prompt.begin(), prompt.end());
     std::string text;
     for (std::size_t i = 0; i < tokens; ++i) {
-      known.push_back(next(known));
+      known.push_back(next(known, memory));
       text += static_cast<char>(known.back());
     }
     return text;
@@ -102,11 +104,16 @@ class FakeEngine final : public AnswerEngine {
     return {};
   }
 
-  Result<std::vector<Token>> step(std::span<const Item> items, std::size_t threads,
-                                  const std::function<bool()>& should_abort) override {
-    std::size_t tokens = 0;
-    for (const Item& item : items) tokens += item.tokens.size();
-    steps.push_back({.items = items.size(), .tokens = tokens, .threads = threads});
+  Result<std::vector<std::vector<Token>>> step(std::span<const Item> items, std::size_t threads,
+                                               const std::function<bool()>& should_abort) override {
+    std::size_t tokens = 0, guessed = 0;
+    for (const Item& item : items) {
+      tokens += item.tokens.size() + item.guess.size();
+      guessed += item.guess.size();
+    }
+    KNAP_ASSERT(guessed == 0 || (traits_.can_cut && guessed <= kGuessMax));
+    steps.push_back(
+        {.items = items.size(), .tokens = tokens, .threads = threads, .guessed = guessed});
     if (before_step) before_step();
     if (should_abort()) {
       for (const Item& item : items) cut(item.slot, item.begin);
@@ -118,12 +125,19 @@ class FakeEngine final : public AnswerEngine {
       return make_error(ErrorCode::kInternal, "broken");
     }
     clock_->now += traits_.step_time + traits_.token_time * tokens;
-    std::vector<Token> chosen;
+    std::vector<std::vector<Token>> chosen;
     for (const Item& item : items) {
       auto& slot = at(item.slot);
       KNAP_ASSERT(slot.size() == item.begin);
       slot.insert(slot.end(), item.tokens.begin(), item.tokens.end());
-      chosen.push_back(item.sampler == nullptr ? kNoToken : next(slot));
+      auto& own = chosen.emplace_back();
+      if (item.sampler == nullptr) continue;
+      own.push_back(next(slot, traits_.memory));
+      for (const Token guess : item.guess) {
+        if (guess != own.back() || is_end(guess)) break;
+        slot.push_back(guess);
+        own.push_back(next(slot, traits_.memory));
+      }
     }
     return chosen;
   }

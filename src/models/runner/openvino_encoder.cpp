@@ -31,6 +31,11 @@ ov::AnyMap compile_settings(Precision precision, std::size_t hidden, std::size_t
   return settings;
 }
 
+/// A query is padded to a multiple: each change of length costs the plugin more than some tokens
+/// do. Queries of all lengths in turn, median and p95, two threads: alone 1.56 and 2.6 ms, in steps
+/// of 8 1.50 and 2.5, of 16 1.36 and 2.3.
+constexpr std::size_t kQueryStep = 16;
+
 /// Requests lent to the callers, one each.
 class RequestPool {
  public:
@@ -81,12 +86,13 @@ class OpenVinoEncoder final : public BertEncoder {
     ov::InferRequest request = pool.take();
     Status status;
     try {
-      // Queries are short and of all lengths: padding would cost more than they do.
+      // Queries are short and of all lengths: padding all to the longest would cost more than they
+      // do.
       const bool in_one_row = lane == Lane::kInteractive && texts.size() > 1;
       if (in_one_row) {
         infer_in_one_row(request, texts, out);
       } else {
-        infer(request, texts, out);
+        infer(request, texts, out, lane);
       }
     } catch (const std::exception& failure) {
       status = make_error(ErrorCode::kInternal, fmt::format("OpenVINO: {}", failure.what()));
@@ -97,10 +103,14 @@ class OpenVinoEncoder final : public BertEncoder {
 
  private:
   void infer(ov::InferRequest& request, std::span<const std::vector<std::int32_t>* const> texts,
-             std::span<float> out) const {
+             std::span<float> out, Lane lane) const {
     std::size_t longest = 0;
     for (const auto* text : texts) longest = std::max(longest, text->size());
     KNAP_ASSERT(longest > 0 && longest <= options_.max_tokens);
+    if (lane == Lane::kInteractive) {
+      longest = (longest + kQueryStep - 1) / kQueryStep * kQueryStep;
+      longest = std::min(longest, options_.max_tokens);
+    }
     ov::Tensor hidden = request.get_tensor("hidden");
     ov::Tensor mask = request.get_tensor("mask");
     hidden.set_shape({texts.size(), longest, config_.hidden});

@@ -61,6 +61,8 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   std::int64_t chunk_ms = options.chunk_time.count();
   app.add_option("--chunk-ms", chunk_ms, "About what a step of an answer model may take")
       ->check(CLI::Range(1, 60'000));
+  app.add_flag("--guesses,!--no-guesses", options.guesses,
+               "An answer model checks several tokens at once where the prompt tells what comes");
   app.add_option("--passages-dir", options.passages_dir,
                  "Folder for states of passages that an answer model has read ahead");
   app.add_option("--passages-memory-bytes", options.passages_memory_bytes,

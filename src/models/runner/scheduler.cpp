@@ -152,7 +152,9 @@ Nanoseconds Scheduler::predict(const Job& job) const {
 
 Nanoseconds Scheduler::predict(const Plan& plan) const {
   return speed_.prompt_token() * static_cast<long long>(plan.prompt_tokens) +
-         (plan.written_tokens > 0 ? speed_.writing_step() : Nanoseconds{});
+         (plan.written_tokens == 0   ? Nanoseconds{}
+          : plan.guessed_tokens == 0 ? speed_.writing_step()
+                                     : speed_.guessing(plan.guessed_tokens));
 }
 
 std::size_t Scheduler::to_read(const Work& work) {
@@ -269,6 +271,7 @@ Scheduler::Plan Scheduler::plan(Time now) {
   plan.threads = 0;
   add_writing(order, due, plan);
   add_reading(order, due, now, plan);
+  add_guess(plan);
   plan.threads = std::max<std::size_t>(plan.threads, 1);
   return plan;
 }
@@ -330,6 +333,22 @@ void Scheduler::add_item(Work& work, std::size_t count, Plan& plan) {
   plan.threads = std::max(plan.threads, work.job.threads);
   reserved_ += count;
   work.in_plan = true;
+}
+
+// Only beside one answer by itself: several share the cost of a step already.
+void Scheduler::add_guess(Plan& plan) {
+  if (plan.items.size() != 1 || plan.prompt_tokens > 0) return;
+  const Work& work = work_.at(plan.items.front().key);
+  if (work.guess.empty()) return;
+  const std::size_t most = std::min(options_.step_tokens - 1, ledger_.free_cells() - reserved_);
+  // The step writes a token by itself in any case.
+  const std::size_t left = work.job.max_tokens - work.progress.completion_tokens;
+  const auto chances =
+      std::span(work.chances)
+          .first(std::min({work.chances.size(), most, std::max<std::size_t>(left, 1) - 1}));
+  plan.guessed_tokens = speed_.worth_guessing(chances, options_.chunk_time);
+  plan.items.front().guess = std::span(work.guess).first(plan.guessed_tokens);
+  reserved_ += plan.guessed_tokens;
 }
 
 // Known parts that stand next are held from now on, before the step is computed.
@@ -481,17 +500,23 @@ void Scheduler::drop(Slot slot, std::vector<SlotChange>& changes) {
 
 // ---- After the step
 
-void Scheduler::complete(const Plan& plan, Nanoseconds elapsed) {
+void Scheduler::complete(const Plan& plan, Nanoseconds elapsed, std::size_t right) {
   reserved_ = 0;
   if (last_step_) *last_step_ += elapsed;
   const std::size_t tokens = plan.prompt_tokens + plan.written_tokens;
   if (tokens == 0) return;
-  speed_.record(plan.prompt_tokens, plan.written_tokens, elapsed);
+  if (plan.guessed_tokens == 0) speed_.record(plan.prompt_tokens, plan.written_tokens, elapsed);
+  if (plan.prompt_tokens == 0 && plan.items.size() == 1)
+    speed_.record_guessed(plan.guessed_tokens, elapsed);
   const double seconds = Seconds(elapsed).count();
   for (const Item& item : plan.items) {
     Work& work = work_.at(item.key);
     ledger_.append(work.slot, item.tokens);
     work.computed += item.tokens.size();
+    if (!item.guess.empty()) {
+      ledger_.append(work.slot, item.guess.first(right));
+      work.computed += right;
+    }
     work.in_plan = false;
     served_[work.job.tenant] +=
         seconds * static_cast<double>(item.tokens.size()) / static_cast<double>(tokens);
@@ -511,6 +536,14 @@ void Scheduler::append(Key key, Token token) {
   Work& work = work_.at(key);
   work.tokens.push_back(token);
   ++work.progress.completion_tokens;
+  work.guess.clear(), work.chances.clear();
+}
+
+void Scheduler::guess(Key key, std::vector<Token> tokens, std::vector<double> chances) {
+  KNAP_ASSERT(tokens.size() == chances.size());
+  Work& work = work_.at(key);
+  work.guess = std::move(tokens);
+  work.chances = std::move(chances);
 }
 
 std::vector<Scheduler::SlotChange> Scheduler::end(Key key, State state) {

@@ -34,7 +34,9 @@ namespace knap::models::runner {
 /// 5. When slots or cells run out, kept states go first, least recently used; then the least urgent
 ///    running answer gives up its state, and is read again when there is room.
 /// 6. Parts of a prompt whose state is known are put into the slot instead of being read.
-/// 7. At the door: refused when the queue is full, or when by measured speed its first token cannot
+/// 7. What an answer is likely to write next is checked in the step of its next token, where it is
+///    the only one in the step and that makes more tokens a second by what such steps took.
+/// 8. At the door: refused when the queue is full, or when by measured speed its first token cannot
 ///    come by its deadline, or would make another's late that was let in before. While nothing runs
 ///    a speed that was measured long ago is not trusted: one that was measured on a busy machine
 ///    would refuse all for ever.
@@ -93,9 +95,10 @@ class Scheduler {
   struct Item {
     Key key;
     Slot slot;
-    std::size_t begin;              ///< Position of the first token.
-    std::span<const Token> tokens;  ///< Valid until the next call that changes the scheduler.
-    bool output;                    ///< The last token's successor is wanted.
+    std::size_t begin;                  ///< Position of the first token.
+    std::span<const Token> tokens;      ///< Valid until the next call that changes the scheduler.
+    bool output;                        ///< The last token's successor is wanted.
+    std::span<const Token> guess = {};  ///< What may follow; of a step's only item. As tokens.
   };
   struct Rank {
     Urgency urgency = Urgency::kBackground;
@@ -110,7 +113,7 @@ class Scheduler {
     std::vector<SlotChange> changes;
     std::vector<Item> items;  ///< Empty: nothing to do.
     std::size_t threads = 1;
-    std::size_t prompt_tokens = 0, written_tokens = 0;
+    std::size_t prompt_tokens = 0, written_tokens = 0, guessed_tokens = 0;
     Urgency top = Urgency::kBackground;  ///< The most urgent work there is.
     std::size_t lower_tokens = 0;        ///< Of this plan, less urgent than that.
     bool is_long = false;                ///< Longer than Options::chunk_time.
@@ -137,12 +140,16 @@ class Scheduler {
 
   /// The next step. It must be followed by complete() or abandon() before the next plan().
   Plan plan(Time now);
-  /// The step was computed in `elapsed`.
-  void complete(const Plan& plan, std::chrono::nanoseconds elapsed);
+  /// The step was computed in `elapsed`. @param right  of its guess, the tokens that were
+  void complete(const Plan& plan, std::chrono::nanoseconds elapsed, std::size_t right = 0);
   /// The step was not computed: the engine holds what it held before it.
   void abandon(const Plan& plan);
-  /// The successor of the last token of an item with output.
+  /// The successors of the last token of an item with output: after a guess one more than were
+  /// right of it.
   void append(Key key, Token token);
+  /// What the answer may write next, until the next token or guess.
+  /// @param chances  for each token, that it and all before it are right
+  void guess(Key key, std::vector<Token> tokens, std::vector<double> chances);
   enum class State { kKept, kLost };
   /// The answer has ended, for whatever reason. Its state is kept for others as long as there is
   /// room, unless the engine has lost it. @return what the engine must do before the next step
@@ -163,6 +170,8 @@ class Scheduler {
     std::size_t next_known = 0;      ///< Of job.known, the first that stands beyond `computed`.
     Slot slot = -1;                  ///< -1: it waits.
     bool in_plan = false;
+    std::vector<Token> guess;
+    std::vector<double> chances;  ///< Of the guess.
     Progress progress;
 
     std::size_t pending() const { return tokens.size() - computed; }
@@ -200,6 +209,7 @@ class Scheduler {
   void drop(Slot slot, std::vector<SlotChange>& changes);
   void trim_kept(std::size_t spared, std::vector<SlotChange>& changes);
   void add_item(Work& work, std::size_t count, Plan& plan);
+  void add_guess(Plan& plan);
 
   const Options options_;
   StateLedger ledger_;

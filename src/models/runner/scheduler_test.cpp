@@ -170,6 +170,30 @@ TEST(Rank, UrgencyThenDeadline) {
   EXPECT_FALSE((Rank{Urgency::kSearch, at(2)}.before({Urgency::kSearch, at(2)})));
 }
 
+TEST(StepSpeed, GuessesAsLongAsThatWritesFaster) {
+  StepSpeed speed;
+  const std::vector<double> sure(15, 0.95), unsure(15, 0.3), falling{0.9, 0.5, 0.2, 0.1};
+  EXPECT_EQ(speed.worth_guessing(sure, 1s), 0U) << "nothing is measured yet";
+  speed.record(0, 1, 40ms);
+  speed.record(100, 0, 2s);  // 20 ms a token, half of what a step takes
+  EXPECT_EQ(speed.guessing(3), 100ms);
+  EXPECT_EQ(speed.worth_guessing(sure, 1s), 15U);
+  EXPECT_EQ(speed.worth_guessing(sure, 100ms), 3U) << "no step is longer than it may be";
+  EXPECT_EQ(speed.worth_guessing(sure, 99ms), 0U);
+  EXPECT_EQ(speed.worth_guessing(std::span(sure).first(2), 1s), 0U) << "they fill no kernel";
+  EXPECT_EQ(speed.worth_guessing(unsure, 1s), 0U);
+  EXPECT_EQ(speed.worth_guessing(falling, 1s), 0U) << "2.6 tokens in 100 ms, where one takes 40";
+  EXPECT_EQ(speed.worth_guessing(sure, 1s), 15U);
+  EXPECT_EQ(speed.worth_guessing({}, 1s), 0U);
+  speed.record_guessed(7, 90ms);
+  EXPECT_EQ(speed.worth_guessing(sure, 1s), 7U) << "as measured";
+  speed.record_guessed(3, 2s);
+  EXPECT_EQ(speed.worth_guessing(std::span(sure).first(3), 1s), 0U) << "slow once";
+  for (int i = 0; i < 300; ++i) speed.record_guessed(0, 40ms);
+  EXPECT_LT(speed.guessing(3), 110ms) << "but not for ever";
+  EXPECT_EQ(speed.worth_guessing(std::span(sure).first(3), 1s), 3U);
+}
+
 TEST(StepSpeed, ChargesTheWritingFirst) {
   StepSpeed speed;
   EXPECT_FALSE(speed.measured());

@@ -10,10 +10,19 @@ constexpr std::size_t kPromptTokensMin = 16;
 /// Weight of the newest step: a change of load shows after about five.
 constexpr double kNewest = 0.2;
 
-StepSpeed::Duration mix(StepSpeed::Duration old, StepSpeed::Duration now) {
+/// Of what guessing should cost in what it did, for each step that guesses otherwise: one that was
+/// slow once, on a busy machine, is tried again after some fifty.
+constexpr double kForgetting = 0.02;
+
+/// Kernels of quantised weights take so many tokens at a time; those left over cost a step each.
+constexpr std::size_t kTokensAtOnce = 4;
+/// Chances and times are means: what gains less than this may as well lose.
+constexpr double kGainMin = 1.1;
+
+StepSpeed::Duration mix(StepSpeed::Duration old, StepSpeed::Duration now, double newest = kNewest) {
   if (old.count() == 0) return now;
   const double mean =
-      static_cast<double>(old.count()) * (1 - kNewest) + static_cast<double>(now.count()) * kNewest;
+      static_cast<double>(old.count()) * (1 - newest) + static_cast<double>(now.count()) * newest;
   return StepSpeed::Duration(std::max(1LL, static_cast<long long>(mean)));
 }
 
@@ -28,6 +37,41 @@ void StepSpeed::record(std::size_t prompt_tokens, std::size_t written_tokens, Du
   if (prompt_tokens < kPromptTokensMin) return;
   const Duration writing = written_tokens > 0 ? std::min(writing_step_, elapsed / 2) : Duration{};
   prompt_token_ = mix(prompt_token_, (elapsed - writing) / static_cast<long long>(prompt_tokens));
+}
+
+void StepSpeed::record_guessed(std::size_t guessed, Duration elapsed) {
+  if (elapsed.count() <= 0 || guessed > kGuessedMax) return;
+  for (std::size_t i = 0; i <= kGuessedMax; ++i) {
+    if (guessing_[i].count() > 0 && i != guessed)
+      guessing_[i] = mix(guessing_[i], expected(i), kForgetting);
+  }
+  guessing_[guessed] = mix(guessing_[guessed], elapsed);
+}
+
+StepSpeed::Duration StepSpeed::expected(std::size_t guessed) const {
+  return writing_step_ + prompt_token_ * static_cast<long long>(guessed);
+}
+
+StepSpeed::Duration StepSpeed::guessing(std::size_t guessed) const {
+  const bool seen = guessed <= kGuessedMax && guessing_[guessed].count() > 0;
+  return seen ? guessing_[guessed] : expected(guessed);
+}
+
+std::size_t StepSpeed::worth_guessing(std::span<const double> chances, Duration most) const {
+  if (!measured() || writing_step_.count() == 0) return 0;
+  const auto rate = [&](double tokens, std::size_t guessed) {
+    return tokens / static_cast<double>(guessing(guessed).count());
+  };
+  std::size_t best = 0;
+  double best_rate = rate(1, 0) * kGainMin;
+  double tokens = 1;
+  for (std::size_t i = 0; i < std::min(chances.size(), kGuessedMax); ++i) {
+    tokens += chances[i];
+    if ((i + 2) % kTokensAtOnce != 0) continue;
+    if (guessing(i + 1) > most) break;
+    if (const double now = rate(tokens, i + 1); now > best_rate) best = i + 1, best_rate = now;
+  }
+  return best;
 }
 
 StepSpeed::Duration StepSpeed::reading(std::size_t tokens, std::size_t chunk, Beside beside) const {
