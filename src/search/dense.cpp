@@ -323,13 +323,12 @@ DenseScores::NoteBest DenseScores::note_cosine(const State& state, std::size_t s
 }
 
 struct DenseSearch::Impl {
-  Impl(const State& state_, std::span<const float> query_,
-       std::span<const NoteSet* const> candidates_)
-      : state(state_),
-        query(query_),
-        candidates(candidates_),
-        share(candidate_share(state_, candidates_)),
-        scan(state_, query_) {}
+  Impl(const State& searched, std::span<const float> asked, std::span<const NoteSet* const> allowed)
+      : state(searched),
+        query(asked),
+        candidates(allowed),
+        share(candidate_share(searched, allowed)),
+        scan(searched, asked) {}
 
   const State& state;
   const std::span<const float> query;
