@@ -196,6 +196,7 @@ void Fusion::make_exact() {
     }
     top_ = std::max(top_, c.score);
   }
+  std::erase_if(found_, [](const Candidate& c) { return c.score <= 0; });
 }
 
 void Fusion::gather_passages(std::uint32_t s) {

@@ -102,6 +102,7 @@ class EstimatedSearchTest : public testing::Test {
       if (n % 3 == 0) passages.back() = "the same last lines";
       notes.push_back(note(n + 1, "note " + std::to_string(n), passages));
       notes.back().facts.tags = {n % 2 == 0 ? "even" : "odd"};
+      if (n % 10 == 0) notes.back().facts.tags.push_back("tenth");
       for (const auto& passage : notes.back().passages) {
         std::vector<std::int8_t>& row = values.emplace_back();
         for (const float value : near(themes_[random_() % kThemes], 25, random_))
@@ -179,6 +180,15 @@ TEST_F(EstimatedSearchTest, KeepsFiltersAndDeletions) {
       EXPECT_GT(id, 3U);
       EXPECT_EQ(id % 2 == 1, text[0] == 't') << "notes are numbered from 1";
     }
+  }
+}
+
+TEST_F(EstimatedSearchTest, ShowsNothingThatOnlySeemedNear) {
+  for (std::uint32_t theme = 0; theme < kThemes; ++theme) {
+    Query query = ask(theme, Mode::kSemantic);
+    query.filter = *Filter::parse("tag:tenth", 0);
+    query.limit = 100;  // more than there are above the mean
+    for (const Hit& hit : search(query, 0).hits) ASSERT_GT(hit.score, 0);
   }
 }
 

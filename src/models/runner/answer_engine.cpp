@@ -286,8 +286,7 @@ llama_context_params context_parameters(const AnswerEngine::Options& options, Wa
   parameters.n_seq_max = options.slots + 1;  // one to put states together in
   // Outputs are wanted of the last token of each sequence only, and of guesses; room for all of a
   // prompt's would take hundreds of megabytes with a vocabulary of 150,000.
-  parameters.n_outputs_max =
-      parameters.n_seq_max + static_cast<std::uint32_t>(AnswerEngine::kGuessMax);
+  parameters.n_outputs_max = parameters.n_seq_max + static_cast<std::uint32_t>(kGuessMax);
   parameters.kv_unified = true;  // slots share cells
   parameters.n_threads = static_cast<std::int32_t>(options.threads);
   parameters.n_threads_batch = parameters.n_threads;

@@ -53,7 +53,6 @@ class AnswerEngine {
     /// and at most kGuessMax in all items together.
     std::span<const Token> guess = {};
   };
-  static constexpr std::size_t kGuessMax = 15;
   static constexpr Token kNoToken = -1;
 
   /// Errors: kCorruptData (llama.cpp cannot load the file), kResourceExhausted (no memory for the

@@ -13,6 +13,9 @@ namespace knap::models::runner {
 /// A token of the model's vocabulary.
 using Token = std::int32_t;
 
+/// Tokens of an answer that are guessed and checked in one step, at most.
+constexpr std::size_t kGuessMax = 15;
+
 /// Who waits for an answer. Earlier ones go first, whatever their deadlines.
 enum class Urgency : std::uint8_t { kInteractive, kSearch, kBackground };
 

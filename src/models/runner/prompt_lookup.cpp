@@ -1,7 +1,5 @@
 #include "runner/prompt_lookup.hpp"
 
-#include <algorithm>
-
 namespace knap::models::runner {
 namespace {
 
@@ -17,7 +15,7 @@ void PromptLookup::push(Token token) {
   bool right = false;
   if (next_ > 0) {
     right = tokens_[next_] == token;
-    double& known = chance(agreed_);
+    double& known = chances_[agreed_ - kAgreedMin];
     known += kNewest * ((right ? 1.0 : 0.0) - known);
   }
   tokens_.push_back(token);
@@ -43,7 +41,7 @@ void PromptLookup::judge(bool right) {
   promised_ = kept_ = 0;
   double all = 1;
   for (std::size_t i = 0; i < kJudged; ++i) {
-    all *= chances_[std::min(agreed_ + i, kAgreedMax) - kAgreedMin];
+    all *= chance(i);
     promised_ += all;
   }
 }
@@ -69,7 +67,7 @@ PromptLookup::Guess PromptLookup::guess() const {
   guess.tokens = std::span(tokens_).subspan(next_, std::min(kGuessMax, tokens_.size() - next_));
   double all = 1;
   for (std::size_t i = 0; i < guess.tokens.size(); ++i) {
-    all *= chances_[std::min(agreed_ + i, kAgreedMax) - kAgreedMin];
+    all *= chance(i);
     guess.chances.push_back(all * trust_);
   }
   return guess;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
-#include "runner/answer_engine.hpp"
+#include "runner/generation.hpp"
 
 namespace knap::models::runner {
 
@@ -22,8 +24,6 @@ namespace knap::models::runner {
 /// lossless acceleration of large language models" (2023).
 class PromptLookup {
  public:
-  static constexpr std::size_t kGuessMax = AnswerEngine::kGuessMax;
-
   /// @param prompt  as it is read, known parts with it
   explicit PromptLookup(std::vector<Token> prompt) : tokens_(std::move(prompt)) {}
 
@@ -43,7 +43,10 @@ class PromptLookup {
 
   void find();
   void judge(bool right);
-  double& chance(std::size_t agreed) { return chances_[agreed - kAgreedMin]; }
+  /// That the guess's token `ahead` of the next is right when those before it are.
+  double chance(std::size_t ahead) const {
+    return chances_[std::min(agreed_ + ahead, kAgreedMax) - kAgreedMin];
+  }
 
   std::vector<Token> tokens_;
   std::size_t next_ = 0;  ///< Where the guess begins; 0: there is none.

@@ -55,7 +55,7 @@ TEST(PromptLookup, ChancesFallAndFollowWhatHappens) {
   PromptLookup lookup(tokens("0123456789abcdefghijklmnopqrstuvwxyz"));
   write(lookup, "01");
   const auto first = lookup.guess();
-  ASSERT_EQ(first.tokens.size(), PromptLookup::kGuessMax);
+  ASSERT_EQ(first.tokens.size(), kGuessMax);
   ASSERT_EQ(first.chances.size(), first.tokens.size());
   EXPECT_TRUE(std::ranges::is_sorted(first.chances, std::greater<>()));
   EXPECT_THAT(first.chances, testing::Each(testing::AllOf(testing::Gt(0), testing::Lt(1))));

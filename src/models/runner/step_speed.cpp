@@ -40,8 +40,8 @@ void StepSpeed::record(std::size_t prompt_tokens, std::size_t written_tokens, Du
 }
 
 void StepSpeed::record_guessed(std::size_t guessed, Duration elapsed) {
-  if (elapsed.count() <= 0 || guessed > kGuessedMax) return;
-  for (std::size_t i = 0; i <= kGuessedMax; ++i) {
+  if (elapsed.count() <= 0 || guessed > kGuessMax) return;
+  for (std::size_t i = 0; i <= kGuessMax; ++i) {
     if (guessing_[i].count() > 0 && i != guessed)
       guessing_[i] = mix(guessing_[i], expected(i), kForgetting);
   }
@@ -53,7 +53,7 @@ StepSpeed::Duration StepSpeed::expected(std::size_t guessed) const {
 }
 
 StepSpeed::Duration StepSpeed::guessing(std::size_t guessed) const {
-  const bool seen = guessed <= kGuessedMax && guessing_[guessed].count() > 0;
+  const bool seen = guessed <= kGuessMax && guessing_[guessed].count() > 0;
   return seen ? guessing_[guessed] : expected(guessed);
 }
 
@@ -65,7 +65,7 @@ std::size_t StepSpeed::worth_guessing(std::span<const double> chances, Duration 
   std::size_t best = 0;
   double best_rate = rate(1, 0) * kGainMin;
   double tokens = 1;
-  for (std::size_t i = 0; i < std::min(chances.size(), kGuessedMax); ++i) {
+  for (std::size_t i = 0; i < std::min(chances.size(), kGuessMax); ++i) {
     tokens += chances[i];
     if ((i + 2) % kTokensAtOnce != 0) continue;
     if (guessing(i + 1) > most) break;

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <span>
 
+#include "runner/generation.hpp"
+
 namespace knap::models::runner {
 
 /// How long this model's steps take on this machine, as measured while it works.
@@ -40,10 +42,8 @@ class StepSpeed {
  private:
   Duration expected(std::size_t guessed) const;
 
-  static constexpr std::size_t kGuessedMax = 15;
-
   Duration prompt_token_{}, writing_step_{};
-  std::array<Duration, kGuessedMax + 1> guessing_{};  ///< By guessed tokens; zero: not seen yet.
+  std::array<Duration, kGuessMax + 1> guessing_{};  ///< By guessed tokens; zero: not seen yet.
 };
 
 }  // namespace knap::models::runner
