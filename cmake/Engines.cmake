@@ -49,7 +49,9 @@ target_link_libraries(knap_llama_engine INTERFACE knap_llama knap_ggml knap_ggml
 target_link_options(knap_llama_engine INTERFACE LINKER:--disable-new-dtags)
 # The folder to give to ggml_backend_load_all_from_path(): one CPU backend for each instruction set.
 target_compile_definitions(knap_llama_engine INTERFACE
-  KNAP_GGML_BACKEND_DIR="${llama_dir}/lib" KNAP_LLAMA_VERSION="${llama_version}")
+  KNAP_GGML_BACKEND_DIR="${llama_dir}/lib" KNAP_LLAMA_VERSION="${llama_version}"
+  # gpu-KIND-VERSION stands there where script/bootstrap --gpu KIND was run, then or later.
+  KNAP_ENGINES_DIR="${KNAP_CACHE_DIR}/engines")
 add_library(knap::llama ALIAS knap_llama_engine)
 
 # One source file on llama.cpp's ggml, so that a process has one ggml and one set of CPU backends.

@@ -294,9 +294,41 @@ Outcome chat_with_notes(const Context& context, Call& call, const ChatBody& body
   return json_response(200, out);
 }
 
+// The caller chose the model by its name. That is kept like a choice of the router's, so that it
+// can be explained afterwards.
+void keep_choice(const Context& context, const Call& call, const ChatBody& body,
+                 Deadline deadline) {
+  constexpr std::size_t kBytesPerToken = 4;  // about, in English
+  std::size_t bytes = 0;
+  for (const auto& message : body.request.messages) bytes += message.content.size();
+  context.parts.models.route({.request_id = call.id,
+                              .model = body.model,
+                              .language = {},
+                              .prompt_tokens = static_cast<std::uint32_t>(bytes / kBytesPerToken),
+                              .answer_tokens = body.request.max_tokens,
+                              .priority = body.request.priority,
+                              .deadline = deadline});
+}
+
+void keep_outcome(const Context& context, const Call& call, const models::Generator& generator,
+                  SteadyClock::time_point begin, const Result<models::GenerateResult>& result) {
+  models::RouteAttempt attempt{.model = generator.id(), .outcome = "answered"};
+  attempt.took = std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - begin);
+  if (result) {
+    attempt.prompt_tokens = result->prompt_tokens;
+    attempt.completion_tokens = result->completion_tokens;
+    attempt.tokens_estimated = result->tokens_estimated;
+    attempt.cost = result->cost;
+  } else {
+    attempt.outcome = result.error().message;
+  }
+  context.parts.models.attempted(call.id, std::move(attempt));
+}
+
 Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body,
                         models::Generator& generator) {
   const Deadline deadline = call.deadline(body.deadline.value_or(kChatLimit));
+  keep_choice(context, call, body, deadline);
   // Loaded first: a model that loads computes little, and others may answer meanwhile.
   auto hold = generator.load(deadline, call.cancel());
   if (!hold) return refuse(generation_problem(hold.error()));
@@ -310,12 +342,14 @@ Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body
   models::GenerateRequest request = body.request;
   request.hold = *std::move(hold);
   request.threads = static_cast<std::uint32_t>(lease->threads());
+  const auto begin = SteadyClock::now();
   if (body.delivery == Delivery::kStream) {
     ChunkStream chunks(context, call, body);
     request.on_logprobs = [&](std::string_view list) { chunks.logprobs(list); };
     const auto result =
         generator.generate(request, deadline, call.cancel(),
                            [&](std::string_view token) { return chunks.text(token); });
+    keep_outcome(context, call, generator, begin, result);
     if (!result) return chunks.fail(generation_problem(result.error()));
     chunks.calls(result->tool_calls);
     chunks.finish(finish_of(*result), usage_of(result->prompt_tokens, result->completion_tokens));
@@ -325,6 +359,7 @@ Outcome chat_with_model(const Context& context, Call& call, const ChatBody& body
   request.on_logprobs = [&](std::string_view list) { append_logprobs(list, logprobs); };
   const auto result =
       generator.generate(request, deadline, call.cancel(), [](std::string_view) { return true; });
+  keep_outcome(context, call, generator, begin, result);
   if (!result) return refuse(generation_problem(result.error()));
   json::object message{{"content", result->text}};
   if (!result->tool_calls.empty()) {

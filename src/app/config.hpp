@@ -55,6 +55,11 @@ struct Config {
     std::uint64_t memory_bytes = 0;
     std::uint32_t keep_alive_s = 1'800;
     std::vector<std::string> warm, pinned;
+    std::uint32_t replicas = 1;
+    struct {
+      std::string use = "auto";
+      double memory_fraction = 0.9;
+    } gpu;
     std::string hub;
     bool offline = false;
     std::vector<std::string> fallback;

@@ -124,6 +124,10 @@ models::ModelsOptions models_options(const Config& config, const std::filesystem
   out.keep_alive = std::chrono::seconds(config.models.keep_alive_s);
   out.warm = config.models.warm;
   out.pinned = config.models.pinned;
+  out.replicas = config.models.replicas;
+  out.gpu.memory_fraction = config.models.gpu.memory_fraction;
+  // One of the choices that were checked when the settings were read.
+  out.gpu.use = models::parse_gpu_use(config.models.gpu.use).value_or(models::GpuUse::kAuto);
   out.hub = config.models.hub;
   out.offline = config.models.offline;
   out.fallback = config.models.fallback;

@@ -8,6 +8,7 @@
 #include "commands.hpp"
 #include "engine.hpp"
 #include "knap/base/json_text.hpp"
+#include "knap/models/gpu.hpp"
 #include "knap/models/recommend.hpp"
 #include "terminal.hpp"
 
@@ -50,14 +51,29 @@ json::object to_json(const models::Recommendation& recommendation) {
           {"models", std::move(prospects)}};
 }
 
+void print_gpus(const models::Hardware& hardware) {
+  const auto usable = models::list_gpus();
+  for (const auto& gpu : usable) {
+    fmt::print("Graphics card {}: {}, {:.1f} of {:.1f} GiB free{}; answer models use it\n",
+               gpu.name, gpu.description, static_cast<double>(gpu.free_bytes) / (1U << 30),
+               static_cast<double>(gpu.total_bytes) / (1U << 30),
+               gpu.shares_memory ? ", shared with the processor" : "");
+  }
+  if (!usable.empty()) return;
+  for (const auto& gpu : hardware.gpus)
+    fmt::print(
+        "Graphics card: {}, not used: ./script/bootstrap --gpu vulkan (or cuda) lets answer "
+        "models use it\n",
+        gpu.name);
+}
+
 void explain(const models::Hardware& hardware, const models::Recommendation& recommendation) {
   fmt::print("\n{}\n{} cores ({}), {:.1f} GiB of memory, read at {:.1f} GB/s by all cores\n",
              hardware.processor.empty() ? "An unknown processor" : hardware.processor,
              hardware.cores, fmt::join(hardware.instruction_sets, ", "),
              static_cast<double>(hardware.memory_bytes) / (1U << 30),
              hardware.bytes_per_second / 1e9);
-  for (const auto& gpu : hardware.gpus)
-    fmt::print("Graphics card: {}, which Knap's engines do not use yet\n", gpu.name);
+  print_gpus(hardware);
   fmt::print("\n");
   const Terminal terminal(Terminal::Stream::kOut);
   for (const auto& each : recommendation.prospects) {

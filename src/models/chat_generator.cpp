@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <charconv>
+#include <optional>
 
 #include "answer_stream.hpp"
 #include "knap/base/json_text.hpp"
@@ -86,6 +89,16 @@ void put_ollama_calls(json::object& message, const std::string& calls) {
     *arguments = error ? json::value(json::object{}) : std::move(parsed);
   }
   message["tool_calls"] = std::move(value);
+}
+
+// In seconds; the form with a date is not used by such servers.
+std::optional<std::chrono::seconds> retry_after(const http::Response& response) {
+  const auto text = response.fields.get("Retry-After");
+  if (!text) return std::nullopt;
+  std::uint32_t seconds = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  return std::chrono::seconds(seconds);
 }
 
 class ChatGenerator final : public Generator {
@@ -225,6 +238,8 @@ class ChatGenerator final : public Generator {
                                 const CancelToken& cancel,
                                 const ChatTarget::Connection& connection) {
     if (response && response->status >= 400) {
+      if (const auto wait = retry_after(*response); wait && target_.on_retry_after)
+        target_.on_retry_after(*wait);
       return remote_error(response->status, response->body.empty() ? stream.raw() : response->body,
                           target_.id);
     }
@@ -344,7 +359,7 @@ class ChatGenerator final : public Generator {
       body["stream_options"].as_object()["continuous_usage_stats"] = true;
       if (!deadline.is_never()) body["deadline_ms"] = deadline.remaining_ms().count();
       const std::size_t threads = request.threads > 0 ? request.threads : target_.threads;
-      if (threads > 0) body["threads"] = threads;
+      if (threads > 0) body["threads"] = std::max<std::size_t>(threads / target_.runners, 1);
       body["priority"] = kPriorities[static_cast<std::size_t>(request.priority)];
       if (!request.tenant.empty()) body["tenant"] = request.tenant;
     }

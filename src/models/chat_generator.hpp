@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,6 +26,9 @@ struct ChatTarget {
   ChatShape shape = ChatShape::kOpenAi;
   bool local = false;  ///< A runner of ours: takes deadline_ms and threads.
   std::size_t threads = 0;
+  std::size_t runners = 1;  ///< That share the threads of a request.
+  /// Told how long the server wants to be left alone, when it says so in a refusal; may be empty.
+  std::function<void(std::chrono::seconds)> on_retry_after;
   /// A connection of the server's, kept usable by what holds it.
   struct Connection {
     std::shared_ptr<const void> hold;

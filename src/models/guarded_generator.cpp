@@ -18,6 +18,8 @@ constexpr milliseconds kLook{20};
 /// Where a server tells no token counts: bytes of a token, about, in English.
 constexpr std::uint64_t kBytesPerToken = 4;
 constexpr double kMillion = 1e6;
+/// A server that wants to be left alone for longer is not waited for: another model may answer.
+constexpr milliseconds kPatience{2'000};
 
 /// Cancels a call when its caller goes or no byte has come for a while. A thread for each call to a
 /// remote server, of which there are as many as answers at once.
@@ -73,6 +75,15 @@ std::uint64_t bytes_of(const GenerateRequest& request) {
 
 }  // namespace
 
+void RetryAfter::ask(std::chrono::seconds wait) {
+  until_ = (SteadyClock::now() + std::min(wait, kLongest)).time_since_epoch().count();
+}
+
+milliseconds RetryAfter::left() const {
+  const SteadyClock::duration left(until_.load() - SteadyClock::now().time_since_epoch().count());
+  return std::max(std::chrono::ceil<milliseconds>(left), milliseconds(0));
+}
+
 GuardedGenerator::GuardedGenerator(std::shared_ptr<Generator> inner, RemoteRules rules,
                                    std::shared_ptr<SentLog> sent, observe::Registry& metrics,
                                    Circuit::Now now)
@@ -103,6 +114,14 @@ double GuardedGenerator::cost_of(std::uint64_t prompt_tokens,
          kMillion;
 }
 
+std::string GuardedGenerator::unusable() const {
+  if (circuit_.open()) return "it failed, " + circuit_.state();
+  const milliseconds asked = rules_.retry_after ? rules_.retry_after->left() : milliseconds(0);
+  if (asked <= kPatience) return {};
+  return fmt::format("it asked to be left alone for {} s",
+                     std::chrono::ceil<std::chrono::seconds>(asked).count());
+}
+
 Result<GenerateResult> GuardedGenerator::generate(
     const GenerateRequest& request, Deadline deadline, const CancelToken& cancel,
     const std::function<bool(std::string_view)>& on_token) {
@@ -120,6 +139,14 @@ Result<GenerateResult> GuardedGenerator::generate(
   };
   milliseconds wait = rules_.first_pause;
   for (std::uint32_t tries = 0;; ++tries) {
+    const milliseconds asked = rules_.retry_after ? rules_.retry_after->left() : milliseconds(0);
+    if (asked > kPatience || (asked.count() > 0 && !pause(asked, deadline, cancel))) {
+      refused_.add();
+      if (cancel.cancelled()) return make_error(ErrorCode::kCancelled, "the caller has gone");
+      return make_error(ErrorCode::kUnavailable,
+                        fmt::format("{} asked to be left alone for {} s", inner_->id(),
+                                    std::chrono::ceil<std::chrono::seconds>(asked).count()));
+    }
     if (!circuit_.enter()) {
       refused_.add();
       return make_error(ErrorCode::kUnavailable,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -10,6 +12,17 @@
 
 namespace knap::models {
 
+/// Until when a server asked to be left alone (Retry-After). Threads: safe.
+class RetryAfter {
+ public:
+  static constexpr std::chrono::seconds kLongest{600};  ///< More is taken as this.
+  void ask(std::chrono::seconds wait);
+  std::chrono::milliseconds left() const;  ///< 0: it did not ask, or the time is over.
+
+ private:
+  std::atomic<SteadyClock::rep> until_{0};
+};
+
 /// How a remote server is dealt with.
 struct RemoteRules {
   std::string server;  ///< Its host and port, for the record.
@@ -17,6 +30,9 @@ struct RemoteRules {
   std::uint32_t retries = 2;                   ///< Of one request, before its first token.
   std::chrono::milliseconds first_pause{250};  ///< Before the first retry; doubles.
   double price_read = 0, price_write = 0;      ///< For a million tokens.
+  /// What the server asked for: a request waits as long as that where it is at most two seconds,
+  /// else it is refused. Null: it is not asked.
+  std::shared_ptr<RetryAfter> retry_after;
 };
 
 /// A remote model, guarded: refuses text that is kept on this machine, records what is sent before
@@ -38,6 +54,8 @@ class GuardedGenerator final : public Generator {
 
   const Circuit& circuit() const { return circuit_; }
   double cost_of(std::uint64_t prompt_tokens, std::uint64_t completion_tokens) const;
+  /// Why it had better not be asked now, e.g. "it asked to be left alone for 7 s"; empty: it may.
+  std::string unusable() const;
   bool costs() const { return rules_.price_read > 0 || rules_.price_write > 0; }
 
  private:

@@ -20,6 +20,8 @@ class Moody final : public Generator {
  public:
   std::atomic<int> failures = 0;  ///< So many calls fail first.
   std::atomic<int> calls = 0;
+  std::shared_ptr<RetryAfter> asks;  ///< When it fails, for a second.
+  std::chrono::seconds asks_for{1};
   bool hangs = false, tells_before_it_fails = false, counts = true;
   ErrorCode code = ErrorCode::kUnavailable;
 
@@ -34,6 +36,7 @@ class Moody final : public Generator {
     }
     if (failures > 0) {
       --failures;
+      if (asks) asks->ask(asks_for);
       if (tells_before_it_fails) on_token("Hel");
       return make_error(code, "status 500");
     }
@@ -159,6 +162,39 @@ TEST_F(GuardedGeneratorTest, EstimatesTokensThatTheServerDoesNotTell) {
   ASSERT_TRUE(result);
   EXPECT_TRUE(result->tokens_estimated);
   EXPECT_EQ(result->prompt_tokens, 100);
+}
+
+TEST_F(GuardedGeneratorTest, WaitsAsLongAsTheServerAsks) {
+  rules.retry_after = inner->asks = std::make_shared<RetryAfter>();
+  inner->failures = 1;
+  const auto begin = SteadyClock::now();
+  ASSERT_TRUE(ask());
+  EXPECT_GE(SteadyClock::now() - begin, 950ms);
+  EXPECT_EQ(inner->calls, 2);
+}
+
+TEST_F(GuardedGeneratorTest, IsNotWaitedForWhenTheServerAsksForMore) {
+  rules.retry_after = inner->asks = std::make_shared<RetryAfter>();
+  inner->asks_for = 30s;
+  inner->failures = 1;
+  const auto begin = SteadyClock::now();
+  const auto refused = ask();
+  EXPECT_LT(SteadyClock::now() - begin, 2s);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  EXPECT_THAT(refused.error().message, HasSubstr("left alone for 30 s"));
+  EXPECT_EQ(inner->calls, 1);
+  EXPECT_THAT(made->unusable(), HasSubstr("left alone"));
+  EXPECT_FALSE(ask()) << "nor by the next request";
+  EXPECT_EQ(inner->calls, 1);
+}
+
+TEST(RetryAfterTest, NobodyIsLeftAloneForDays) {
+  RetryAfter asked;
+  EXPECT_EQ(asked.left(), 0ms);
+  asked.ask(std::chrono::hours(1'000'000));
+  EXPECT_LE(asked.left(), RetryAfter::kLongest);
+  EXPECT_GT(asked.left(), RetryAfter::kLongest - 10s);
 }
 
 }  // namespace

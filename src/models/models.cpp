@@ -7,7 +7,6 @@
 #include <map>
 
 #include "catalogue.hpp"
-#include "chat_generator.hpp"
 #include "knap/base/cores.hpp"
 #include "knap/base/mutex.hpp"
 #include "knap/observe/log.hpp"
@@ -16,10 +15,12 @@
 #include "pool.hpp"
 #include "pull.hpp"
 #include "remote_generator.hpp"
+#include "replicas.hpp"
 #include "router.hpp"
 #include "runner/precision.hpp"
 #include "runner_command.hpp"
 #include "runner_embedder.hpp"
+#include "runner_generator.hpp"
 #include "runner_reranker.hpp"
 #include "runner_transcriber.hpp"
 #include "supervisor.hpp"
@@ -38,6 +39,7 @@ constexpr std::size_t kSocketNameBytes = 12;  // ".99999.sock" and a slash
 struct KnownModel {
   std::string revision;
   std::shared_ptr<RunnerPool::Slot> slot;
+  std::vector<std::shared_ptr<RunnerPool::Slot>> more;  ///< Of its other runners.
   std::shared_ptr<Embedder> embedder;
   std::shared_ptr<Generator> generator;
   std::shared_ptr<Transcriber> transcriber;
@@ -282,7 +284,7 @@ class LocalModels final : public Models {
     out.context = remote_->context_tokens();
     out.speed = remote_->speed();
     out.costs = remote_->costs();
-    if (remote_->circuit().open()) out.unusable = "it failed, " + remote_->circuit().state();
+    out.unusable = remote_->unusable();
     return out;
   }
 
@@ -316,13 +318,22 @@ class LocalModels final : public Models {
     MutexLock lock(mutex_);
     const auto found = known_.find(spec.name);
     if (found == known_.end()) return std::nullopt;
-    return pool_->state(found->second.slot);
+    RunnerPool::SlotState state = pool_->state(found->second.slot);
+    for (const auto& slot : found->second.more) {
+      const auto other = pool_->state(slot);
+      state.expected_bytes += other.expected_bytes;
+      state.resident_bytes += other.resident_bytes;
+      state.loads += other.loads;
+    }
+    return state;
   }
 
   void retry(std::string_view name) {
     MutexLock lock(mutex_);
-    if (const auto found = known_.find(name); found != known_.end())
-      pool_->retry(found->second.slot);
+    const auto found = known_.find(name);
+    if (found == known_.end()) return;
+    pool_->retry(found->second.slot);
+    for (const auto& slot : found->second.more) pool_->retry(slot);
   }
 
   Keep keep_of(const ModelSpec& spec) const {
@@ -348,7 +359,10 @@ class LocalModels final : public Models {
       const std::string& key = each->first;
       const bool its =
           key.starts_with(name) && (key.size() == name.size() || key[name.size()] == '/');
-      if (its) pool_->retire(each->second.slot);
+      if (its) {
+        pool_->retire(each->second.slot);
+        for (const auto& slot : each->second.more) pool_->retire(slot);
+      }
       each = its ? known_.erase(each) : std::next(each);
     }
   }
@@ -366,18 +380,12 @@ class LocalModels final : public Models {
       if (found->second.revision == revision_of(spec)) return &found->second;
       forget(spec.name);  // another file was imported under its name
     }
-    PoolPlan plan;
-    plan.name = spec.name;
-    plan.bytes = spec.expected_memory().total() +
-                 (spec.role == Role::kAnswer ? options_.passages_memory_bytes : 0);
-    plan.arithmetic = spec.expected_memory().arithmetic();
-    plan.keep = usual ? keep_of(spec) : Keep::kOnDemand;
-    plan.make = [options = supervise(spec, key, precision), &metrics = metrics_] {
-      return std::make_shared<Supervisor>(options, metrics);
-    };
     KnownModel model;
     model.revision = revision_of(spec);
-    model.slot = pool_->add(std::move(plan));
+    model.slot = add_runner(spec, key, precision, 0);
+    const std::size_t runners = spec.role == Role::kAnswer ? options_.replicas : 1;
+    for (std::size_t i = 1; i < runners; ++i)
+      model.more.push_back(add_runner(spec, fmt::format("{}#{}", key, i + 1), precision, i));
     if (spec.role == Role::kEmbed) {
       model.embedder = make_runner_embedder(spec, precision, threads_, pool_, model.slot, metrics_);
     } else if (spec.role == Role::kSpeech) {
@@ -385,60 +393,47 @@ class LocalModels final : public Models {
     } else if (spec.role == Role::kRerank) {
       model.reranker = make_runner_reranker(spec, precision, pool_, model.slot, metrics_);
     } else {
-      model.generator = make_chat_generator(chat_target(spec, model.slot), metrics_);
+      std::vector<std::shared_ptr<RunnerPool::Slot>> slots{model.slot};
+      slots.insert(slots.end(), model.more.begin(), model.more.end());
+      model.generator =
+          make_runner_generator(spec, std::make_shared<Replicas>(pool_, std::move(slots)), threads_,
+                                options_.passages_memory_bytes > 0, metrics_);
     }
     return &known_.emplace(key, std::move(model)).first->second;
   }
 
-  ChatTarget chat_target(const ModelSpec& spec,
-                         const std::shared_ptr<RunnerPool::Slot>& slot) const {
-    ChatTarget target;
-    target.id = spec.name;
-    target.model = spec.name;
-    target.path = "/v1/chat/completions";
-    target.context = spec.context;
-    target.local = true;
-    target.threads = threads_;
-    target.connect = [pool = pool_, slot](
-                         const Hold& held, Deadline deadline,
-                         const CancelToken& cancel) -> Result<ChatTarget::Connection> {
-      auto use = std::static_pointer_cast<const RunnerPool::Use>(held);
-      if (use == nullptr) {
-        KNAP_TRY(auto taken, pool->use(slot, deadline, cancel));
-        use = std::make_shared<const RunnerPool::Use>(std::move(taken));
-      } else {
-        // It may have been replaced since.
-        KNAP_CHECK_OK(use->runner().wait_ready(deadline, cancel));
-      }
-      PooledRunner& runner = use->runner();
-      return ChatTarget::Connection{.hold = std::move(use),
-                                    .client = &runner.client(),
-                                    .on_broken = [&runner] { runner.suspect(); }};
+  /// @param replica  0: the first runner of the model
+  std::shared_ptr<RunnerPool::Slot> add_runner(const ModelSpec& spec, const std::string& key,
+                                               const std::string& precision, std::size_t replica)
+      KNAP_REQUIRES(mutex_) {
+    PoolPlan plan;
+    plan.name = key;
+    plan.bytes = spec.expected_memory().total() +
+                 (spec.role == Role::kAnswer ? options_.passages_memory_bytes : 0);
+    plan.arithmetic = spec.expected_memory().arithmetic();
+    const bool usual = key == spec.name;
+    plan.keep = usual ? keep_of(spec) : Keep::kOnDemand;
+    plan.make = [options = supervise(spec, key, precision, replica), &metrics = metrics_] {
+      return std::make_shared<Supervisor>(options, metrics);
     };
-    if (options_.passages_memory_bytes == 0) return target;
-    target.passages_path = "/v1/passages";
-    target.stats_path = "/stats";
-    target.connect_loaded = [pool = pool_, slot]() -> Result<ChatTarget::Connection> {
-      if (pool->state(slot).state != "ready")
-        return make_error(ErrorCode::kUnavailable, "the model is not loaded");
-      KNAP_TRY(auto taken, pool->use_now(slot));
-      auto use = std::make_shared<const RunnerPool::Use>(std::move(taken));
-      PooledRunner& runner = use->runner();
-      return ChatTarget::Connection{
-          .hold = std::move(use), .client = &runner.client(), .on_broken = {}};
-    };
-    return target;
+    return pool_->add(std::move(plan));
   }
 
   Supervisor::Options supervise(const ModelSpec& spec, const std::string& key,
-                                const std::string& precision) KNAP_REQUIRES(mutex_) {
+                                const std::string& precision, std::size_t replica)
+      KNAP_REQUIRES(mutex_) {
     Supervisor::Options options;
     options.name = key;
     // Numbered: what is retired may still be ending when its successor starts.
     options.socket =
         (options_.run_dir / fmt::format("{}.{}.sock", spec.name, ++sockets_ % kSocketsMax))
             .string();
-    options.command = runner_command(spec, options_, threads_, precision);
+    RunnerPlan plan{.threads = threads_, .precision = precision, .replica = replica};
+    options.command = runner_command(spec, options_, plan);
+    if (spec.role == Role::kAnswer && options_.gpu.use == GpuUse::kAuto) {
+      plan.processor_only = true;
+      options.fallback_command = runner_command(spec, options_, plan);
+    }
     // A copy: a supervisor may outlive the catalogue, held by an embedder.
     options.prepare = [copy = spec, dir = options_.models_dir](const CancelToken& cancel) {
       return ModelFiles(copy, dir).check(cancel);

@@ -27,11 +27,12 @@ constexpr std::chrono::milliseconds kPollStep{5};
 
 // What a runner may know of its parent's environment. Keys and passwords stand in variables: none
 // is passed on.
-constexpr std::array<std::string_view, 10> kPassedOn{
-    "PATH=",         "HOME=",          "LANG=",
-    "TMPDIR=",       "LC_ALL=",        "LD_LIBRARY_PATH=",
-    "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=",
-    "LSAN_OPTIONS="};
+constexpr std::array kPassedOn = std::to_array<std::string_view>(
+    {"PATH=", "HOME=", "LANG=", "TMPDIR=", "LC_ALL=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=",
+     "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LSAN_OPTIONS=",
+     // Which graphics cards may be used, and where their drivers lie.
+     "CUDA_VISIBLE_DEVICES=", "HIP_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=",
+     "GGML_VK_VISIBLE_DEVICES=", "VK_DRIVER_FILES=", "VK_ICD_FILENAMES="});
 
 std::vector<char*> pick_environment(bool whole) {
   std::vector<char*> result;

@@ -27,6 +27,10 @@ Result<std::shared_ptr<GuardedGenerator>> make_remote_generator(const ModelsOpti
   rules.silence = remote.silence;
   rules.price_read = remote.price_read;
   rules.price_write = remote.price_write;
+  rules.retry_after = std::make_shared<RetryAfter>();
+  target.on_retry_after = [asked = rules.retry_after](std::chrono::seconds wait) {
+    asked->ask(wait);
+  };
   target.connect = [client = std::shared_ptr<http::Client>(http::Client::create(endpoint, {}))](
                        const Hold&, Deadline, const CancelToken&) {
     return Result<ChatTarget::Connection>(

@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds kNoPidfdStep{
     50};  // how soon a crash is seen on kernels without pidfd
 constexpr std::chrono::milliseconds kEndPatience{20};
 constexpr std::size_t kReasonBytesMax = 500;
+constexpr int kFailedStartsMax = 2;
 
 http::Endpoint unix_endpoint(const std::string& socket) {
   http::Endpoint endpoint;
@@ -214,6 +215,17 @@ void Supervisor::pause() {
   state_ = State::kStarting;
 }
 
+std::vector<std::string> Supervisor::command_now() const {
+  const bool given_up = failed_starts_ >= kFailedStartsMax && !options_.fallback_command.empty();
+  if (!given_up) return options_.command;
+  if (failed_starts_ == kFailedStartsMax)
+    observe::log_warning("runner_falls_back",
+                         "it ended twice while starting: a graphics card's driver may be broken; "
+                         "the processor computes from now on",
+                         {{"model", options_.name}});
+  return options_.fallback_command;
+}
+
 void Supervisor::run_child() {
   if (options_.prepare) {
     if (const auto prepared = options_.prepare(stop_); !prepared) {
@@ -225,7 +237,7 @@ void Supervisor::run_child() {
   }
   std::error_code ignored;
   std::filesystem::remove(options_.socket, ignored);
-  auto command = options_.command;
+  auto command = command_now();
   command.insert(command.end(),
                  {"--socket", options_.socket, "--parent", fmt::format("{}", ::getpid())});
   auto child = ChildProcess::start({.arguments = std::move(command), .output_file = {}});
@@ -250,12 +262,14 @@ void Supervisor::run_child() {
       load_time_ = std::max(took, std::chrono::milliseconds(1));
     }
     set_state(State::kReady);
+    if (failed_starts_ < kFailedStartsMax) failed_starts_ = 0;
     reason = watch(*child);
   } else if (ready.error().code == ErrorCode::kFailedPrecondition) {
     set_state(State::kFailed, ready.error().message);
     observe::log_error("model_failed", ready.error().message, {{"model", options_.name}});
   } else {
     reason = ready.error().message;
+    failed_starts_ = std::min(failed_starts_ + 1, kFailedStartsMax + 1);
   }
   if (SteadyClock::now() - begin > options_.stable_after) back_off_ = options_.back_off_min;
   if (!reason.empty() && !stopping()) {

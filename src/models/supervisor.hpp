@@ -30,7 +30,10 @@ class Supervisor final : public PooledRunner {
   struct Options {
     std::string name;  ///< The model's.
     std::vector<std::string>
-        command;         ///< Program and arguments; "--socket PATH --parent PID" are added.
+        command;  ///< Program and arguments; "--socket PATH --parent PID" are added.
+    /// What to run instead once `command` ended twice in a row before it was ready; empty: the same
+    /// again.
+    std::vector<std::string> fallback_command;
     std::string socket;  ///< At most 100 bytes, as the system asks.
     std::function<Status(const CancelToken&)>
         prepare;  ///< Before each start, e.g. checksums. An error is final.
@@ -82,6 +85,7 @@ class Supervisor final : public PooledRunner {
   void run();
   bool sleep_until_wanted() KNAP_EXCLUDES(mutex_);
   void run_child();
+  std::vector<std::string> command_now() const;
   Status await_ready(ChildProcess& child);
   std::string watch(ChildProcess& child);
   void clear_suspicion() KNAP_EXCLUDES(mutex_);
@@ -100,6 +104,7 @@ class Supervisor final : public PooledRunner {
   FileDescriptor wake_fd_;
   std::minstd_rand random_;
   std::chrono::milliseconds back_off_;
+  int failed_starts_ = 0;  // in a row
 
   mutable Mutex mutex_;
   CondVar changed_;

@@ -63,6 +63,8 @@ class SupervisorTest : public testing::Test {
     Supervisor::Options options = options_;
     options.name = "fake";
     options.command = {folder_.write_program("runner.py", kFakeRunner).string(), mode};
+    if (!fallback_mode_.empty())
+      options.fallback_command = {options.command.front(), fallback_mode_};
     options.socket = (folder_.path() / "s").string();
     options.prepare = prepare_;
     return std::make_shared<Supervisor>(options, metrics_);
@@ -84,6 +86,7 @@ class SupervisorTest : public testing::Test {
   TestFolder folder_;
   observe::Registry metrics_;
   std::function<Status(const CancelToken&)> prepare_;
+  std::string fallback_mode_;
   /// Shorter than the product's.
   Supervisor::Options options_ = [] {
     Supervisor::Options options;
@@ -177,6 +180,18 @@ TEST_F(SupervisorTest, KeepsTryingACrashingRunnerWithPauses) {
   EXPECT_EQ(status.error().code, ErrorCode::kUnavailable);
   ASSERT_TRUE(eventually([&] { return starts() >= 3; }));
   EXPECT_EQ(supervisor->state(), "loading");
+}
+
+TEST_F(SupervisorTest, RunsTheOtherCommandWhenTheFirstCrashesTwice) {
+  fallback_mode_ = "good";
+  const auto supervisor = make("crash");
+  ASSERT_TRUE(supervisor->wait_ready(Deadline::after(20s), {}));
+  EXPECT_EQ(starts(), 3U);
+  // Nor is the first one tried again after the other's end.
+  ASSERT_EQ(::kill(supervisor->pid(), SIGKILL), 0);
+  ASSERT_TRUE(eventually([&] { return starts() == 4; }));
+  ASSERT_TRUE(supervisor->wait_ready(Deadline::after(20s), {}));
+  EXPECT_EQ(starts(), 4U);
 }
 
 TEST_F(SupervisorTest, GivesUpOnAModelThatCannotBeLoadedUntilRetried) {

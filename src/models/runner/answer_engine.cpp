@@ -6,11 +6,13 @@
 #include <llama.h>
 
 #include <algorithm>
-#include <mutex>
 
+#include "gguf_header.hpp"
 #include "knap/base/assert.hpp"
 #include "knap/observe/log.hpp"
 #include "runner/chat_tokens.hpp"
+#include "runner/devices.hpp"
+#include "runner/placement.hpp"
 #include "runner/token_sampler.hpp"
 
 namespace knap::models::runner {
@@ -19,28 +21,8 @@ namespace {
 constexpr std::size_t kPieceBytesMax = 256;
 // Even blanks and rulers seldom make longer tokens; a text beyond it is not worth tokenizing.
 constexpr std::size_t kTokenBytesMax = 64;
-
-// What llama.cpp says while it loads explains a broken file. Later it reports each aborted step as
-// an error, which is how answers are cancelled; real failures come back as codes.
-thread_local bool loading = false;
-
-void log_engine(ggml_log_level level, const char* text, void*) {
-  if (level != GGML_LOG_LEVEL_ERROR || text == nullptr || !loading) return;
-  std::string_view line = text;
-  while (line.ends_with('\n')) line.remove_suffix(1);
-  observe::log_error("llama", line);
-}
-
-// One CPU backend for each instruction set lies in that folder; ggml takes the best that this
-// machine runs.
-void load_backends() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    llama_log_set(log_engine, nullptr);
-    ggml_backend_load_all_from_path(KNAP_GGML_BACKEND_DIR);
-    llama_backend_init();
-  });
-}
+// What a step of 512 tokens takes of a graphics card beside weights and state, with some room.
+constexpr std::uint64_t kGpuComputingBytes = 512U << 20;
 
 /// What the abort callback asks while a step computes.
 struct Watch {
@@ -121,8 +103,9 @@ class Batch {
 class LlamaEngine final : public AnswerEngine {
  public:
   LlamaEngine(const Options& options, Model model, Threadpool threadpool, Context context,
-              std::unique_ptr<Watch> watch)
+              std::unique_ptr<Watch> watch, std::string placement)
       : options_(options),
+        placement_(std::move(placement)),
         watch_(std::move(watch)),
         model_(std::move(model)),
         threadpool_(std::move(threadpool)),
@@ -143,6 +126,8 @@ class LlamaEngine final : public AnswerEngine {
     llama_model_desc(model_.get(), text, sizeof text);
     return text;
   }
+
+  std::string placement() const override { return placement_; }
 
   bool can_join() const override { return can_cut() && llama_memory_can_shift(memory_); }
 
@@ -268,6 +253,7 @@ class LlamaEngine final : public AnswerEngine {
   Slot joining_slot() const { return static_cast<Slot>(options_.slots); }
 
   const Options options_;
+  const std::string placement_;
   const std::unique_ptr<Watch> watch_;  // its address was given to the context
   const Model model_;
   const Threadpool threadpool_;  // outlives the context, which computes on it
@@ -295,12 +281,42 @@ llama_context_params context_parameters(const AnswerEngine::Options& options, Wa
   return parameters;
 }
 
-}  // namespace
+/// What llama.cpp is told of graphics cards; the arrays that its parameters point to.
+class GpuParameters {
+ public:
+  GpuParameters(const Placement& placement, const std::vector<GpuHandle>& gpus)
+      : split_(llama_max_devices(), 0.0F) {
+    // A list that only ends: none, also for what it would else compute there of large steps.
+    for (const auto& share : placement.shares) {
+      if (devices_.size() >= split_.size()) break;
+      split_[devices_.size()] = static_cast<float>(share.layers);
+      devices_.push_back(gpus[share.device].handle);
+      layers_ += static_cast<std::int32_t>(share.layers);
+    }
+    devices_.push_back(nullptr);
+  }
 
-Result<std::unique_ptr<AnswerEngine>> AnswerEngine::open(const Options& wanted) {
-  load_backends();
-  loading = true;
+  void put_into(llama_model_params& parameters) {
+    parameters.devices = devices_.data();
+    parameters.n_gpu_layers = layers_;
+    parameters.tensor_split = split_.data();
+    parameters.split_mode = devices_.size() > 2 ? LLAMA_SPLIT_MODE_LAYER : LLAMA_SPLIT_MODE_NONE;
+    parameters.main_gpu = devices_.size() > 1 ? 0 : -1;
+  }
+
+ private:
+  std::vector<ggml_backend_dev_t> devices_;
+  std::vector<float> split_;
+  std::int32_t layers_ = 0;
+};
+
+Result<std::unique_ptr<AnswerEngine>> open_placed(const AnswerEngine::Options& wanted,
+                                                  const Placement& placement,
+                                                  const std::vector<GpuHandle>& gpus) {
+  const EngineMessages messages;
+  GpuParameters gpu(placement, gpus);
   llama_model_params model_parameters = llama_model_default_params();
+  gpu.put_into(model_parameters);
   Model model(llama_model_load_from_file(wanted.model_file.c_str(), model_parameters),
               llama_model_free);
   if (!model) {
@@ -308,7 +324,7 @@ Result<std::unique_ptr<AnswerEngine>> AnswerEngine::open(const Options& wanted) 
                                                            wanted.model_file.filename().string()));
   }
   auto watch = std::make_unique<Watch>();
-  Options options = wanted;
+  AnswerEngine::Options options = wanted;
   const auto trained =
       static_cast<std::uint32_t>(std::max(llama_model_n_ctx_train(model.get()), 1));
   options.context = std::min(options.context, trained);
@@ -323,9 +339,41 @@ Result<std::unique_ptr<AnswerEngine>> AnswerEngine::open(const Options& wanted) 
   }
   Threadpool threadpool = make_threadpool(options.threads);
   if (threadpool) llama_attach_threadpool(context.get(), threadpool.get(), threadpool.get());
-  loading = false;
-  return std::unique_ptr<AnswerEngine>(std::make_unique<LlamaEngine>(
-      options, std::move(model), std::move(threadpool), std::move(context), std::move(watch)));
+  return std::unique_ptr<AnswerEngine>(
+      std::make_unique<LlamaEngine>(options, std::move(model), std::move(threadpool),
+                                    std::move(context), std::move(watch), placement.why));
+}
+
+GpuNeed gpu_need(const AnswerEngine::Options& options) {
+  GpuNeed need{.computing_bytes = kGpuComputingBytes};
+  std::error_code ignored;
+  need.weight_bytes = std::filesystem::file_size(options.model_file, ignored);
+  // What the header does not tell counts as nothing here; a card that is then too small is given
+  // up when it fails.
+  const auto header = read_gguf_header(options.model_file);
+  if (!header) return need;
+  need.layers = header->attention.layers;
+  need.state_bytes = std::uint64_t{options.cells} * header->attention.bytes_per_token();
+  return need;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<AnswerEngine>> AnswerEngine::open(const Options& wanted) {
+  load_backends();
+  std::vector<GpuHandle> gpus;
+  if (wanted.gpu.use != GpuUse::kNever) gpus = find_gpus();
+  std::vector<GpuDevice> devices;
+  for (const auto& each : gpus) devices.push_back(each.device);
+  KNAP_TRY(Placement placement, place_model(gpu_need(wanted), devices, wanted.gpu));
+  auto engine = open_placed(wanted, placement, gpus);
+  if (engine || placement.shares.empty() || wanted.gpu.use == GpuUse::kAlways) return engine;
+  observe::log_warning("gpu_given_up", engine.error().message, {{"placement", placement.why}});
+  placement.shares.clear();
+  placement.layers = 0;
+  placement.why =
+      fmt::format("the processor, because a graphics card failed: {}", engine.error().message);
+  return open_placed(wanted, placement, gpus);
 }
 
 }  // namespace knap::models::runner

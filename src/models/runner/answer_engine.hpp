@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "knap/base/result.hpp"
+#include "knap/models/gpu.hpp"
 #include "runner/generation.hpp"
 #include "runner/passage_state.hpp"
 
@@ -43,6 +44,7 @@ class AnswerEngine {
     std::uint32_t slots = 32;
     std::uint32_t step_tokens = 512;
     std::size_t threads = 1;  ///< At most so many compute.
+    GpuWish gpu = {.use = GpuUse::kNever};
   };
   struct Item {
     Slot slot;
@@ -55,14 +57,18 @@ class AnswerEngine {
   };
   static constexpr Token kNoToken = -1;
 
+  /// Puts layers on graphics cards as place_model() says. With GpuUse::kAuto a card that fails is
+  /// given up with a warning, and the processor computes.
   /// Errors: kCorruptData (llama.cpp cannot load the file), kResourceExhausted (no memory for the
-  /// context).
+  /// context; GpuUse::kAlways and too little room on graphics cards).
   static Result<std::unique_ptr<AnswerEngine>> open(const Options& options);
   virtual ~AnswerEngine() = default;
 
   virtual std::uint32_t context() const = 0;  ///< Options::context, or less when trained for less.
   virtual std::uint32_t cells() const = 0;
   virtual std::string description() const = 0;
+  /// Where the layers lie, for people; empty: with the processor.
+  virtual std::string placement() const { return {}; }
   /// Whether any beginning of a slot can be kept or shared. If not, only whole slots can.
   virtual bool can_cut() const = 0;
 

@@ -5,6 +5,7 @@
 
 #include "knap/base/json_text.hpp"
 #include "knap/base/thread_pool.hpp"
+#include "knap/observe/log.hpp"
 #include "runner/answer_loop.hpp"
 #include "runner/answer_writer.hpp"
 #include "runner/chat_request.hpp"
@@ -64,6 +65,7 @@ class AnswerService final : public Service {
     result["role"] = "answer";
     result["model"] = options_.model;
     result["description"] = loop_.engine().description();
+    result["placement"] = loop_.engine().placement();
     result["context"] = loop_.engine().context();
     result["cells"] = loop_.engine().cells();
     result["free_cells"] = stats.counts.free_cells;
@@ -136,7 +138,10 @@ Result<std::unique_ptr<Service>> open_answer_service(const RunnerOptions& option
                                .cells = options.context * options.contexts,
                                .slots = static_cast<std::uint32_t>(schedule.slots),
                                .step_tokens = static_cast<std::uint32_t>(schedule.step_tokens),
-                               .threads = options.threads}));
+                               .threads = options.threads,
+                               .gpu = options.gpu}));
+  if (options.gpu.use != GpuUse::kNever)
+    observe::log_info("model_placed", engine->placement(), {{"model", options.model}});
   PassageStore::Options passages{.memory_bytes = options.passages_memory_bytes,
                                  .folder = {},
                                  .disk_bytes = options.passages_disk_bytes,

@@ -19,6 +19,7 @@
 
 #include "knap/base/version.hpp"
 #include "runner/bert_gguf.hpp"
+#include "runner/devices.hpp"
 #include "runner/embed_engine.hpp"
 #include "test_folder.hpp"
 
@@ -156,7 +157,7 @@ Result<Row> run_llama(const std::filesystem::path& gguf, const std::vector<std::
   llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
   ggml_backend_load_all_from_path(KNAP_GGML_BACKEND_DIR);
   const std::unique_ptr<llama_model, decltype(&llama_model_free)> model(
-      llama_model_load_from_file(gguf.c_str(), llama_model_default_params()), llama_model_free);
+      llama_model_load_from_file(gguf.c_str(), processor_only()), llama_model_free);
   if (!model) return make_error(ErrorCode::kCorruptData, "llama.cpp cannot load " + gguf.string());
   // One text a step, as encoders are run: several joined in a larger step were slower.
   constexpr std::uint32_t kUbatch = 512;

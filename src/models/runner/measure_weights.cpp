@@ -20,6 +20,7 @@
 #include "knap/base/file.hpp"
 #include "knap/base/json_text.hpp"
 #include "process.hpp"
+#include "runner/devices.hpp"
 #include "runner/measure_speech.hpp"
 
 namespace knap::models::runner {
@@ -64,8 +65,7 @@ class Measured {
     llama_backend_init();
     std::unique_ptr<Measured> self(new Measured(arguments));
     const auto begin = Clock::now();
-    self->model_.reset(
-        llama_model_load_from_file(arguments.file.c_str(), llama_model_default_params()));
+    self->model_.reset(llama_model_load_from_file(arguments.file.c_str(), processor_only()));
     if (!self->model_) {
       return make_error(ErrorCode::kCorruptData,
                         fmt::format("llama.cpp cannot load {}", arguments.file));

@@ -67,6 +67,17 @@ MeasuringFolder::~MeasuringFolder() {
   if (!path_.empty()) fs::remove_all(path_, ignored);
 }
 
+Status check_space(const MeasuringFolder& folder, std::string_view what, std::uint64_t bytes) {
+  std::error_code error;
+  const auto space = fs::space(folder.path(), error);
+  if (error || space.available >= bytes) return {};
+  return make_error(
+      ErrorCode::kResourceExhausted,
+      fmt::format("{} needs about {} MB in {}, and {} MB are free: choose fewer levels, or another "
+                  "folder",
+                  what, bytes / 1'000'000, folder.path().string(), space.available / 1'000'000));
+}
+
 Result<json::object> run_measuring(const fs::path& program,
                                    const std::vector<std::string>& arguments,
                                    const MeasuringFolder& folder, const CancelToken& cancel) {

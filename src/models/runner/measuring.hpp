@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -29,6 +30,10 @@ class MeasuringFolder {
   std::filesystem::path path_;
   FileDescriptor lock_;  ///< Held while the folder is in use.
 };
+
+/// Whether `bytes` more fit where `folder` lies. What cannot be asked fits.
+/// Errors: kResourceExhausted (says how much `what` needs and what is free).
+Status check_space(const MeasuringFolder& folder, std::string_view what, std::uint64_t bytes);
 
 /// What `knap runner measure` prints, run in a process of its own, an hour at most.
 /// Errors: kInternal (its words), kCancelled, kDeadlineExceeded.

@@ -2,6 +2,7 @@
 // checks of other rooms).
 #include <cstdio>
 
+#include "knap/models/gpu.hpp"
 #include "knap/models/measure.hpp"
 #include "knap/models/models.hpp"
 
@@ -11,6 +12,8 @@ int runner_main(int, char**) {
   std::fputs("knap runner: this build has no engines\n", stderr);
   return 1;
 }
+
+std::vector<GpuDevice> list_gpus() { return {}; }
 
 const std::vector<std::string>& quantisation_levels() {
   static const std::vector<std::string> kNone;

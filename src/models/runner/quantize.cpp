@@ -144,13 +144,7 @@ class Quantizer {
     std::error_code error;
     const auto bytes = static_cast<std::uint64_t>(
         static_cast<double>(fs::file_size(source_, error)) * level.bits / source_bits_ * 1.2);
-    if (const auto space = fs::space(folder_.path(), error); !error && space.available < bytes) {
-      return make_error(ErrorCode::kResourceExhausted,
-                        fmt::format("{} needs about {} MB in {}, and {} MB are free: choose fewer "
-                                    "levels, or another folder",
-                                    level.name, bytes / 1'000'000, folder_.path().string(),
-                                    space.available / 1'000'000));
-    }
+    KNAP_CHECK_OK(runner::check_space(folder_, level.name, bytes));
     if (progress_) progress_(fmt::format("quantising to {}", level.name), 0, 0);
     auto parameters = llama_model_quantize_default_params();
     parameters.nthread = static_cast<std::int32_t>(options_.threads);

@@ -82,6 +82,10 @@ Result<QuantizeReport> quantize_speech(const QuantizeOptions& options,
   for (const std::string& level : options.levels) {
     const fs::path file = folder.path() / "level.bin";
     say("quantising to", level);
+    // Of 16 bits, F32 makes the most: the file twice over.
+    std::error_code unknown;
+    const std::uintmax_t bytes = fs::file_size(source, unknown);
+    if (!unknown) KNAP_CHECK_OK(check_space(folder, level, bytes * (level == "F32" ? 2 : 1)));
     const auto name = write_whisper_level(source, level, file, cancel);
     if (!name && name.error().code == ErrorCode::kUnsupported) {
       report.left_out.push_back(fmt::format("{}: {}", level, name.error().message));

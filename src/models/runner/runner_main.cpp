@@ -68,6 +68,15 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
   app.add_option("--passages-memory-bytes", options.passages_memory_bytes,
                  "Room for them in memory; 0: none are read ahead");
   app.add_option("--passages-disk-bytes", options.passages_disk_bytes, "Room for them on disk");
+  std::string gpu = "auto";
+  app.add_option("--gpu", gpu, "Graphics cards for an answer model: auto, always or never");
+  app.add_option("--gpu-memory-fraction", options.gpu.memory_fraction,
+                 "Of each card's memory, at most")
+      ->check(CLI::Range(0.01, 1.0));
+  app.add_option("--replica", options.gpu.replica, "Which of the runners of one model this is")
+      ->check(CLI::Range(0, 63));
+  app.add_option("--replicas", options.gpu.replicas, "Runners of one model")
+      ->check(CLI::Range(1, 64));
   app.add_option("--precision", precision, "f32, bf16, int8 or int8-bf16");
   app.add_option("--parent", options.parent, "Process to end with");
   // Called as `knap runner ...` or as `runner ...`.
@@ -82,6 +91,7 @@ Result<RunnerOptions> read_arguments(int argc, char** argv) {
     return make_error(ErrorCode::kInvalidArgument,
                       "--role must be embed, rerank, answer or speech");
   options.chunk_time = std::chrono::milliseconds(chunk_ms);
+  KNAP_TRY(options.gpu.use, parse_gpu_use(gpu));
   KNAP_TRY(options.precision, parse_precision(precision));
   return options;
 }

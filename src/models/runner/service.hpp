@@ -9,6 +9,7 @@
 
 #include "knap/base/result.hpp"
 #include "knap/http/server.hpp"
+#include "knap/models/gpu.hpp"
 #include "runner/precision.hpp"
 
 namespace knap::models::runner {
@@ -26,6 +27,7 @@ struct RunnerOptions {
   std::uint64_t passages_memory_bytes = 0;  ///< 0: no passages are read ahead.
   std::uint64_t passages_disk_bytes = 0;
   std::chrono::milliseconds chunk_time{250};  ///< About what a step of an answer model may take.
+  GpuWish gpu;                                ///< Answer models only.
   bool guesses = true;                        ///< An answer model guesses what it quotes.
   int parent = 0;                             ///< Process id of who started it; 0: not checked.
   Precision precision = Precision::kF32;

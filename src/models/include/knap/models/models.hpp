@@ -13,6 +13,7 @@
 
 #include "knap/base/deadline.hpp"
 #include "knap/base/result.hpp"
+#include "knap/models/gpu.hpp"
 #include "knap/models/rerank.hpp"
 #include "knap/models/route.hpp"
 #include "knap/models/speech.hpp"
@@ -209,6 +210,8 @@ struct ModelsOptions {
   std::string speech_model;  ///< Empty: none.
   std::string rerank_model;  ///< Empty: none.
   std::size_t threads = 0;   ///< 0: the cores.
+  GpuWish gpu;               ///< Graphics cards for answer models; its replica fields are not used.
+  std::size_t replicas = 1;  ///< Runners of each answer model, loaded as they are needed; 1-16.
   /// What all loaded models together may take; 0: no limit. usual_memory_bytes() is a good choice.
   std::uint64_t memory_bytes = 0;
   /// What an answer model may keep of passages that it has read ahead, in memory, which counts

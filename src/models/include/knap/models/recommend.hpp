@@ -21,7 +21,7 @@ struct Hardware {
   std::vector<std::string> instruction_sets;  ///< Of those that matter, as the kernel names them.
   std::uint64_t memory_bytes = 0;             ///< Of the machine or its container.
   double bytes_per_second = 0;                ///< Read from memory by all cores together, measured.
-  std::vector<Gpu> gpus;                      ///< Knap's engines do not use them yet.
+  std::vector<Gpu> gpus;  ///< By the drivers' own files; list_gpus() tells which can be used.
 };
 /// Looks and measures; takes about a third of a second of all `threads`.
 Hardware probe_hardware(std::size_t threads);
