@@ -45,9 +45,11 @@ class Remote:
                 if mood == "hang":
                     outer.ending.wait(30)
                     return self.close()
-                if mood == "500":
+                if mood in ("500", "later"):
                     reply = b'{"error": {"message": "no memory left"}}'
-                    self.send_response(500)
+                    self.send_response(429 if mood == "later" else 500)
+                    if mood == "later":
+                        self.send_header("Retry-After", "45")
                     self.send_header("Content-Length", str(len(reply)))
                     self.end_headers()
                     return self.wfile.write(reply)
@@ -134,6 +136,28 @@ def test_answers_and_keeps_books(serve, remote, shape, path):
     assert "Lindqvist" not in json.dumps(entries), "paths, never text"
     metrics = server.call("GET", "/metrics").text
     assert "knap_models_remote_prompt_tokens_total 200" in metrics
+
+
+def test_a_model_that_is_named_can_be_explained(serve, remote):
+    server = serve()
+    response = server.call("POST", "/v1/chat/completions", json={"model": "remote:far", "messages": [{"role": "user", "content": "Hello"}]})
+    assert response.status_code == 200, response.text
+    route = explained(server, response.headers)
+    assert [each["model"] for each in route["candidates"]] == ["remote:far"]
+    assert [each["outcome"] for each in route["attempts"]] == ["answered"] and route["attempts"][0]["completion_tokens"] == 12
+
+
+def test_a_server_that_asks_for_it_is_left_alone(serve, remote):
+    server = serve()
+    remote.mood = "later"
+    answer, headers = asked(server)
+    assert answer["mode"] == "extractive"
+    assert len(remote.bodies) == 1, "not tried again"
+    remote.mood = "good"
+    asked(server, PUBLIC + " Say it again.")
+    assert len(remote.bodies) == 1
+    refused = server.post("/v1/chat/completions", {"model": "far", "messages": [{"role": "user", "content": "Hello"}]}, expect=503)
+    assert "left alone for" in refused["error"]["message"] and len(remote.bodies) == 1
 
 
 @pytest.mark.parametrize("question, fact", SECRETS)

@@ -32,7 +32,11 @@ void load_gpu_backends() {
                                        fmt::format("libggml-{}.so", kind);
     std::error_code ignored;
     if (!std::filesystem::exists(file, ignored)) continue;
-    if (ggml_backend_load(file.c_str()) == nullptr) {
+    ggml_backend_reg_t backend = ggml_backend_load(file.c_str());
+    // Without a card it would only take memory.
+    if (backend != nullptr && ggml_backend_reg_dev_count(backend) == 0) {
+      ggml_backend_unload(backend);
+    } else if (backend == nullptr) {
       observe::log_warning("gpu_backend_unusable",
                            "llama.cpp's backend for graphics cards does not load: is the driver "
                            "installed?",
