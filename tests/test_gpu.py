@@ -40,6 +40,8 @@ def test_a_model_answers_on_a_card(card, serve):
     status, body = answered(server)
     assert status == 200 and body["choices"][0]["message"]["content"].strip(), body
     assert f"31 of 31 layers: 31 on {card}" in server.log.read_text('utf-8')
+    listed = {model["name"]: model for model in server.get("/api/models")["models"]}
+    assert f"31 on {card}" in listed[SMALL]["placement"]
 
 
 def test_too_little_room_is_refused_with_the_numbers_or_left_to_the_processor(card, serve):

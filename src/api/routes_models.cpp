@@ -55,6 +55,7 @@ Outcome get_models(const Context& context) {
                                 {"memory_bytes", model.memory_bytes},
                                 {"resident_bytes", model.resident_bytes},
                                 {"pinned", model.pinned},
+                                {"placement", without_paths(model.placement)},
                                 {"state", without_paths(model.state)}});
   }
   return json_response(

@@ -191,6 +191,7 @@ class LocalModels final : public Models {
       if (const auto pooled = pooled_state(spec)) {
         info.memory_bytes = pooled->expected_bytes;
         info.resident_bytes = pooled->resident_bytes;
+        info.placement = pooled->placement;
       }
       info.state = state_of(spec);
       info.installed = ModelFiles(spec, options_.models_dir).check_sizes().has_value();

@@ -160,6 +160,7 @@ class Pool final : public RunnerPool {
     if (data.runner) {
       out.state = data.runner->state();
       out.resident_bytes = data.runner->resident_bytes();
+      out.placement = data.runner->placement();
     } else if (const auto refused = too_large(data)) {
       out.state = "failed: " + refused->message;
     } else {

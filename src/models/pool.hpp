@@ -106,6 +106,7 @@ class RunnerPool : public std::enable_shared_from_this<RunnerPool> {
     std::string state;  ///< "installed", "waiting for memory", "loading", "ready", "failed: REASON"
     std::uint64_t expected_bytes = 0;
     std::uint64_t resident_bytes = 0;  ///< 0: not loaded.
+    std::string placement;             ///< PooledRunner::placement()
     std::uint64_t loads = 0;
     std::chrono::milliseconds load_time{};  ///< Measured, or guessed by its bytes.
     Keep keep = Keep::kOnDemand;

@@ -37,6 +37,8 @@ class PooledRunner {
   virtual std::uint64_t resident_bytes() const = 0;
   /// How long the child took to become ready the last time; 0: it has not been yet.
   virtual std::chrono::milliseconds load_time() const = 0;
+  /// Where the model's layers lie, in the child's words; empty: it says nothing of that.
+  virtual std::string placement() const { return {}; }
   virtual http::Client& client() = 0;
 };
 

@@ -28,14 +28,15 @@ http::Endpoint unix_endpoint(const std::string& socket) {
   return endpoint;
 }
 
-// A runner that cannot load its model stays up and says why in its health answer.
-std::string read_failure(const std::string& body) {
+// A text of a runner's health answer: why it cannot load its model ("error"; it stays up and says
+// so), where the layers lie ("placement").
+std::string read_text(const std::string& body, std::string_view key) {
   boost::system::error_code error;
   const auto value = boost::json::parse(body, error);
   if (error || !value.is_object()) return {};
-  const auto* failure = value.get_object().if_contains("error");
-  if (failure == nullptr || !failure->is_string()) return {};
-  return std::string(text::truncate(std::string_view(failure->get_string()), kReasonBytesMax));
+  const auto* found = value.get_object().if_contains(key);
+  if (found == nullptr || !found->is_string()) return {};
+  return std::string(text::truncate(std::string_view(found->get_string()), kReasonBytesMax));
 }
 
 }  // namespace
@@ -175,6 +176,11 @@ std::chrono::milliseconds Supervisor::load_time() const {
   return load_time_;
 }
 
+std::string Supervisor::placement() const {
+  MutexLock lock(mutex_);
+  return state_ == State::kReady ? placement_ : std::string();
+}
+
 bool Supervisor::stopping() const {
   MutexLock lock(mutex_);
   return stopping_;
@@ -288,8 +294,12 @@ void Supervisor::run_child() {
 Result<bool> Supervisor::probe(std::chrono::milliseconds timeout) {
   const auto response = client_->call({.path = "/health"}, Deadline::after(timeout), stop_);
   if (!response) return response.error();
-  if (response->status == 200) return true;
-  if (std::string failure = read_failure(response->body); !failure.empty()) {
+  if (response->status == 200) {
+    MutexLock lock(mutex_);
+    placement_ = read_text(response->body, "placement");
+    return true;
+  }
+  if (std::string failure = read_text(response->body, "error"); !failure.empty()) {
     return make_error(ErrorCode::kFailedPrecondition, std::move(failure));
   }
   return false;

@@ -77,6 +77,7 @@ class Supervisor final : public PooledRunner {
   pid_t pid() const KNAP_EXCLUDES(mutex_);
   std::uint64_t resident_bytes() const override { return knap::models::resident_bytes(pid()); }
   std::chrono::milliseconds load_time() const KNAP_EXCLUDES(mutex_) override;
+  std::string placement() const KNAP_EXCLUDES(mutex_) override;
   http::Client& client() override { return *client_; }
 
  private:
@@ -110,6 +111,7 @@ class Supervisor final : public PooledRunner {
   CondVar changed_;
   State state_ KNAP_GUARDED_BY(mutex_) = State::kIdle;
   std::string reason_ KNAP_GUARDED_BY(mutex_);
+  std::string placement_ KNAP_GUARDED_BY(mutex_);
   bool wanted_ KNAP_GUARDED_BY(mutex_) = false;
   bool stopping_ KNAP_GUARDED_BY(mutex_) = false;
   bool suspected_ KNAP_GUARDED_BY(mutex_) = false;

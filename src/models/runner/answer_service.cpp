@@ -58,6 +58,7 @@ class AnswerService final : public Service {
   }
 
   bool stuck() const override { return loop_.stuck(); }
+  std::string placement() const override { return loop_.engine().placement(); }
 
   std::string stats() const override {
     const AnswerLoop::Stats stats = loop_.stats();
@@ -65,7 +66,7 @@ class AnswerService final : public Service {
     result["role"] = "answer";
     result["model"] = options_.model;
     result["description"] = loop_.engine().description();
-    result["placement"] = loop_.engine().placement();
+    result["placement"] = placement();
     result["context"] = loop_.engine().context();
     result["cells"] = loop_.engine().cells();
     result["free_cells"] = stats.counts.free_cells;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "knap/observe/log.hpp"
+#include "runner/memory_nodes.hpp"
 
 namespace knap::models {
 namespace runner {
@@ -58,6 +59,8 @@ void load_backends() {
     llama_log_set(log_engine, nullptr);
     ggml_backend_load_all_from_path(KNAP_GGML_BACKEND_DIR);
     llama_backend_init();
+    // Threads are spread over the nodes, and each stays at one: weights are read from all of them.
+    if (memory_nodes() > 1) llama_numa_init(GGML_NUMA_STRATEGY_DISTRIBUTE);
   });
 }
 

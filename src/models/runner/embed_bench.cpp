@@ -5,11 +5,13 @@
 #include <time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -58,7 +60,7 @@ std::vector<std::string> make_texts() {
 
 struct Row {
   std::string name;
-  double per_cpu_second = 0, per_second = 0, cosine = 0;
+  double per_cpu_second = 0, per_second = 0, two_threads_per_second = 0, cosine = 0;
   double query_ms[2] = {};  ///< Median of one short query, on one thread and on two.
 };
 
@@ -89,7 +91,9 @@ Row time_passes(std::string name, double seconds, const Pass& pass) {
   while ((took = std::chrono::duration<double>(Clock::now() - begin).count()) < seconds)
     tokens += pass();
   const auto count = static_cast<double>(tokens);
-  return {std::move(name), count / (cpu_seconds() - cpu), count / took};
+  return {.name = std::move(name),
+          .per_cpu_second = count / (cpu_seconds() - cpu),
+          .per_second = count / took};
 }
 
 /// Median milliseconds of queries of 3 to 24 tokens, as they come from people.
@@ -112,40 +116,74 @@ Result<double> query_ms(const std::filesystem::path& model_dir, Precision precis
   return times[times.size() / 2];
 }
 
-Result<Row> run_engine(const std::filesystem::path& model_dir, Precision precision,
-                       const std::vector<std::string>& texts, double seconds,
-                       std::vector<float>& out) {
-  KNAP_TRY(const auto engine, EmbedEngine::open({.model_dir = model_dir, .precision = precision}));
-  std::vector<Ids> ids;
-  for (const auto& text : texts) ids.push_back(engine->tokenize(text));
-  std::vector<std::size_t> order(texts.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](auto a, auto b) { return ids[a].size() < ids[b].size(); });
-  const std::size_t dimensions = engine->dimensions();
-  out.assign(texts.size() * dimensions, 0);
-  constexpr std::size_t kBatch = 8;
-  Status failed;
-  auto row = time_passes("knap " + std::string(to_string(precision)), seconds, [&] {
+/// All texts once, in batches of like length, as background work is done.
+class Sweep {
+ public:
+  Sweep(EmbedEngine& engine, const std::vector<std::string>& texts) : engine_(engine) {
+    for (const auto& text : texts) ids_.push_back(engine.tokenize(text));
+    order_.resize(texts.size());
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::sort(order_.begin(), order_.end(),
+              [&](auto a, auto b) { return ids_[a].size() < ids_[b].size(); });
+  }
+
+  /// @param out  texts x dimensions  @return tokens
+  Result<std::uint64_t> run(std::vector<float>& out) const {
+    constexpr std::size_t kBatch = 8;
+    const std::size_t dimensions = engine_.dimensions();
+    out.resize(order_.size() * dimensions);
     std::uint64_t tokens = 0;
     std::vector<float> rows(kBatch * dimensions);
-    for (std::size_t at = 0; at < order.size(); at += kBatch) {
+    for (std::size_t at = 0; at < order_.size(); at += kBatch) {
       std::vector<const Ids*> batch;
-      for (std::size_t i = at; i < std::min(at + kBatch, order.size()); ++i)
-        batch.push_back(&ids[order[i]]);
-      if (auto status = engine->run(batch, std::span(rows.data(), batch.size() * dimensions),
-                                    Lane::kBackground);
-          !status)
-        failed = status;
+      for (std::size_t i = at; i < std::min(at + kBatch, order_.size()); ++i)
+        batch.push_back(&ids_[order_[i]]);
+      KNAP_CHECK_OK(
+          engine_.run(batch, std::span(rows.data(), batch.size() * dimensions), Lane::kBackground));
       for (std::size_t i = 0; i < batch.size(); ++i) {
         tokens += batch[i]->size();
         std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * dimensions), dimensions,
-                    out.begin() + static_cast<std::ptrdiff_t>(order[at + i] * dimensions));
+                    out.begin() + static_cast<std::ptrdiff_t>(order_[at + i] * dimensions));
       }
     }
     return tokens;
+  }
+
+ private:
+  EmbedEngine& engine_;
+  std::vector<Ids> ids_;
+  std::vector<std::size_t> order_;
+};
+
+/// Tokens a second of two threads that sweep side by side.
+double on_two_threads(const Sweep& sweep, double seconds) {
+  std::atomic<std::uint64_t> tokens = 0;
+  const auto begin = Clock::now();
+  const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+  const auto work = [&] {
+    std::vector<float> out;
+    while (elapsed() < seconds) tokens += sweep.run(out).value_or(0);
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  return static_cast<double>(tokens) / elapsed();
+}
+
+Result<Row> run_engine(const std::filesystem::path& model_dir, Precision precision,
+                       const std::vector<std::string>& texts, double seconds,
+                       std::vector<float>& out) {
+  KNAP_TRY(const auto engine,
+           EmbedEngine::open({.model_dir = model_dir, .precision = precision, .streams = 2}));
+  const Sweep sweep(*engine, texts);
+  Status failed;
+  auto row = time_passes("knap " + std::string(to_string(precision)), seconds, [&] {
+    const auto tokens = sweep.run(out);
+    if (!tokens) failed = tokens.error();
+    return tokens.value_or(0);
   });
   if (!failed) return failed.error();
+  row.two_threads_per_second = on_two_threads(sweep, seconds);
   for (const std::size_t threads : {1U, 2U}) {
     KNAP_TRY(row.query_ms[threads - 1], query_ms(model_dir, precision, threads));
   }
@@ -244,12 +282,13 @@ int run(int argc, char** argv) {
   std::printf("knap %s, %u cores, %zu texts, best precision here: %s\n",
               std::string(version()).c_str(), std::thread::hardware_concurrency(), texts.size(),
               std::string(to_string(best_precision())).c_str());
-  std::printf("%-20s %14s %12s %10s %8s %10s %10s\n", "engine", "tokens/cpu-s", "tokens/s",
-              "cosine", "ratio", "query ms", "2 threads");
+  std::printf("%-20s %14s %12s %12s %8s %10s %8s %10s %10s\n", "engine", "tokens/cpu-s", "tokens/s",
+              "2 threads", "times", "cosine", "ratio", "query ms", "2 threads");
   bool good = true;
   for (const auto& row : rows) {
-    std::printf("%-20s %14.0f %12.0f %10.5f %8.2f %10.2f %10.2f\n", row.name.c_str(),
-                row.per_cpu_second, row.per_second, row.cosine,
+    std::printf("%-20s %14.0f %12.0f %12.0f %8.2f %10.5f %8.2f %10.2f %10.2f\n", row.name.c_str(),
+                row.per_cpu_second, row.per_second, row.two_threads_per_second,
+                row.two_threads_per_second / row.per_second, row.cosine,
                 row.per_cpu_second / llama->per_cpu_second, row.query_ms[0], row.query_ms[1]);
     good = good && row.cosine > .97;
   }

@@ -146,6 +146,10 @@ Result<Placement> place_model(const GpuNeed& need, std::span<const GpuDevice> de
     return out;
   }
   const std::vector<Room> rooms = rooms_of(devices, wish);
+  if (rooms.empty() && wish.use == GpuUse::kAuto) {
+    out.why = "the processor: no graphics card can be used";
+    return out;
+  }
   if (!rooms.empty() && rooms.front().bytes >= layers.whole_bytes()) {
     out.layers = layers.all();
     out.shares.push_back({rooms.front().device, out.layers, layers.whole_bytes()});

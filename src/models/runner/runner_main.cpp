@@ -155,6 +155,7 @@ http::Response health_of(const Slot& slot) {
   const bool ready = service != nullptr && !stuck;
   body["state"] = ready ? "ready" : stuck ? "stuck" : failure.empty() ? "loading" : "failed";
   if (!failure.empty()) body["error"] = failure;
+  if (ready && !service->placement().empty()) body["placement"] = service->placement();
   return http::Response::json(ready ? 200 : 503, json_text(body));
 }
 

@@ -41,6 +41,8 @@ class Service {
   virtual bool handle(const std::shared_ptr<const http::Request>& request,
                       const std::shared_ptr<http::Responder>& responder) = 0;
   virtual std::string stats() const = 0;  ///< JSON object.
+  /// Where the model's layers lie, for people; empty: with the processor, by design.
+  virtual std::string placement() const { return {}; }
   /// Whether its engine hangs, so that the runner is better replaced.
   virtual bool stuck() const { return false; }
 };

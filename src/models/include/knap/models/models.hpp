@@ -194,6 +194,9 @@ struct ModelInfo {
   std::string state;
   std::uint64_t memory_bytes = 0;    ///< What loading it is expected to take; 0: not known.
   std::uint64_t resident_bytes = 0;  ///< What it takes now; 0: not loaded.
+  /// Where its layers lie now, for people, e.g. "31 of 31 layers: 31 on CUDA0 (0.77 GiB); ..."; of
+  /// several runners the first. Empty: not loaded, or no answer model.
+  std::string placement;
   bool pinned = false;
 };
 
