@@ -61,6 +61,8 @@ def main():
     folder = shared / "data" / "ir" / "scifact"
     if not folder.is_dir():
         return print(f"skipped: the evaluation data is absent ({folder}); name its folder with KNAP_SHARED")
+    if not PROGRAM.exists():
+        sys.exit(f"{PROGRAM.name} is missing: run ./script/build bench")
     pairs = list(read(folder))
     counts = collections.Counter((split, label, verdict) for (split, label, _, _), verdict in zip(pairs, judge(pairs)))
     result, splits = {}, ("train", "test", "both")
