@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -23,6 +24,18 @@ void log_engine(ggml_log_level level, const char* text, void*) {
   std::string_view line = text;
   while (line.ends_with('\n')) line.remove_suffix(1);
   observe::log_error("llama", line);
+}
+
+// Drivers take memory and time to find that there is no card: they are asked where the kernel shows
+// one, or where somebody says which to use, which may be one in software.
+bool may_have_cards() {
+  for (const char* name : {"CUDA_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES"})
+    if (std::getenv(name) != nullptr) return true;
+  for (const char* path : {"/dev/dri", "/dev/nvidiactl", "/dev/dxg"}) {
+    std::error_code ignored;
+    if (std::filesystem::exists(path, ignored)) return true;
+  }
+  return false;
 }
 
 // A backend whose driver is missing does not load: that is no error here.
@@ -66,6 +79,7 @@ void load_backends() {
 
 std::vector<GpuHandle> find_gpus() {
   load_backends();
+  if (!may_have_cards()) return {};
   static std::once_flag once;
   std::call_once(once, load_gpu_backends);
   std::vector<GpuHandle> out;
