@@ -176,7 +176,8 @@ class HttpApi final : public Api {
     const auto lane = work_lane(*call, route);
     service::WorkPool::Work work;
     work.lane = lane;
-    work.deadline = call->deadline(service::spec(route.level).limit);
+    work.deadline = call->deadline(patience(route));
+    work.promised = call->deadline(service::spec(route.level).limit);
     work.cancel = call->cancel();
     work.run = [this, call, &route, &pool, lane] {
       const auto begin = SteadyClock::now();
@@ -185,6 +186,14 @@ class HttpApi final : public Api {
     };
     work.drop = [this, call, &route] { reply_late(*call, route); };
     if (const auto refusal = pool.submit(std::move(work))) refuse_work(*call, route, *refusal);
+  }
+
+  /// How long a request that was let in may wait and work. An ask's level says when its first
+  /// quotes are due, by which the door decides; whoever passed it keeps the time that asks have,
+  /// since an answer after that limit is still one.
+  static std::chrono::milliseconds patience(const Route& route) {
+    const auto limit = service::spec(route.level).limit;
+    return route.lane == Lane::kAsk ? std::max(limit, kAskLimit) : limit;
   }
 
   static service::WorkLane work_lane(const Call& call, const Route& route) {
@@ -241,6 +250,15 @@ class HttpApi final : public Api {
     return out;
   }
 
+  service::WorkPool::Options answer_pool_options() const {
+    // Background answers leave half of the threads to others, whatever they are many.
+    auto out = pool_options("knap-answer", options_.work.answer_threads,
+                            std::max<std::size_t>(1, options_.work.answer_threads / 2),
+                            options_.work.answer_waiting);
+    out.order = service::WorkPool::Order::kOldestFirst;
+    return out;
+  }
+
   static Checked<void> read_deadline_header(Call& call) {
     const auto text = call.request->fields.get("X-Knap-Deadline-Ms");
     if (!text) return {};
@@ -263,13 +281,11 @@ class HttpApi final : public Api {
     metrics_.record_wait(route.lane, waited);
     const observe::TraceScope scope(call.trace);
     observe::trace_stage("queue", call.request->received, waited, to_string(route.lane));
-    // For asks the level's limit is what their sources may take: later than that, waiting was in
-    // vain.
     const bool levels = options_.work.levels == service::WorkPool::Levels::kOn;
     // What has a thread of its own costs less than a refusal that sends its caller round again.
     const bool own_thread = route.lane == Lane::kStatus || route.lane == Lane::kReports;
     const bool may_be_late = !levels || (own_thread && !call.header_deadline);
-    const bool late = !may_be_late && call.deadline(service::spec(route.level).limit).expired();
+    const bool late = !may_be_late && call.deadline(patience(route)).expired();
     if (late || call.cancel().cancelled()) {
       reply_late(call, route);
       return 504;
@@ -417,12 +433,7 @@ class HttpApi final : public Api {
                    std::max<std::size_t>(1, options_.work.search_threads / 2),
                    options_.work.search_waiting, options_.work.pinning),
       context_.parts.metrics};
-  // Background answers leave half of the threads to others, whatever they are many.
-  service::WorkPool answer_pool_{
-      pool_options("knap-answer", options_.work.answer_threads,
-                   std::max<std::size_t>(1, options_.work.answer_threads / 2),
-                   options_.work.answer_waiting),
-      context_.parts.metrics};
+  service::WorkPool answer_pool_{answer_pool_options(), context_.parts.metrics};
   const CancelToken warm_cancel_;
 };
 

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "api_fixture.hpp"
+#include "knap/service/level.hpp"
 
 namespace knap::api {
 namespace {
@@ -98,6 +99,23 @@ TEST_F(ApiTest, DeadlinesOfBodyAndHeaderEndTheWork) {
   fields.set("X-Knap-Deadline-Ms", "soon");
   EXPECT_EQ(problem(call("POST", "/api/search", R"({"query":"x"})", fields), 422),
             "X-Knap-Deadline-Ms");
+}
+
+// The two seconds of the level are for the first quotes and for the door to decide by. An ask that
+// was let in and waited longer still has the time that asks have.
+TEST_F(ApiTest, AnAskThatWaitsLongerThanItsLevelIsStillAnswered) {
+  constexpr int kThreads = 8;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < kThreads; ++i) {
+    callers.emplace_back(
+        [&] { EXPECT_EQ(post("/api/ask", R"({"question":"hold"})").status, 200); });
+  }
+  while (answerer_.holding.load() < kThreads) std::this_thread::yield();
+  callers.emplace_back([&] { EXPECT_EQ(post("/api/ask", R"({"question":"x"})").status, 200); });
+  std::this_thread::sleep_for(service::spec(service::Level::kSearch).limit +
+                              std::chrono::milliseconds(300));
+  answerer_.hold = false;
+  for (auto& caller : callers) caller.join();
 }
 
 TEST_F(ApiTest, HeadersSayWhoWaits) {

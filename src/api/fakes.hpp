@@ -204,6 +204,10 @@ class FakeAnswerer final : public answer::Answerer {
     if (request.model == "nosuchmodel") return make_error(ErrorCode::kNotFound, "no such model");
     answer::Answer answer;
     answer.repeatable = request.question != "late model";
+    if (request.question == "hold") {
+      ++holding;
+      while (hold.load()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
     if (request.question == "nothing") {
       answer.refused = true;
       answer.mode = "refused";
@@ -239,6 +243,8 @@ class FakeAnswerer final : public answer::Answerer {
   std::atomic<models::Priority> priority = models::Priority::kInteractive;
   std::string tenant;  ///< Of the last question; read between calls.
   std::atomic<int> asked = 0;
+  std::atomic<bool> hold = true;     ///< Until it is false "hold" waits.
+  std::atomic<int> holding = 0;      ///< How many "hold" came.
   std::optional<Hash128> considers;  ///< The print of the passages, when it looks for kept answers.
 };
 

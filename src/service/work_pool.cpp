@@ -174,9 +174,10 @@ struct WorkPool::Impl {
       return Refusal{Refusal::Reason::kFull, retry.next(throughput(), now), {}};
     }
     const double wait = predicted_wait(lane);
-    if (wait == 0 || work.deadline.is_never()) return std::nullopt;
+    const Deadline by = work.promised.value_or(work.deadline);
+    if (wait == 0 || by.is_never()) return std::nullopt;
     const Seconds needed(wait + lane.served.seconds());
-    if (now + std::chrono::duration_cast<SteadyClock::duration>(needed) <= work.deadline.point())
+    if (now + std::chrono::duration_cast<SteadyClock::duration>(needed) <= by.point())
       return std::nullopt;
     lane.refused[1]->add();
     return Refusal{Refusal::Reason::kLate, retry.next(throughput(), now),
@@ -217,6 +218,10 @@ struct WorkPool::Impl {
     return out;
   }
 
+  bool newest_first(const Lane& lane) const {
+    return levels() && options.order == Order::kNewestFirst && lane.limit.overloaded();
+  }
+
   /// Takes what is late out of the queue's old end; to be dropped without the lock.
   std::vector<Waiting> sweep(Lane& lane) const KNAP_REQUIRES(mutex) {
     std::vector<Waiting> out;
@@ -255,7 +260,7 @@ struct WorkPool::Impl {
         late = sweep(*lane);
         if (!lane->queue.empty()) {
           const auto now = SteadyClock::now();
-          next = take(*lane, levels() && lane->limit.overloaded());
+          next = take(*lane, newest_first(*lane));
           lane->limit.waited(now - next.since, now);
           ++lane->running;
         }

@@ -85,8 +85,12 @@ class WorkPoolTest : public testing::Test {
   }
 
   WorkPool::Work note(WorkLane lane, int number, Deadline deadline = Deadline::never()) {
-    return {lane, deadline, CancelToken(), [this, number] { push(number); },
-            [this, number] { push(-number); }};
+    return {lane,
+            deadline,
+            CancelToken(),
+            [this, number] { push(number); },
+            [this, number] { push(-number); },
+            {}};
   }
   void push(int number) {
     const MutexLock lock(mutex_);
@@ -173,6 +177,60 @@ TEST_F(WorkPoolTest, DropsWhatIsLateWithoutRunningIt) {
   EXPECT_THAT(order(), ElementsAre(-1, -2, 3));
 }
 
+// The door goes by what was promised; whoever is in keeps his own deadline.
+TEST_F(WorkPoolTest, WhatMissedItsPromiseIsRunUntilItsDeadline) {
+  {
+    WorkPool pool(one_thread(), metrics_);
+    hold(pool);
+    auto work = note(WorkLane::kSearch, 1, Deadline::after(seconds(30)));
+    work.promised = Deadline::after(milliseconds(1));
+    EXPECT_FALSE(pool.submit(std::move(work)));
+    const auto later = Deadline::after(milliseconds(3));
+    while (!later.expired()) std::this_thread::yield();
+    gate_.open = true;
+  }
+  EXPECT_THAT(order(), ElementsAre(1));
+  EXPECT_EQ(metrics_.sum("knap_work_refused_total", {{"reason", "dropped"}}), 0);
+}
+
+TEST_F(WorkPoolTest, AStandingQueueServesTheNewestFirstUnlessToldOtherwise) {
+  for (const auto order : {WorkPool::Order::kNewestFirst, WorkPool::Order::kOldestFirst}) {
+    auto options = one_thread();
+    options.order = order;
+    options.lanes[1].target = milliseconds(1);
+    observe::Registry metrics;
+    std::vector<int> numbers;
+    {
+      WorkPool pool(options, metrics);
+      gate_.open = false;
+      gate_.inside = 0;
+      hold(pool);
+      const auto add = [&](int number) {
+        EXPECT_FALSE(pool.submit({WorkLane::kSearch,
+                                  Deadline::never(),
+                                  CancelToken(),
+                                  [&numbers, number] { numbers.push_back(number); },
+                                  [] {},
+                                  {}}));
+      };
+      // The queue stands once its shortest wait of an interval is over the target.
+      const auto enough = Deadline::after(seconds(10));
+      add(0);
+      while (!pool.state(WorkLane::kSearch).overloaded && !enough.expired()) {
+        std::this_thread::sleep_for(milliseconds(50));
+        if (pool.state(WorkLane::kSearch).waiting < 8) {
+          add(static_cast<int>(pool.state(WorkLane::kSearch).waiting));
+        }
+      }
+      ASSERT_TRUE(pool.state(WorkLane::kSearch).overloaded);
+      gate_.open = true;
+    }
+    ASSERT_GE(numbers.size(), 2U);
+    const bool newest = order == WorkPool::Order::kNewestFirst;
+    EXPECT_EQ(numbers.front() == 0, !newest);
+  }
+}
+
 TEST_F(WorkPoolTest, RefusesWhatByMeasuredPaceWouldBeLate) {
   WorkPool pool(one_thread(), metrics_);
   std::atomic<bool> done = false;
@@ -189,6 +247,9 @@ TEST_F(WorkPoolTest, RefusesWhatByMeasuredPaceWouldBeLate) {
   const auto refusal = pool.submit(note(WorkLane::kSearch, 1, Deadline::after(milliseconds(20))));
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->reason, Refusal::Reason::kLate);
+  auto promised = note(WorkLane::kSearch, 1, Deadline::after(seconds(20)));
+  promised.promised = Deadline::after(milliseconds(20));
+  EXPECT_TRUE(pool.submit(std::move(promised))) << "by its promise, not its deadline";
   EXPECT_GE(refusal->predicted, milliseconds(50));
   EXPECT_FALSE(pool.submit(note(WorkLane::kSearch, 2, Deadline::after(seconds(20)))));
   gate_.open = true;

@@ -45,7 +45,8 @@ struct Refusal {
 /// A lane gets time of the threads by its weight while others wait too; none starves. Requests are
 /// taken while they can be served in time, by how long others took, and while their lane's queue is
 /// no standing one (AdaptiveLimit); else they are refused at once. In a standing queue the newest
-/// goes first. A request whose deadline has passed while it waited is dropped instead of run.
+/// goes first (Order). A request whose deadline has passed while it waited is dropped instead of
+/// run.
 ///
 /// Threads: all methods are safe. Destruction runs or drops what waits, then joins.
 class WorkPool {
@@ -60,12 +61,17 @@ class WorkPool {
   enum class Levels { kOn, kOff };
   /// kOn: each thread stays on one of the cores that the process may use, in turn.
   enum class Pinning { kOff, kOn };
+  /// Who goes first in a lane whose queue stands. kNewestFirst: some are served in good time, and
+  /// the others were late anyhow. kOldestFirst: whoever was taken has his turn; for work that is
+  /// worth having long after its level's limit.
+  enum class Order { kNewestFirst, kOldestFirst };
   struct Options {
     std::string name;  ///< Of the threads, at most 15 bytes, and the metrics label "pool".
     std::size_t threads = 1;
     std::array<LaneOptions, 3> lanes;
     Levels levels = Levels::kOn;
     Pinning pinning = Pinning::kOff;
+    Order order = Order::kNewestFirst;
   };
   WorkPool(Options options, observe::Registry& metrics);
   ~WorkPool();
@@ -74,10 +80,12 @@ class WorkPool {
 
   struct Work {
     WorkLane lane = WorkLane::kSearch;
-    Deadline deadline = Deadline::never();  ///< To begin by, and to be served by.
+    Deadline deadline = Deadline::never();  ///< To begin by: dropped after it.
     CancelToken cancel;
     std::function<void()> run;   ///< Must not throw.
     std::function<void()> drop;  ///< In place of run: late, or nobody waits any more.
+    /// Taken only when by prediction it is served by then. Without one: by its deadline.
+    std::optional<Deadline> promised;
   };
   /// Queues work, or says why not. Never blocks.
   std::optional<Refusal> submit(Work work);
