@@ -47,6 +47,8 @@ endforeach()
 add_library(knap_llama_engine INTERFACE)
 target_link_libraries(knap_llama_engine INTERFACE knap_llama knap_ggml knap_ggml-base)
 target_link_options(knap_llama_engine INTERFACE LINKER:--disable-new-dtags)
+# What a backend of one's own is made of: the version of the sources is that of the libraries.
+target_include_directories(knap_llama_engine SYSTEM INTERFACE ${llama_dir}/source/ggml/src)
 # The folder to give to ggml_backend_load_all_from_path(): one CPU backend for each instruction set.
 target_compile_definitions(knap_llama_engine INTERFACE
   KNAP_GGML_BACKEND_DIR="${llama_dir}/lib" KNAP_LLAMA_VERSION="${llama_version}"

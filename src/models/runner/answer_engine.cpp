@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <ggml-backend.h>
-#include <ggml-cpu.h>
 #include <llama.h>
 
 #include <algorithm>
@@ -12,7 +11,9 @@
 #include "knap/observe/log.hpp"
 #include "runner/chat_tokens.hpp"
 #include "runner/devices.hpp"
+#include "runner/engine_threads.hpp"
 #include "runner/placement.hpp"
+#include "runner/product_backend.hpp"
 #include "runner/token_sampler.hpp"
 
 namespace knap::models::runner {
@@ -36,23 +37,6 @@ bool should_abort(void* data) {
 
 using Model = std::unique_ptr<llama_model, void (*)(llama_model*)>;
 using Context = std::unique_ptr<llama_context, void (*)(llama_context*)>;
-using Threadpool = std::unique_ptr<ggml_threadpool, void (*)(ggml_threadpool*)>;
-
-// The threads of a context that has none of its own are made anew for each step. Null where the
-// backend offers no pool.
-Threadpool make_threadpool(std::size_t threads) {
-  Threadpool none(nullptr, [](ggml_threadpool*) {});
-  ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-  if (device == nullptr) return none;
-  ggml_backend_reg_t backend = ggml_backend_dev_backend_reg(device);
-  const auto create = reinterpret_cast<decltype(&ggml_threadpool_new)>(
-      ggml_backend_reg_get_proc_address(backend, "ggml_threadpool_new"));
-  const auto destroy = reinterpret_cast<decltype(&ggml_threadpool_free)>(
-      ggml_backend_reg_get_proc_address(backend, "ggml_threadpool_free"));
-  if (create == nullptr || destroy == nullptr) return none;
-  ggml_threadpool_params parameters = ggml_threadpool_params_default(static_cast<int>(threads));
-  return {create(&parameters), destroy};
-}
 
 /// The arrays that a llama_batch points to.
 class Batch {
@@ -65,10 +49,16 @@ class Batch {
     outputs_.reserve(capacity);
   }
 
-  void fill(std::span<const AnswerEngine::Item> items) {
+  /// Which tokens of a step: all, those that are only read, or those whose outputs are wanted.
+  enum class Part { kAll, kRead, kWritten };
+
+  void fill(std::span<const AnswerEngine::Item> items, Part part) {
     tokens_.clear(), positions_.clear(), counts_.clear(), slots_.clear(), outputs_.clear();
     for (const auto& item : items) {
-      for (std::size_t i = 0; i < item.tokens.size() + item.guess.size(); ++i) {
+      const std::size_t all = item.tokens.size() + item.guess.size();
+      const std::size_t read = item.tokens.size() - (item.sampler != nullptr ? 1 : 0);
+      const std::size_t end = part == Part::kRead ? read : all;
+      for (std::size_t i = part == Part::kWritten ? read : 0; i < end; ++i) {
         const bool known = i < item.tokens.size();
         tokens_.push_back(known ? item.tokens[i] : item.guess[i - item.tokens.size()]);
         positions_.push_back(static_cast<llama_pos>(item.begin + i));
@@ -80,6 +70,8 @@ class Batch {
     slot_pointers_.resize(slots_.size());
     for (std::size_t i = 0; i < slots_.size(); ++i) slot_pointers_[i] = &slots_[i];
   }
+
+  std::size_t size() const { return tokens_.size(); }
 
   llama_batch view() {
     return {.n_tokens = static_cast<std::int32_t>(tokens_.size()),
@@ -102,13 +94,13 @@ class Batch {
 
 class LlamaEngine final : public AnswerEngine {
  public:
-  LlamaEngine(const Options& options, Model model, Threadpool threadpool, Context context,
+  LlamaEngine(const Options& options, Model model, EngineThreads threads, Context context,
               std::unique_ptr<Watch> watch, std::string placement)
       : options_(options),
         placement_(std::move(placement)),
         watch_(std::move(watch)),
         model_(std::move(model)),
-        threadpool_(std::move(threadpool)),
+        threads_(std::move(threads)),
         context_(std::move(context)),
         memory_(llama_get_memory(context_.get())),
         vocabulary_(llama_model_get_vocab(model_.get())),
@@ -209,15 +201,15 @@ class LlamaEngine final : public AnswerEngine {
 
   Result<std::vector<std::vector<Token>>> step(std::span<const Item> items, std::size_t threads,
                                                const std::function<bool()>& should_abort) override {
-    batch_.fill(items);
     const auto count =
         static_cast<std::int32_t>(std::clamp<std::size_t>(threads, 1, options_.threads));
     llama_set_n_threads(context_.get(), count, count);
-    // Keys are shifted to their places where they lie: given up half-way they would be lost.
-    watch_->should_abort = shift_pending_ ? nullptr : &should_abort;
-    shift_pending_ = false;
-    const std::int32_t code = llama_decode(context_.get(), batch_.view());
-    watch_->should_abort = nullptr;
+    const bool apart = in_two_parts(items);
+    std::int32_t code = 0;
+    if (apart) code = decode(items, Batch::Part::kRead, should_abort);
+    if (code == 0) {
+      code = decode(items, apart ? Batch::Part::kWritten : Batch::Part::kAll, should_abort);
+    }
     if (code != 0) {
       for (const Item& item : items) cut(item.slot, item.begin);
       if (code == 2) return make_error(ErrorCode::kCancelled, "the step was given up");
@@ -227,14 +219,41 @@ class LlamaEngine final : public AnswerEngine {
     std::vector<std::vector<Token>> chosen(items.size());
     std::size_t begin = 0;
     for (std::size_t i = 0; i < items.size(); ++i) {
-      if (items[i].sampler != nullptr)
-        chosen[i] = choose(items[i], begin + items[i].tokens.size() - 1);
-      begin += items[i].tokens.size() + items[i].guess.size();
+      const std::size_t before = apart ? 0 : items[i].tokens.size() - 1;
+      if (items[i].sampler != nullptr) chosen[i] = choose(items[i], begin + before);
+      if (items[i].sampler != nullptr || !apart) begin += before + 1 + items[i].guess.size();
     }
     return chosen;
   }
 
  private:
+  /// Steps of many tokens round differently (BatchProduct). What an answer says must not depend on
+  /// how much was read in the same step, so outputs are computed apart from what is only read: with
+  /// the same state before them they are always the same.
+  static bool in_two_parts(std::span<const Item> items) {
+    if (product_device() == nullptr) return false;
+    std::size_t read = 0, written = 0;
+    for (const Item& item : items) {
+      const std::size_t last = item.sampler != nullptr ? 1 : 0;
+      read += item.tokens.size() - last;
+      written += last + item.guess.size();
+    }
+    return read > 0 && written > 0 && read + written >= std::size_t{kProductTokensMin};
+  }
+
+  /// llama.cpp's answer: 0 when all went well, 2 when it was given up.
+  std::int32_t decode(std::span<const Item> items, Batch::Part part,
+                      const std::function<bool()>& should_abort) {
+    batch_.fill(items, part);
+    threads_.attach(context_.get(), batch_.size());
+    // Keys are shifted to their places where they lie: given up half-way they would be lost.
+    watch_->should_abort = shift_pending_ ? nullptr : &should_abort;
+    shift_pending_ = false;
+    const std::int32_t code = llama_decode(context_.get(), batch_.view());
+    watch_->should_abort = nullptr;
+    return code;
+  }
+
   /// @param last  where the last of the item's tokens stands in the batch; its guess follows
   std::vector<Token> choose(const Item& item, std::size_t last) {
     auto& sampler = static_cast<LlamaSampler&>(*item.sampler);
@@ -256,7 +275,7 @@ class LlamaEngine final : public AnswerEngine {
   const std::string placement_;
   const std::unique_ptr<Watch> watch_;  // its address was given to the context
   const Model model_;
-  const Threadpool threadpool_;  // outlives the context, which computes on it
+  const EngineThreads threads_;  // outlive the context, which computes on them
   const Context context_;
   const llama_memory_t memory_;
   const llama_vocab* const vocabulary_;
@@ -337,10 +356,8 @@ Result<std::unique_ptr<AnswerEngine>> open_placed(const AnswerEngine::Options& w
         fmt::format("llama.cpp cannot make a context of {} tokens: too little memory?",
                     options.cells));
   }
-  Threadpool threadpool = make_threadpool(options.threads);
-  if (threadpool) llama_attach_threadpool(context.get(), threadpool.get(), threadpool.get());
   return std::unique_ptr<AnswerEngine>(
-      std::make_unique<LlamaEngine>(options, std::move(model), std::move(threadpool),
+      std::make_unique<LlamaEngine>(options, std::move(model), EngineThreads(options.threads),
                                     std::move(context), std::move(watch), placement.why));
 }
 

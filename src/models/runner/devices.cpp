@@ -10,6 +10,7 @@
 
 #include "knap/observe/log.hpp"
 #include "runner/memory_nodes.hpp"
+#include "runner/product_backend.hpp"
 
 namespace knap::models {
 namespace runner {
@@ -72,6 +73,7 @@ void load_backends() {
     llama_log_set(log_engine, nullptr);
     ggml_backend_load_all_from_path(KNAP_GGML_BACKEND_DIR);
     llama_backend_init();
+    register_product_backend();
     // Threads are spread over the nodes, and each stays at one: weights are read from all of them.
     if (memory_nodes() > 1) llama_numa_init(GGML_NUMA_STRATEGY_DISTRIBUTE);
   });
