@@ -114,7 +114,7 @@ TEST(BatchProduct, OfEveryTypeIsCloseToTheExactOne) {
 
 TEST(BatchProduct, FastKernelsEqualTheScalarOnes) {
   if (fast_panel_kernels().empty()) GTEST_SKIP() << "this processor has none";
-  for (const auto& kernels : fast_panel_kernels()) {
+  for (const PanelKernels* kernels : fast_panel_kernels()) {
     for (const ggml_type type : {GGML_TYPE_Q4_K, GGML_TYPE_Q6_K, GGML_TYPE_Q8_0, GGML_TYPE_Q5_0,
                                  GGML_TYPE_Q4_1, GGML_TYPE_Q3_K}) {
       const auto weights = quantised(type, 64, 768, 5);
@@ -122,8 +122,8 @@ TEST(BatchProduct, FastKernelsEqualTheScalarOnes) {
         const auto values = activations(count, 768, static_cast<unsigned>(count));
         const auto scalar = product(scalar_panel_kernels(), weights.matrix, values, count);
         // Values half-way between two steps may be rounded to either.
-        EXPECT_LT(relative_error(product(kernels, weights.matrix, values, count), scalar), 2e-4)
-            << kernels.name << " " << ggml_type_name(type) << " " << count;
+        EXPECT_LT(relative_error(product(*kernels, weights.matrix, values, count), scalar), 2e-4)
+            << kernels->name << " " << ggml_type_name(type) << " " << count;
       }
     }
   }
@@ -139,7 +139,7 @@ TEST(BatchProduct, ThreadsShareTheWork) {
 
 TEST(BatchProduct, ZerosAndHugeValuesStayNumbers) {
   auto kernels = std::vector<PanelKernels>{scalar_panel_kernels()};
-  kernels.insert(kernels.end(), fast_panel_kernels().begin(), fast_panel_kernels().end());
+  for (const PanelKernels* each : fast_panel_kernels()) kernels.push_back(*each);
   const auto weights = quantised(GGML_TYPE_Q4_K, 32, 256, 5);
   std::vector<float> values(512, 0.0F);
   for (std::size_t i = 256; i < 512; ++i) values[i] = i % 2 == 0 ? 1e30F : -1e30F;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 namespace knap::models::runner {
 namespace {
@@ -107,6 +108,16 @@ std::size_t group_of(std::size_t columns) {
   for (std::size_t group = kGroupMax; group >= 32; group -= 32)
     if (columns % group == 0) return group;
   return 0;
+}
+
+std::span<const PanelKernels* const> fast_panel_kernels() {
+  static const auto found = [] {
+    std::vector<const PanelKernels*> out;
+    for (const PanelKernels* each : {avx512_panel_kernels(), avx_vnni_panel_kernels()})
+      if (each != nullptr) out.push_back(each);
+    return out;
+  }();
+  return found;
 }
 
 const PanelKernels& scalar_panel_kernels() {

@@ -65,8 +65,11 @@ struct PanelKernels {
 
 /// Plain C++; the others must give what it gives, but for the order of sums.
 const PanelKernels& scalar_panel_kernels();
-/// Those that this processor runs and that are faster than llama.cpp's own, best first: AVX-512
-/// VNNI.
-std::span<const PanelKernels> fast_panel_kernels();
+/// With AVX-512 VNNI, and with AVX-VNNI on 256 bits (Intel since Alder Lake, AMD since Zen 5); null
+/// where this processor has no such instructions.
+const PanelKernels* avx512_panel_kernels();
+const PanelKernels* avx_vnni_panel_kernels();
+/// Those of the two that this processor runs, best first. On others llama.cpp's own are used.
+std::span<const PanelKernels* const> fast_panel_kernels();
 
 }  // namespace knap::models::runner

@@ -21,9 +21,11 @@ constexpr const char* kName = "Knap";
 constexpr const char* kDescription = "products of many tokens with quantised weights";
 constexpr std::string_view kWovenBuffer = "CPU_REPACK";
 
+const PanelKernels* used_kernels = nullptr;  // set before the first context is made
+
 /// What one llama.cpp context computes with.
 struct State {
-  BatchProduct product{fast_panel_kernels().front()};
+  BatchProduct product{*used_kernels};
   std::size_t threads = 1;
 };
 
@@ -167,9 +169,14 @@ ggml_backend_reg_t registry() {
 }  // namespace
 
 void register_product_backend() {
+  if (!fast_panel_kernels().empty()) register_product_backend(*fast_panel_kernels().front());
+}
+
+void register_product_backend(const PanelKernels& kernels) {
   static std::once_flag once;
-  std::call_once(once, [] {
-    if (!fast_panel_kernels().empty()) ggml_backend_register(registry());
+  std::call_once(once, [&] {
+    used_kernels = &kernels;
+    ggml_backend_register(registry());
   });
 }
 

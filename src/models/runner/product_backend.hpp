@@ -2,6 +2,8 @@
 
 #include <ggml-backend.h>
 
+#include "runner/panel_kernels.hpp"
+
 namespace knap::models::runner {
 
 /// Tokens from which on a step's products are computed by BatchProduct: making panels of weights
@@ -15,9 +17,11 @@ inline constexpr int kProductTokensMin = 24;
 /// Weights stay where llama.cpp keeps them.
 ///
 /// Once for the process; later calls do nothing. Nothing happens on a processor without fast
-/// kernels for it (fast_panel_kernels()).
+/// kernels for it (fast_panel_kernels()), the first of which it takes.
 /// Threads: safe. Contexts that use it compute one at a time each; each has threads of its own.
 void register_product_backend();
+/// The same with these kernels, of static lifetime. To compare them.
+void register_product_backend(const PanelKernels& kernels);
 
 /// The backend's device, or null where it was not registered. For tests.
 ggml_backend_dev_t product_device();

@@ -1,8 +1,10 @@
 // How fast a language model reads with the products of BatchProduct and with llama.cpp's own, in
 // one process and in turns, by the number of tokens in a step; and what it costs in perplexity.
 //
-//     product_bench MODEL.gguf TEXT [ROUNDS]
+//     product_bench MODEL.gguf TEXT [ROUNDS [KERNELS]]
 //
+// KERNELS: avx512vnni or avxvnni; with the latter llama.cpp computes as on a processor without
+// AVX-512, too.
 // Prints tokens a second (median) on two threads, or as many as the machine has cores when fewer.
 #include <ggml-backend.h>
 #include <llama.h>
@@ -118,12 +120,23 @@ Tokens tokens_of(const llama_model* model, const std::string& text) {
 
 int run(int argc, char** argv) {
   if (argc < 3) {
-    std::printf("usage: product_bench MODEL.gguf TEXT [ROUNDS]\n");
+    std::printf("usage: product_bench MODEL.gguf TEXT [ROUNDS [KERNELS]]\n");
     return 2;
   }
   const int rounds = argc > 3 ? std::stoi(argv[3]) : 5;
   llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
-  ggml_backend_load_all_from_path(KNAP_GGML_BACKEND_DIR);
+  const PanelKernels* kernels = nullptr;
+  for (const PanelKernels* each : fast_panel_kernels())
+    if (kernels == nullptr && (argc < 5 || each->name == argv[4])) kernels = each;
+  if (kernels == nullptr) {
+    std::printf("skipped: this processor has no such kernels\n");
+    return 0;
+  }
+  if (kernels == avx_vnni_panel_kernels()) {
+    ggml_backend_load(KNAP_GGML_BACKEND_DIR "/libggml-cpu-alderlake.so");
+  } else {
+    ggml_backend_load_all_from_path(KNAP_GGML_BACKEND_DIR);
+  }
   auto model_parameters = llama_model_default_params();
   const Model model(llama_model_load_from_file(argv[1], model_parameters), llama_model_free);
   std::ifstream file(argv[2]);
@@ -133,19 +146,15 @@ int run(int argc, char** argv) {
     return 1;
   }
   const Reader theirs(model.get());
-  register_product_backend();
-  if (product_device() == nullptr) {
-    std::printf("skipped: this processor has no fast kernels\n");
-    return 0;
-  }
+  register_product_backend(*kernels);
   const Reader ours(model.get());
   if (!theirs.context || !ours.context) return 1;
 
   const Tokens all = tokens_of(model.get(), text);
   Tokens prompt(all.begin(),
                 all.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(all.size(), 500)));
-  std::printf("knap %s, %s, %zu tokens of prompt\n", std::string(version()).c_str(), argv[1],
-              prompt.size());
+  std::printf("knap %s, %s, %s, %zu tokens of prompt\n", std::string(version()).c_str(),
+              std::string(kernels->name).c_str(), argv[1], prompt.size());
   std::printf("%8s %12s %12s %8s\n", "step", "llama.cpp", "knap", "times");
   for (const std::size_t step : {16U, 24U, 32U, 64U, 128U, 256U, 512U}) {
     std::vector<double> a, b;

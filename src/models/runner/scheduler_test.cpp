@@ -194,6 +194,15 @@ TEST(StepSpeed, GuessesAsLongAsThatWritesFaster) {
   EXPECT_EQ(speed.worth_guessing(std::span(sure).first(3), 1s), 3U);
 }
 
+// Long prompts may be read with kernels that steps of few tokens do not have.
+TEST(StepSpeed, AGuessIsNotTakenToCostWhatALongPromptsTokenDoes) {
+  StepSpeed speed;
+  speed.record(0, 1, 40ms);
+  speed.record(500, 0, 500ms);
+  EXPECT_EQ(speed.guessing(3), 76ms);
+  EXPECT_EQ(speed.worth_guessing(std::vector<double>(15, 0.4), 1s), 0U);
+}
+
 TEST(StepSpeed, ChargesTheWritingFirst) {
   StepSpeed speed;
   EXPECT_FALSE(speed.measured());

@@ -229,9 +229,6 @@ void multiply(const Panel& panel, const TokenRows& rows, std::size_t first, std:
     kMultiply[std::min(kTokens, count - t) - 1](panel, rows, first + t, out + t * stride, stride);
 }
 
-constexpr std::array kKernels{
-    PanelKernels{"avx512vnni", quantise, pack_levels, pack_values, weave, multiply}};
-
 bool has_vnni512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -240,9 +237,10 @@ bool has_vnni512() {
 
 }  // namespace
 
-std::span<const PanelKernels> fast_panel_kernels() {
-  if (!has_vnni512()) return {};
-  return kKernels;
+const PanelKernels* avx512_panel_kernels() {
+  static constexpr PanelKernels kernels{"avx512vnni", quantise, pack_levels,
+                                        pack_values,  weave,    multiply};
+  return has_vnni512() ? &kernels : nullptr;
 }
 
 }  // namespace knap::models::runner
@@ -250,7 +248,7 @@ std::span<const PanelKernels> fast_panel_kernels() {
 #else
 
 namespace knap::models::runner {
-std::span<const PanelKernels> fast_panel_kernels() { return {}; }
+const PanelKernels* avx512_panel_kernels() { return nullptr; }
 }  // namespace knap::models::runner
 
 #endif
