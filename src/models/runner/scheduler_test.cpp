@@ -195,12 +195,16 @@ TEST(StepSpeed, GuessesAsLongAsThatWritesFaster) {
 }
 
 // Long prompts may be read with kernels that steps of few tokens do not have.
-TEST(StepSpeed, AGuessIsNotTakenToCostWhatALongPromptsTokenDoes) {
+// Long prompts may be read with kernels that steps of few tokens do not have.
+TEST(StepSpeed, OneGuessTellsWhatOthersCost) {
   StepSpeed speed;
+  const std::vector<double> chances(15, 0.2);
   speed.record(0, 1, 40ms);
   speed.record(500, 0, 500ms);
-  EXPECT_EQ(speed.guessing(3), 76ms);
-  EXPECT_EQ(speed.worth_guessing(std::vector<double>(15, 0.4), 1s), 0U);
+  EXPECT_EQ(speed.worth_guessing(chances, 1s), 15U) << "as cheap as a prompt's tokens";
+  speed.record_guessed(15, 190ms);
+  EXPECT_EQ(speed.guessing(3), 70ms);
+  EXPECT_EQ(speed.worth_guessing(chances, 1s), 0U);
 }
 
 TEST(StepSpeed, ChargesTheWritingFirst) {

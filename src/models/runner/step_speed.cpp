@@ -10,10 +10,6 @@ constexpr std::size_t kPromptTokensMin = 16;
 /// Weight of the newest step: a change of load shows after about five.
 constexpr double kNewest = 0.2;
 
-/// What a token beside the first costs in a step of few, at least, of the step's time: .28 with
-/// Qwen2.5 1.5B and .33 with SmolLM2. Tokens of long prompts can be much cheaper (BatchProduct).
-constexpr double kFewTokensShare = 0.3;
-
 /// Of what guessing should cost in what it did, for each step that guesses otherwise: one that was
 /// slow once, on a busy machine, is tried again after some fifty.
 constexpr double kForgetting = 0.02;
@@ -53,9 +49,15 @@ void StepSpeed::record_guessed(std::size_t guessed, Duration elapsed) {
 }
 
 StepSpeed::Duration StepSpeed::expected(std::size_t guessed) const {
-  const auto few =
-      static_cast<long long>(static_cast<double>(writing_step_.count()) * kFewTokensShare);
-  return writing_step_ + std::max(prompt_token_, Duration(few)) * static_cast<long long>(guessed);
+  // Tokens of long prompts can be much cheaper than those of small steps (BatchProduct), which
+  // other numbers of guesses have shown; the cheapest, since any may have met a busy machine.
+  Duration seen{};
+  for (std::size_t i = 1; i <= kGuessMax; ++i) {
+    if (i == guessed || guessing_[i].count() == 0) continue;
+    const Duration price = (guessing_[i] - writing_step_) / static_cast<long long>(i);
+    if (seen.count() == 0 || price < seen) seen = price;
+  }
+  return writing_step_ + std::max(prompt_token_, seen) * static_cast<long long>(guessed);
 }
 
 StepSpeed::Duration StepSpeed::guessing(std::size_t guessed) const {

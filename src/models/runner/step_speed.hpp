@@ -30,8 +30,8 @@ class StepSpeed {
   enum class Beside { kNothing, kWriting };
   Duration reading(std::size_t tokens, std::size_t chunk, Beside beside) const;
   /// Time of a step that writes one answer and checks `guessed` tokens. One that was not seen yet
-  /// is taken to read these like a prompt beside what it writes, or as steps of few tokens read,
-  /// which may be slower.
+  /// is taken to read these like a prompt beside what it writes, or as dearly as steps with
+  /// other numbers of guesses did.
   Duration guessing(std::size_t guessed) const;
   /// How many guessed tokens make the most tokens a second of one answer, within steps of `most`:
   /// 0, 3, 7, 11 or 15, so that with the token that is written anyway they fill the kernels.
