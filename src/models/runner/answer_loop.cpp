@@ -15,7 +15,7 @@ using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
 /// Enough for a first figure, little enough to start soon with a slow model.
-constexpr std::size_t kWarmUpTokens = 32;
+constexpr std::size_t kWarmUpTokens = 64;
 /// A step that takes longer, and many times longer than predicted, will never end.
 constexpr std::chrono::seconds kStepTimeMax{60};
 constexpr int kStepPredictionsMax = 20;
@@ -71,7 +71,12 @@ Status AnswerLoop::warm_up() {
   // The first step brings the weights into memory: it is not measured.
   const AnswerEngine::Item first{.slot = 0, .begin = 0, .tokens = all.first(1), .sampler = nullptr};
   KNAP_CHECK_OK(engine_->step({&first, 1}, options_.threads, [] { return false; }));
-  Status status = timed(1, all.subspan(1));
+  // Few tokens and many: they may cost differently.
+  Status status;
+  const std::size_t few = 1 + kFewTokens * 2 / 3;
+  const bool both = tokens.size() > few + kFewTokens;
+  if (both) status = timed(1, all.subspan(1, few - 1));
+  if (status) status = timed(both ? few : 1, all.subspan(both ? few : 1));
   if (status) status = timed(tokens.size(), all.first(1));
   engine_->drop(0);
   return status;

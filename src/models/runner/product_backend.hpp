@@ -3,13 +3,14 @@
 #include <ggml-backend.h>
 
 #include "runner/panel_kernels.hpp"
+#include "runner/step_speed.hpp"
 
 namespace knap::models::runner {
 
 /// Tokens from which on a step's products are computed by BatchProduct: making panels of weights
 /// costs the same for any number, and below that llama.cpp's own kernels are quicker
 /// (product_bench; equal at 24 tokens for Qwen2.5 1.5B in Q4_K_M, below 16 for SmolLM2 135M).
-inline constexpr int kProductTokensMin = 24;
+inline constexpr int kProductTokensMin = kFewTokens;
 
 /// Gives llama.cpp the products of BatchProduct, as a backend of the kind "accelerator" beside its
 /// CPU backend (as its BLAS backend is one): contexts made afterwards send it the products of

@@ -36,7 +36,10 @@ void StepSpeed::record(std::size_t prompt_tokens, std::size_t written_tokens, Du
   }
   if (prompt_tokens < kPromptTokensMin) return;
   const Duration writing = written_tokens > 0 ? std::min(writing_step_, elapsed / 2) : Duration{};
-  prompt_token_ = mix(prompt_token_, (elapsed - writing) / static_cast<long long>(prompt_tokens));
+  const Duration token = (elapsed - writing) / static_cast<long long>(prompt_tokens);
+  const bool few = prompt_tokens + written_tokens < kFewTokens;
+  if (few) few_token_ = mix(few_token_, token);
+  if (!few || prompt_token_.count() == 0) prompt_token_ = mix(prompt_token_, token);
 }
 
 void StepSpeed::record_guessed(std::size_t guessed, Duration elapsed) {
@@ -49,15 +52,8 @@ void StepSpeed::record_guessed(std::size_t guessed, Duration elapsed) {
 }
 
 StepSpeed::Duration StepSpeed::expected(std::size_t guessed) const {
-  // Tokens of long prompts can be much cheaper than those of small steps (BatchProduct), which
-  // other numbers of guesses have shown; the cheapest, since any may have met a busy machine.
-  Duration seen{};
-  for (std::size_t i = 1; i <= kGuessMax; ++i) {
-    if (i == guessed || guessing_[i].count() == 0) continue;
-    const Duration price = (guessing_[i] - writing_step_) / static_cast<long long>(i);
-    if (seen.count() == 0 || price < seen) seen = price;
-  }
-  return writing_step_ + std::max(prompt_token_, seen) * static_cast<long long>(guessed);
+  const Duration token = few_token_.count() > 0 ? few_token_ : prompt_token_;
+  return writing_step_ + token * static_cast<long long>(guessed);
 }
 
 StepSpeed::Duration StepSpeed::guessing(std::size_t guessed) const {

@@ -9,11 +9,15 @@
 
 namespace knap::models::runner {
 
+/// Tokens from which on a step may be computed with kernels that smaller ones do not have
+/// (BatchProduct), so that a token costs less.
+inline constexpr std::size_t kFewTokens = 24;
+
 /// How long this model's steps take on this machine, as measured while it works.
 ///
-/// Moving averages: the time of one prompt token, the time of a step that only writes, and of one
-/// that writes a single answer with so many guessed tokens. Steps that read and write are charged
-/// the writing part first. Threads: one at a time.
+/// Moving averages: the time of one prompt token, in steps of few tokens and in others, the time of
+/// a step that only writes, and of one that writes a single answer with so many guessed tokens.
+/// Steps that read and write are charged the writing part first. Threads: one at a time.
 class StepSpeed {
  public:
   using Duration = std::chrono::nanoseconds;
@@ -30,8 +34,7 @@ class StepSpeed {
   enum class Beside { kNothing, kWriting };
   Duration reading(std::size_t tokens, std::size_t chunk, Beside beside) const;
   /// Time of a step that writes one answer and checks `guessed` tokens. One that was not seen yet
-  /// is taken to read these like a prompt beside what it writes, or as dearly as steps with
-  /// other numbers of guesses did.
+  /// is taken to read these like so few tokens of a prompt beside what it writes.
   Duration guessing(std::size_t guessed) const;
   /// How many guessed tokens make the most tokens a second of one answer, within steps of `most`:
   /// 0, 3, 7, 11 or 15, so that with the token that is written anyway they fill the kernels.
@@ -43,7 +46,7 @@ class StepSpeed {
  private:
   Duration expected(std::size_t guessed) const;
 
-  Duration prompt_token_{}, writing_step_{};
+  Duration prompt_token_{}, few_token_{}, writing_step_{};
   std::array<Duration, kGuessMax + 1> guessing_{};  ///< By guessed tokens; zero: not seen yet.
 };
 
