@@ -76,28 +76,33 @@ void BatchProduct::multiply(const WeightMatrix& weights, const float* values, st
   rows.start = starts_.data();
 
   std::atomic<std::size_t> next_row = 0;
-  const std::function<void()> quantise = [&] {
+  team_.run(threads, [&] {
     while (true) {
       const std::size_t begin = next_row.fetch_add(kRowsAtOnce, std::memory_order_relaxed);
       if (begin >= count) return;
       for (std::size_t r = begin; r < std::min(begin + kRowsAtOnce, count); ++r)
         kernels_.quantise(values + r * rows.columns, rows, r);
     }
-  };
-  team_.run(threads, quantise);
+  });
 
   const std::size_t panels = weights.rows / kPanelRows;
   std::atomic<std::size_t> next_panel = 0;
-  const std::function<void()> multiply = [&] {
+  std::atomic<bool> no_memory = false;
+  team_.run(threads, [&] {
     static thread_local PanelSpace space;
-    while (true) {
-      const std::size_t p = next_panel.fetch_add(1, std::memory_order_relaxed);
-      if (p >= panels) return;
-      const Panel panel = make_panel(kernels_, weights, p * kPanelRows, space);
-      kernels_.multiply(panel, rows, 0, count, out + p * kPanelRows, weights.rows);
+    // Nothing may leave a thread while others still work for this call.
+    try {
+      while (true) {
+        const std::size_t p = next_panel.fetch_add(1, std::memory_order_relaxed);
+        if (p >= panels) return;
+        const Panel panel = make_panel(kernels_, weights, p * kPanelRows, space);
+        kernels_.multiply(panel, rows, 0, count, out + p * kPanelRows, weights.rows);
+      }
+    } catch (const std::bad_alloc&) {
+      no_memory = true;
     }
-  };
-  team_.run(threads, multiply);
+  });
+  if (no_memory) throw std::bad_alloc();
 }
 
 }  // namespace knap::models::runner

@@ -26,6 +26,7 @@ class BatchProduct {
   static bool takes(const WeightMatrix& weights);
 
   /// out[t * weights.rows + o] = the product of token t with output o.
+  /// Throws std::bad_alloc without memory for it; `out` is then anything.
   /// @param values  count x weights.columns
   void multiply(const WeightMatrix& weights, const float* values, std::size_t count,
                 std::size_t threads, float* out);

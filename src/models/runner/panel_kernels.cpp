@@ -11,8 +11,9 @@ namespace {
 constexpr float kTiny = 1e-20F;  // the scale of a group of zeros
 
 std::int32_t rounded(float value, std::int32_t low, std::int32_t high) {
-  return static_cast<std::int32_t>(
-      std::clamp(std::nearbyint(value), static_cast<float>(low), static_cast<float>(high)));
+  // What is no number, as a damaged file's scales may give, becomes `low`.
+  return static_cast<std::int32_t>(std::fmin(
+      std::fmax(std::nearbyint(value), static_cast<float>(low)), static_cast<float>(high)));
 }
 
 float scale_for(float largest) { return largest > kTiny ? largest / 127.0F : kTiny; }

@@ -64,7 +64,9 @@ KNAP_VNNI256 void quantise(const float* values, const TokenRows& rows, std::size
 }
 
 std::int16_t rounded(float value) {
-  return static_cast<std::int16_t>(std::clamp(std::nearbyint(value), -32'768.0F, 32'767.0F));
+  // What is no number, as a damaged file's scales may give, becomes the least.
+  return static_cast<std::int16_t>(
+      std::fmin(std::fmax(std::nearbyint(value), -32'768.0F), 32'767.0F));
 }
 
 KNAP_VNNI256 void pack_levels(const RowLevels& levels, const Panel& panel, std::size_t output) {

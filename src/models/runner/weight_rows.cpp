@@ -40,6 +40,17 @@ ScalePair scale_pair(std::size_t j, const std::uint8_t* packed) {
           static_cast<std::uint8_t>((packed[j + 4] >> 4) | ((packed[j] >> 6) << 4))};
 }
 
+/// Of the eight runs of a block of Q4_K or Q5_K.
+template <typename Block>
+void read_pairs(const Block& block, float* scale, float* offset) {
+  const float d = to_float(block.d), dmin = to_float(block.dmin);
+  for (std::size_t j = 0; j < 8; ++j) {
+    const auto pair = scale_pair(j, block.scales);
+    scale[j] = d * pair.scale;
+    offset[j] = -dmin * pair.offset;
+  }
+}
+
 /// Four bits each: of every 32 bytes the low halves, then the high ones.
 void split_nibbles(const std::uint8_t* bytes, std::int8_t* out) {
   for (std::size_t i = 0; i < 32; ++i) {
@@ -49,12 +60,7 @@ void split_nibbles(const std::uint8_t* bytes, std::int8_t* out) {
 }
 
 void read_q4_k(const block_q4_K& block, std::int8_t* level, float* scale, float* offset) {
-  const float d = to_float(block.d), dmin = to_float(block.dmin);
-  for (std::size_t j = 0; j < 8; ++j) {
-    const auto pair = scale_pair(j, block.scales);
-    scale[j] = d * pair.scale;
-    offset[j] = -dmin * pair.offset;
-  }
+  read_pairs(block, scale, offset);
   for (std::size_t j = 0; j < 4; ++j) split_nibbles(block.qs + j * 32, level + j * 64);
 }
 
@@ -75,12 +81,7 @@ void read_woven(const WovenQ4K& block, std::size_t row, std::int8_t* level, floa
 }
 
 void read_q5_k(const block_q5_K& block, std::int8_t* level, float* scale, float* offset) {
-  const float d = to_float(block.d), dmin = to_float(block.dmin);
-  for (std::size_t j = 0; j < 8; ++j) {
-    const auto pair = scale_pair(j, block.scales);
-    scale[j] = d * pair.scale;
-    offset[j] = -dmin * pair.offset;
-  }
+  read_pairs(block, scale, offset);
   for (std::size_t j = 0; j < 4; ++j) {
     const std::uint8_t* bytes = block.qs + j * 32;
     for (std::size_t i = 0; i < 32; ++i) {

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace knap::models::runner {
@@ -35,7 +34,7 @@ struct RowValues {
   std::vector<float> value;
 };
 
-/// Which of the two read_row() fills.
+/// Which of the two is for that type: read_levels() or read_values().
 enum class RowForm { kLevels, kValues };
 RowForm row_form(const WeightMatrix& weights);
 
